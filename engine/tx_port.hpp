@@ -1,0 +1,59 @@
+// A worker's transmit side of one port: gathers packets and hands them on a burst at a time. What
+// the port does not take is dropped with a reason. The port is a function and a context, so that a
+// test or a simulation takes the place of a device.
+#pragma once
+
+#include "engine/counters.hpp"
+#include "engine/drop.hpp"
+#include "engine/mbuf_burst.hpp"
+
+#include <cstdint>
+
+namespace pantala {
+
+// Sends up to `count` packets and returns how many it took (it owns those; the caller keeps the
+// rest). Called once a burst, never per packet.
+using tx_function = std::uint16_t (*)(void* context, rte_mbuf** packets, std::uint16_t count);
+
+class tx_port {
+  public:
+    tx_port() = default;
+    void bind(tx_function send, void* context, drop_sink* drops) {
+        send_ = send;
+        context_ = context;
+        drops_ = drops;
+    }
+    bool bound() const { return send_ != nullptr; }
+
+    // Gives the packet away.
+    void push(rte_mbuf* packet) {
+        if (pending_.full()) {
+            flush();
+        }
+        pending_.push(packet);
+    }
+
+    // Hands on what was gathered; the worker calls it at the end of a round.
+    void flush() {
+        if (pending_.empty()) {
+            return;
+        }
+        const std::uint16_t taken = send_(context_, pending_.packets, pending_.count);
+        sent_.add(taken);
+        for (std::uint16_t i = taken; i < pending_.count; ++i) {
+            drops_->drop(pending_.packets[i], drop_reason::tx_full);
+        }
+        pending_.clear();
+    }
+
+    std::uint64_t sent() const { return sent_.read(); }
+
+  private:
+    tx_function send_ = nullptr;
+    void* context_ = nullptr;
+    drop_sink* drops_ = nullptr;
+    counter sent_;
+    mbuf_burst pending_;
+};
+
+} // namespace pantala
