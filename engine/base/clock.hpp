@@ -13,6 +13,8 @@ struct instant {
     constexpr auto operator<=>(const instant&) const = default;
     constexpr std::uint64_t ms() const { return ns / 1'000'000; }
     constexpr std::uint64_t us() const { return ns / 1'000; }
+    // Later than everything: no deadline.
+    static constexpr instant never() { return instant{~std::uint64_t{0}}; }
 };
 
 constexpr instant operator+(instant at, std::uint64_t ns) {

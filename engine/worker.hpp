@@ -1,0 +1,64 @@
+// The loop of a worker: run to completion, nothing shared. The order of work in a round is the
+// order of the lines of round().
+#pragma once
+
+#include "engine/worker_rig.hpp"
+
+#include <concepts>
+
+namespace pantala {
+
+// Timers handled in one round at most; what is due beyond waits for the next round.
+inline constexpr unsigned timer_budget = 1024;
+
+// What the loop asks of a stack. `input` empties the burst (the packets are the stack's), `expire`
+// handles at most `budget` due timers, `end_of_round` emits what the round gathered, and
+// `next_deadline` is the earliest instant at which expire has work (instant::never(): none).
+template <class S>
+concept worker_stack =
+    requires(S stack, port_id port, mbuf_burst& burst, instant now, unsigned budget) {
+    stack.input(port, burst, now);
+    stack.expire(now, budget);
+    stack.end_of_round(now);
+    { stack.next_deadline() } -> std::same_as<instant>;
+};
+
+template <worker_stack Stack>
+class worker {
+  public:
+    worker(worker_rig& rig, Stack& stack) : rig_(rig), stack_(stack) {}
+
+    // Until control sets rig.stop.
+    void run() {
+        while (!rig_.stop.load(std::memory_order_relaxed)) {
+            round(rig_.clock.now());
+        }
+    }
+
+    // One turn. Returns how many messages and packets it handled.
+    unsigned round(instant now) {
+        unsigned work = rig_.messages.poll();
+        stack_.expire(now, timer_budget);
+        for (rx_queue& queue : rig_.rx) {
+            mbuf_burst burst;
+            if (queue.receive(burst) != 0) {
+                work += burst.count;
+                stack_.input(queue.port(), burst, now);
+                PANTALA_DCHECK(burst.empty());
+            }
+        }
+        stack_.end_of_round(now);
+        for (tx_port& port : rig_.tx) {
+            port.flush();
+        }
+        rig_.drops.flush();
+        rig_.messages.flush();
+        return work;
+    }
+
+  private:
+    worker_rig& rig_;
+    Stack& stack_;
+};
+
+} // namespace pantala
