@@ -1,0 +1,83 @@
+// What an operator asks to be changed, in iproute2's words, as plain records. One grammar serves
+// the command line, batch files, the configuration file and the control socket.
+#pragma once
+
+#include "app/address.hpp"
+#include "engine/base/result.hpp"
+#include "stack/route/nexthop.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace pantala::app {
+
+enum class change_verb : std::uint8_t { add, del, replace };
+
+// Bounds on what one change may say.
+inline constexpr unsigned change_words_max = 160;
+inline constexpr unsigned route_hops_max = 32;
+
+struct route_hop {
+    std::uint32_t via = 0; // gateway, host byte order; 0: none, the link itself
+    std::string dev;       // interface name; empty: the one whose subnet has the gateway
+
+    bool operator==(const route_hop&) const = default;
+};
+
+// `add [KIND] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... [mtu BYTES]`
+struct route_change {
+    change_verb verb = change_verb::add;
+    ip4_prefix to;
+    nexthop_kind kind =
+        nexthop_kind::gateway;   // gateway, connected, blackhole, unreachable, prohibit
+    std::vector<route_hop> hops; // one, or several for ECMP
+    std::uint16_t mtu = 0;       // 0: the interface's
+};
+
+// `add ADDRESS/LENGTH dev IF`
+struct addr_change {
+    change_verb verb = change_verb::add;
+    ip4_prefix address;
+    std::string dev;
+};
+
+// `add ADDRESS lladdr MAC dev IF`
+struct neigh_change {
+    change_verb verb = change_verb::add;
+    std::uint32_t address = 0;
+    std::optional<mac_address> lladdr;
+    std::string dev;
+};
+
+// `set IF up|down|mtu BYTES|address MAC`, `add link PORT name IF type vlan id VLAN`, `del IF`
+struct link_change {
+    enum class verbs : std::uint8_t { add, del, set } verb = verbs::set;
+    std::string name;
+    std::string port;                  // add: the port (or its interface) that carries the VLAN
+    std::optional<std::uint16_t> vlan; // add
+    std::optional<bool> up;
+    std::optional<std::uint16_t> mtu;
+    std::optional<mac_address> mac;
+};
+
+using words = std::span<const std::string_view>;
+
+// Cuts a line at blanks; a `#` ends it. False if it has more words than `room`.
+bool split_words(std::string_view line, std::span<std::string_view> room, unsigned& count);
+
+// The words after `route`, `addr`, `neigh`, `link`. `change` is reused: its vector keeps its
+// memory.
+result<void> parse_route(words text, route_change& change);
+result<void> parse_addr(words text, addr_change& change);
+result<void> parse_neigh(words text, neigh_change& change);
+result<void> parse_link(words text, link_change& change);
+
+std::string_view kind_word(nexthop_kind kind);
+
+} // namespace pantala::app

@@ -1,0 +1,27 @@
+// The subcommands of `pantala`, each added to the program's command line by its own file. A command
+// sets `status` when it ran.
+#pragma once
+
+#include "app/cli/output.hpp"
+
+#include <string>
+#include <vector>
+
+#include <CLI/App.hpp>
+#include <CLI/CLI.hpp>
+
+namespace pantala::app {
+
+struct cli_program {
+    CLI::App& app;
+    cli_context& context;
+    const std::vector<std::string>& eal; // what stood behind `--`
+    int& status;
+};
+
+void add_net_commands(cli_program program); // addr, route, neigh, link, netisr, stats
+
+// The program behind main(): takes argv apart and runs one command. Returns the exit status.
+int run_program(int argc, const char* const* argv);
+
+} // namespace pantala::app

@@ -1,0 +1,343 @@
+// addr, route, neigh, link, netisr, stats: iproute2's words, sent to a running pantala.
+#include "app/changes.hpp"
+#include "app/cli/commands.hpp"
+#include "app/control/client.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+struct net_options {
+    cli_context& context;
+    int& status;
+    std::vector<std::string> words;
+    std::string batch;
+};
+
+bool is_show(const std::vector<std::string>& words) {
+    return words.empty() || words[0] == "show" || words[0] == "list" || words[0] == "ls";
+}
+
+int ask(
+    const cli_context& context, control_request request,
+    const std::function<void(const json&)>& on_row, json* answer = nullptr) {
+    auto client = control_client::connect(context.socket_path());
+    if (!client) {
+        return report(client.failure());
+    }
+    progress_line progress;
+    auto done = client->call(
+        std::move(request), on_row, [&](const control_progress& at) { progress.show(at); });
+    if (!done) {
+        return report(done.failure());
+    }
+    if (answer != nullptr) {
+        *answer = std::move(*done);
+    }
+    return 0;
+}
+
+// Asks for rows and prints them together, as a table or a JSON array.
+int show_table(
+    const cli_context& context, control_request request, std::span<const column> columns) {
+    json rows = json::array();
+    const int status =
+        ask(context, std::move(request), [&](const json& row) { rows.push_back(row); });
+    if (status == 0) {
+        fmt::print("{}", context.json ? rows.dump(2) + "\n" : format_table(columns, rows));
+    }
+    return status;
+}
+
+template <class Change, class Parse>
+int change(const net_options& options, const char* object, Parse&& parse) {
+    const std::vector<std::string_view> views(options.words.begin(), options.words.end());
+    Change checked;
+    if (auto good = parse(words(views), checked); !good) {
+        return report(good.failure()); // here, so that a slip costs no round trip
+    }
+    control_request request;
+    request.name = fmt::format("{}.change", object);
+    request.words = options.words;
+    json answer;
+    const int status = ask(options.context, std::move(request), {}, &answer);
+    if (status == 0 && options.context.json) {
+        fmt::print("{}\n", answer.dump());
+    }
+    return status;
+}
+
+control_request show(std::string name, const std::vector<std::string>& words = {}) {
+    control_request request;
+    request.name = std::move(name);
+    if (words.size() > 1) {
+        request.words.assign(words.begin() + 1, words.end());
+    }
+    return request;
+}
+
+std::string route_text(const json& route) {
+    const std::string kind = route.value("kind", "unicast");
+    std::string text = kind == "unicast" || kind == "connected" ? "" : kind + " ";
+    text += route.value("to", "?");
+    const json hops = route.value("hops", json::array());
+    for (const json& hop : hops) {
+        text += hops.size() > 1 ? " nexthop" : "";
+        if (hop.contains("via")) {
+            text += " via " + hop["via"].get<std::string>();
+        }
+        if (hop.contains("dev")) {
+            text += " dev " + hop["dev"].get<std::string>();
+        }
+    }
+    if (const auto mtu = route.value("mtu", 0U); mtu != 0) {
+        text += fmt::format(" mtu {}", mtu);
+    }
+    if (kind == "connected") {
+        text += " scope link";
+    }
+    return text;
+}
+
+int show_routes(const net_options& options) {
+    row_printer printer(options.context.json, route_text);
+    const int status =
+        ask(options.context, show("route.show", options.words),
+            [&](const json& row) { printer.print(row); });
+    if (status == 0) {
+        printer.end();
+    }
+    return status;
+}
+
+int get_route(const net_options& options) {
+    json route;
+    const int status = ask(options.context, show("route.get", options.words), {}, &route);
+    if (status == 0) {
+        fmt::print(
+            "{}\n",
+            options.context.json
+                ? route.dump()
+                : fmt::format("{} from {}", route.value("address", "?"), route_text(route)));
+    }
+    return status;
+}
+
+// `load FILE [via GW]...`: the running pantala reads the file; `FILE` is made absolute for it.
+int load_routes(const net_options& options) {
+    if (options.words.size() < 2) {
+        return report({EINVAL, "route load: which file?"});
+    }
+    control_request request = show("route.load", options.words);
+    std::error_code failed;
+    const auto path = std::filesystem::canonical(options.words[1], failed);
+    if (failed) {
+        return report(
+            {ENOENT, fmt::format("route load: {}: {}", options.words[1], failed.message())});
+    }
+    request.words[0] = path.string();
+    json answer;
+    const int status = ask(options.context, std::move(request), {}, &answer);
+    if (status == 0) {
+        fmt::print(
+            "{}\n",
+            options.context.json
+                ? answer.dump()
+                : fmt::format(
+                      "{} routes from {} in {:.2f} s ({} IPv6 lines skipped)",
+                      answer.value("routes", std::uint64_t{0}), path.string(),
+                      answer.value("seconds", 0.0), answer.value("ip6_skipped", std::uint64_t{0})));
+    }
+    return status;
+}
+
+// Sends lines by the chunk, one request each, and stops at the first that fails.
+class batch_sender {
+  public:
+    explicit batch_sender(control_client& client) : client_(client) {}
+
+    result<void> line(std::string_view text) {
+        ++lines_;
+        body_ += text;
+        body_ += '\n';
+        return body_.size() > chunk_bytes ? flush() : result<void>();
+    }
+    result<void> flush() {
+        if (body_.empty()) {
+            return {};
+        }
+        control_request request;
+        request.name = "route.batch";
+        request.args = {{"first_line", first_line_}};
+        request.body = std::move(body_);
+        auto done = client_.call(std::move(request));
+        if (!done) {
+            return done.failure();
+        }
+        applied_ += done->value("applied", std::uint64_t{0});
+        body_.clear();
+        first_line_ = lines_ + 1;
+        progress_.show({"routes", applied_, 0});
+        return {};
+    }
+    std::uint64_t applied() const { return applied_; }
+
+  private:
+    static constexpr std::size_t chunk_bytes = 256 * 1024;
+    control_client& client_;
+    std::string body_;
+    std::uint64_t lines_ = 0;
+    std::uint64_t first_line_ = 1;
+    std::uint64_t applied_ = 0;
+    progress_line progress_;
+};
+
+int run_batch(const net_options& options) {
+    std::ifstream file;
+    if (options.batch != "-") {
+        file.open(options.batch);
+        if (!file) {
+            return report({ENOENT, fmt::format("cannot read {}", options.batch)});
+        }
+    }
+    std::istream& in = options.batch == "-" ? std::cin : file;
+    auto client = control_client::connect(options.context.socket_path());
+    if (!client) {
+        return report(client.failure());
+    }
+    const auto began = std::chrono::steady_clock::now();
+    batch_sender sender(*client);
+    std::string line;
+    while (std::getline(in, line)) {
+        if (auto sent = sender.line(line); !sent) {
+            return report(sent.failure());
+        }
+    }
+    if (auto sent = sender.flush(); !sent) {
+        return report(sent.failure());
+    }
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+    const json summary = {{"applied", sender.applied()}, {"seconds", seconds}};
+    fmt::print(
+        "{}\n", options.context.json
+                    ? summary.dump()
+                    : fmt::format("{} changes in {:.2f} s", sender.applied(), seconds));
+    return 0;
+}
+
+int run_route(const net_options& options) {
+    if (!options.batch.empty()) {
+        return run_batch(options);
+    }
+    if (is_show(options.words)) {
+        return show_routes(options);
+    }
+    if (options.words[0] == "get") {
+        return get_route(options);
+    }
+    if (options.words[0] == "load") {
+        return load_routes(options);
+    }
+    return change<route_change>(options, "route", parse_route);
+}
+
+int run_addr(const net_options& options) {
+    static constexpr column columns[] = {{"interface", "dev"}, {"address", "address"}};
+    return is_show(options.words)
+               ? show_table(options.context, show("addr.show", options.words), columns)
+               : change<addr_change>(options, "addr", parse_addr);
+}
+
+int run_neigh(const net_options& options) {
+    static constexpr column columns[] = {
+        {"address", "address"}, {"dev", "dev"}, {"lladdr", "lladdr"}, {"state", "state"}};
+    return is_show(options.words)
+               ? show_table(options.context, show("neigh.show", options.words), columns)
+               : change<neigh_change>(options, "neigh", parse_neigh);
+}
+
+int run_link(const net_options& options) {
+    static constexpr column columns[] = {{"interface", "name"},     {"port", "port"},
+                                         {"vlan", "vlan", true},    {"address", "address"},
+                                         {"mtu", "mtu", true},      {"state", "state"},
+                                         {"addresses", "addresses"}};
+    return is_show(options.words)
+               ? show_table(options.context, show("link.show", options.words), columns)
+               : change<link_change>(options, "link", parse_link);
+}
+
+int run_netisr(const net_options& options) {
+    static constexpr column columns[] = {
+        {"worker", "worker", true},   {"protocol", "protocol"},        {"came", "came", true},
+        {"direct", "direct", true},   {"deferred", "deferred", true},  {"queued", "queued", true},
+        {"dropped", "dropped", true}, {"unhandled", "unhandled", true}};
+    return show_table(options.context, show("netisr.show", options.words), columns);
+}
+
+std::string stat_text(const json& stat) {
+    const std::string where = stat.value("where", "");
+    return fmt::format(
+        "{:<14} {:<28} {:>16}{}{}", where, stat.value("name", "?"), stat["value"].dump(),
+        stat.contains("text") ? "  " : "", stat.value("text", ""));
+}
+
+int run_stats(const net_options& options) {
+    row_printer printer(options.context.json, stat_text);
+    control_request request;
+    request.name = "stats";
+    request.words = options.words;
+    const int status =
+        ask(options.context, std::move(request), [&](const json& row) { printer.print(row); });
+    if (status == 0) {
+        printer.end();
+    }
+    return status;
+}
+
+void add(
+    cli_program program, const char* name, std::initializer_list<const char*> aliases,
+    const char* help, const char* grammar, int (*run)(const net_options&)) {
+    auto options =
+        std::make_shared<net_options>(net_options{program.context, program.status, {}, {}});
+    CLI::App* command = program.app.add_subcommand(name, help);
+    for (const char* alias : aliases) {
+        command->alias(alias);
+    }
+    command->add_option("words", options->words, grammar);
+    if (run == run_route) {
+        command->add_option(
+            "-b,--batch", options->batch, "read changes from a file or '-', one a line");
+    }
+    command->callback([options, run] { options->status = run(*options); });
+}
+
+} // namespace
+
+void add_net_commands(cli_program program) {
+    add(program, "addr", {"address", "a"}, "addresses of interfaces",
+        "show | add|del ADDRESS/LENGTH dev IF", run_addr);
+    add(program, "route", {"r"}, "the routing table",
+        "show [PREFIX] | get ADDRESS | load FILE [via GW]... | add|del|replace "
+        "[blackhole|unreachable|prohibit] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... "
+        "[mtu BYTES]",
+        run_route);
+    add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP)",
+        "show | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
+    add(program, "link", {"l"}, "interfaces",
+        "show | set IF up|down|mtu BYTES|address MAC | add link PORT name IF type vlan id N | "
+        "del IF",
+        run_link);
+    add(program, "netisr", {}, "how packets were dispatched, by worker and protocol", "show",
+        run_netisr);
+    add(program, "stats", {"s"}, "counters of ports, workers and drops", "[show] [all]", run_stats);
+}
+
+} // namespace pantala::app

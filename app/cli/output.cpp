@@ -1,0 +1,121 @@
+#include "app/cli/output.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace pantala::app {
+
+namespace {
+
+std::string cell(const json& row, const char* key) {
+    const auto found = row.find(key);
+    if (found == row.end() || found->is_null()) {
+        return "-";
+    }
+    if (found->is_string()) {
+        return found->get<std::string>();
+    }
+    if (found->is_array()) {
+        std::string text;
+        for (const json& element : *found) {
+            text += (text.empty() ? "" : " ") +
+                    (element.is_string() ? element.get<std::string>() : element.dump());
+        }
+        return text.empty() ? "-" : text;
+    }
+    return found->dump();
+}
+
+} // namespace
+
+int report(const error& failure) {
+    fmt::print(stderr, "pantala: {}\n", failure.text);
+    return exit_failed;
+}
+
+std::string format_table(std::span<const column> columns, const json& rows) {
+    std::vector<std::vector<std::string>> cells;
+    cells.emplace_back();
+    for (const column& c : columns) {
+        cells.back().emplace_back(c.heading);
+    }
+    for (const json& row : rows) {
+        cells.emplace_back();
+        for (const column& c : columns) {
+            cells.back().push_back(cell(row, c.key));
+        }
+    }
+    std::string text;
+    std::vector<std::size_t> widths(columns.size(), 0);
+    for (const auto& line : cells) {
+        for (std::size_t i = 0; i < line.size(); ++i) {
+            widths[i] = std::max(widths[i], line[i].size());
+        }
+    }
+    for (const auto& line : cells) {
+        std::string out;
+        for (std::size_t i = 0; i < line.size(); ++i) {
+            out += columns[i].right ? fmt::format("{:>{}}", line[i], widths[i])
+                                    : fmt::format("{:<{}}", line[i], widths[i]);
+            out += i + 1 < line.size() ? "  " : "";
+        }
+        out.erase(out.find_last_not_of(' ') + 1);
+        text += out + "\n";
+    }
+    return text;
+}
+
+void row_printer::print(const json& row) {
+    if (json_) {
+        fmt::print("{}{}", rows_ == 0 ? "[" : ",\n", row.dump());
+    } else {
+        fmt::print("{}\n", format_(row));
+    }
+    ++rows_;
+}
+
+void row_printer::end() {
+    if (json_) {
+        fmt::print("{}]\n", rows_ == 0 ? "[" : "");
+    }
+}
+
+void progress_line::show(const control_progress& at) {
+    using namespace std::chrono_literals;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - began_ < 1s || (any_ && now - shown_ < 250ms)) {
+        return;
+    }
+    const char* end = isatty(STDERR_FILENO) ? "\033[K\r" : "\n";
+    if (at.of > 0) {
+        fmt::print(
+            stderr, "{}: {} of {} ({:.0f} %){}", at.what, at.done, at.of,
+            100.0 * static_cast<double>(at.done) / static_cast<double>(at.of), end);
+    } else {
+        fmt::print(stderr, "{}: {}{}", at.what, at.done, end);
+    }
+    any_ = true;
+    shown_ = now;
+}
+
+progress_line::~progress_line() {
+    if (any_ && isatty(STDERR_FILENO)) {
+        fmt::print(stderr, "\033[K");
+    }
+}
+
+std::string format_count(double value) {
+    static constexpr const char* units[] = {"", " k", " M", " G", " T"};
+    unsigned unit = 0;
+    while (value >= 999.5 && unit + 1 < std::size(units)) {
+        value /= 1000;
+        ++unit;
+    }
+    const int decimals = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    return fmt::format("{:.{}f}{}", value, decimals, units[unit]);
+}
+
+} // namespace pantala::app

@@ -1,0 +1,66 @@
+// How commands speak: tables and lines for people, JSON for programs, progress on stderr.
+#pragma once
+
+#include "app/control/client.hpp"
+#include "engine/base/result.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+namespace pantala::app {
+
+// What every command is told by the options before and behind it.
+struct cli_context {
+    std::string socket; // empty: the default
+    bool json = false;
+    std::string socket_path() const { return socket.empty() ? default_socket_path() : socket; }
+};
+
+// Exit status of a command that failed; its sentence went to stderr.
+inline constexpr int exit_failed = 1;
+int report(const error& failure);
+
+struct column {
+    const char* heading;
+    const char* key;
+    bool right = false; // numbers
+};
+
+// One line a row, columns as wide as they need; missing and null values are "-".
+std::string format_table(std::span<const column> columns, const json& rows);
+
+// Prints values one after another as they come: lines, or the elements of one JSON array.
+class row_printer {
+  public:
+    using formatter = std::string (*)(const json& row);
+    row_printer(bool as_json, formatter format) : json_(as_json), format_(format) {}
+    void print(const json& row);
+    void end();
+
+  private:
+    bool json_;
+    formatter format_;
+    std::size_t rows_ = 0;
+};
+
+// Shows how far something is, on a line of stderr that is overwritten; nothing in the first second.
+class progress_line {
+  public:
+    void show(const control_progress& at);
+    ~progress_line();
+
+  private:
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point shown_ = began_;
+    bool any_ = false;
+};
+
+// "1.25 M", "12.3 k", "17": three figures.
+std::string format_count(double value);
+
+} // namespace pantala::app

@@ -1,0 +1,99 @@
+// What `pantala run` is to do: filled from a TOML file and from options. Every key is a line of
+// the tables in schema.cpp, which give the parser, the errors and the reference alike.
+#pragma once
+
+#include "app/address.hpp"
+#include "engine/base/result.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pantala::app {
+
+struct engine_config {
+    std::uint32_t workers = 1;
+    std::string idle = "adaptive";
+    std::string dispatch = "direct";
+    std::string lcores;
+    std::uint32_t memory_mib = 0;
+    std::uint32_t mbufs = 0;
+    std::vector<std::string> eal;
+};
+
+struct control_config {
+    std::string socket;
+};
+
+struct port_config {
+    std::string name;
+    std::string device;
+    std::uint32_t queues = 0;
+    std::uint32_t mtu = 1500;
+    std::string mac;
+    std::uint32_t rx_descriptors = 1024;
+    std::uint32_t tx_descriptors = 1024;
+    bool promiscuous = false;
+    std::uint32_t line = 0; // of its table in the file; 0: from an option
+};
+
+struct link_config {
+    std::string name;
+    std::string port;
+    std::uint32_t vlan = 0;
+    std::uint32_t mtu = 0;
+    bool up = true;
+    std::uint32_t line = 0;
+};
+
+struct addr_config {
+    std::string address;
+    std::string dev;
+    std::uint32_t line = 0;
+};
+
+struct neigh_config {
+    std::string address;
+    std::string lladdr;
+    std::string dev;
+    std::uint32_t line = 0;
+};
+
+struct route_config {
+    std::string to;
+    std::string kind = "unicast";
+    std::vector<std::string> via;
+    std::string dev;
+    std::uint32_t mtu = 0;
+    std::uint32_t line = 0;
+};
+
+struct table_config {
+    std::string file;
+    std::vector<std::string> via;
+    std::uint32_t limit = 0;
+    std::uint32_t line = 0;
+};
+
+struct config {
+    std::string file; // where it came from; empty: options only
+    engine_config engine;
+    control_config control;
+    std::vector<port_config> ports;
+    std::vector<link_config> links;
+    std::vector<addr_config> addrs;
+    std::vector<neigh_config> neighs;
+    std::vector<route_config> routes;
+    std::vector<table_config> tables;
+};
+
+// Reads and checks a file. An unknown key, a wrong type or a bad value is an error that names file
+// and line.
+result<config> read_config(const std::string& path);
+// The same for text that is at hand; `name` stands in errors where the file name would.
+result<config> parse_config(std::string_view text, const std::string& name);
+
+// Every section and key with its type, default and meaning, as people read it.
+std::string config_reference();
+
+} // namespace pantala::app

@@ -1,0 +1,129 @@
+#include "app/config/config.hpp"
+
+#include <gtest/gtest.h>
+
+using namespace pantala::app;
+
+namespace {
+
+std::string failure(std::string_view text) {
+    const auto outcome = parse_config(text, "router.toml");
+    return outcome ? "" : outcome.failure().text;
+}
+
+TEST(config, reads_every_kind_of_value) {
+    const auto outcome = parse_config(
+        R"(
+[engine]
+workers = 3
+idle = "busy"
+eal = ["--legacy-mem", "--log-level=8"]
+[control]
+socket = "/run/x.sock"
+[[port]]
+name = "p0"
+device = "bus:/tmp/a.bus"
+promiscuous = true
+[[port]]
+name = "p1"
+device = "0000:01:00.0"
+mtu = 9000
+[[link]]
+name = "p1.5"
+port = "p1"
+vlan = 5
+[[addr]]
+address = "192.0.2.1/24"
+dev = "p0"
+[[neigh]]
+address = "192.0.2.2"
+lladdr = "02:00:00:00:00:02"
+dev = "p0"
+[[route]]
+to = "default"
+via = ["192.0.2.2", "192.0.2.3"]
+[[route]]
+to = "10.0.0.0/8"
+kind = "blackhole"
+[[table]]
+file = "table.gz"
+via = "192.0.2.2"
+)",
+        "router.toml");
+    ASSERT_TRUE(outcome) << outcome.failure().text;
+    const config& c = *outcome;
+    EXPECT_EQ(c.engine.workers, 3U);
+    EXPECT_EQ(c.engine.idle, "busy");
+    EXPECT_EQ(c.engine.dispatch, "direct");
+    EXPECT_EQ(c.engine.eal.size(), 2U);
+    EXPECT_EQ(c.control.socket, "/run/x.sock");
+    ASSERT_EQ(c.ports.size(), 2U);
+    EXPECT_TRUE(c.ports[0].promiscuous);
+    EXPECT_EQ(c.ports[0].mtu, 1500U);
+    EXPECT_EQ(c.ports[1].mtu, 9000U);
+    EXPECT_EQ(c.ports[1].line, 12U);
+    EXPECT_EQ(c.links.at(0).vlan, 5U);
+    EXPECT_EQ(c.addrs.at(0).dev, "p0");
+    EXPECT_EQ(c.neighs.at(0).lladdr, "02:00:00:00:00:02");
+    EXPECT_EQ(c.routes.at(0).via.size(), 2U);
+    EXPECT_EQ(c.routes.at(1).kind, "blackhole");
+    EXPECT_EQ(c.tables.at(0).via, std::vector<std::string>{"192.0.2.2"});
+}
+
+TEST(config, an_empty_file_is_all_defaults) {
+    const auto outcome = parse_config("", "x");
+    ASSERT_TRUE(outcome);
+    EXPECT_EQ(outcome->engine.workers, 1U);
+    EXPECT_TRUE(outcome->ports.empty());
+}
+
+TEST(config, errors_name_file_line_and_what_is_wrong) {
+    const struct {
+        const char* text;
+        const char* line;
+        const char* what;
+    } cases[] = {
+        {"[engine]\nworkers = 1\nwrokers = 2\n", "router.toml:3:", "'wrokers'"},
+        {"\n\n[enigne]\n", "router.toml:3:", "'enigne'"},
+        {"[engine]\nworkers = 0\n", "router.toml:2:", "1 to 64"},
+        {"[engine]\nworkers = 65\n", "router.toml:2:", "1 to 64"},
+        {"[engine]\nworkers = \"2\"\n", "router.toml:2:", "whole number"},
+        {"[engine]\nworkers = 1.5\n", "router.toml:2:", "whole number"},
+        {"[engine]\n\nidle = \"sometimes\"\n", "router.toml:3:", "adaptive, busy"},
+        {"[engine]\nidle = 3\n", "router.toml:2:", "string"},
+        {"[engine]\neal = [1]\n", "router.toml:2:", "strings"},
+        {"engine = 4\n", "router.toml:1:", "[engine]"},
+        {"[port]\nname = \"a\"\n", "router.toml:1:", "[[port]]"},
+        {"[[port]]\nname = \"a\"\n", "router.toml:1:", "device"},
+        {"[[port]]\nname = \"a b\"\ndevice = \"x\"\n", "router.toml:2:", "no name"},
+        {"[[port]]\nname = \"a\"\ndevice = \"x\"\npromiscuous = 1\n", "router.toml:4:", "true"},
+        {"[[port]]\nname = \"a\"\ndevice = \"x\"\nmac = \"1\"\n", "router.toml:4:", "Ethernet"},
+        {"[[route]]\nto = \"10.0.0.1/8\"\n", "router.toml:2:", "10.0.0.0/8"},
+        {"[[route]]\nto = \"10.0.0.0/8\"\nvia = \"x\"\n", "router.toml:3:", "'x'"},
+        {"[[addr]]\naddress = \"10.0.0.1\"\n", "router.toml:1:", "dev"},
+        {"[[neigh]]\naddress = \"1.1.1.1\"\nlladdr = \"q\"\n", "router.toml:3:", "'q'"},
+        {"[[link]]\nname = \"v\"\nport = \"p\"\nvlan = 4095\n", "router.toml:4:", "4094"},
+        {"[engine\n", "router.toml:1:", ""},
+        {"[engine]\nworkers = 1\nworkers = 2\n", "router.toml:3:", ""},
+    };
+    for (const auto& c : cases) {
+        const std::string text = failure(c.text);
+        EXPECT_EQ(text.rfind(c.line, 0), 0U) << c.text << " -> " << text;
+        EXPECT_NE(text.find(c.what), std::string::npos) << c.text << " -> " << text;
+    }
+}
+
+TEST(config, a_missing_file_is_an_error) {
+    EXPECT_FALSE(read_config("/nonexistent/router.toml"));
+}
+
+TEST(config, the_reference_has_every_section_and_its_defaults) {
+    const std::string text = config_reference();
+    for (const char* wanted :
+         {"[engine]", "[control]", "[[port]]", "[[link]]", "[[addr]]", "[[neigh]]", "[[route]]",
+          "[[table]]", "\"adaptive\"", "1..64, 1", "device", "(required)"}) {
+        EXPECT_NE(text.find(wanted), std::string::npos) << wanted;
+    }
+}
+
+} // namespace
