@@ -1,0 +1,78 @@
+#include "bench/gen_vdev/gen_files.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace pantala::gen {
+
+result<mapping> mapping::open(const std::string& path, bool writable) {
+    const int file = ::open(path.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (file < 0) {
+        return error{errno, "cannot open '" + path + "': " + std::strerror(errno)};
+    }
+    struct stat about {};
+    const bool known = fstat(file, &about) == 0 && about.st_size > 0;
+    const auto bytes = static_cast<std::size_t>(about.st_size);
+    void* at = MAP_FAILED;
+    if (known) {
+        at = mmap(
+            nullptr, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_POPULATE,
+            file, 0);
+    }
+    ::close(file);
+    if (at == MAP_FAILED) {
+        return error{EINVAL, "cannot map '" + path + "': empty, or not a file"};
+    }
+    return mapping(static_cast<std::byte*>(at), bytes);
+}
+
+mapping::~mapping() {
+    if (at_ != nullptr) {
+        munmap(at_, bytes_);
+    }
+}
+
+result<keys_file> keys_file::open(const std::string& path) {
+    auto mapped = mapping::open(path, false);
+    if (!mapped) {
+        return mapped.failure();
+    }
+    keys_file keys(std::move(mapped.value()));
+    keys_header header{};
+    if (keys.file_.size() < sizeof header) {
+        return error{EINVAL, "'" + path + "' is not a keys file (too short)"};
+    }
+    std::memcpy(&header, keys.file_.data(), sizeof header);
+    const std::size_t keys_total = std::size_t{header.count[0]} + header.count[1];
+    if (header.magic != keys_magic || header.count[0] == 0 || header.count[1] == 0 ||
+        keys.file_.size() != sizeof header + keys_total * 6) {
+        return error{EINVAL, "'" + path + "' is not a keys file; make one with forward_bench_data"};
+    }
+    const auto* destinations =
+        reinterpret_cast<const std::uint32_t*>(keys.file_.data() + sizeof header);
+    const auto* expected = reinterpret_cast<const std::uint16_t*>(destinations + keys_total);
+    keys.destinations_[0] = {destinations, header.count[0]};
+    keys.destinations_[1] = {destinations + header.count[0], header.count[1]};
+    keys.expected_[0] = {expected, header.count[0]};
+    keys.expected_[1] = {expected + header.count[0], header.count[1]};
+    return keys;
+}
+
+result<control_file> control_file::open(const std::string& path) {
+    auto mapped = mapping::open(path, true);
+    if (!mapped) {
+        return mapped.failure();
+    }
+    control_file file(std::move(mapped.value()));
+    if (file.file_.size() < sizeof(control) || file->magic != control_magic) {
+        return error{EINVAL, "'" + path + "' is not a control file of the generating port"};
+    }
+    return file;
+}
+
+} // namespace pantala::gen
