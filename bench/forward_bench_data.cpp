@@ -10,6 +10,7 @@
 // Next hops by rule: u = splitmix64(seed + address * 64 + length) as a fraction of 1; next hop
 // 1 + floor(63 * u^3). So next hop 1 carries a quarter of the prefixes, and the first eight half.
 #include "bench/gen_vdev/gen_keys.hpp"
+#include "engine/base/byte_order.hpp"
 
 #include <algorithm>
 #include <array>
@@ -81,7 +82,7 @@ std::vector<route> read_table(const std::string& path) {
             inet_pton(AF_INET, address, &parsed) != 1) {
             fail(fmt::format("{}:{}: not a prefix: {}", path, number, line.data()));
         }
-        const std::uint32_t host = ntohl(parsed.s_addr);
+        const std::uint32_t host = pantala::be32::from_raw(parsed.s_addr).host();
         const auto bits = static_cast<std::uint8_t>(length);
         routes.push_back({host, bits, nexthop_by_rule(host, bits)});
     }
@@ -209,7 +210,9 @@ void write_keys(
     file.bytes(&header, sizeof header);
     for (const auto& keys : sides) {
         std::vector<std::uint32_t> wire(keys.size());
-        std::transform(keys.begin(), keys.end(), wire.begin(), [](auto key) { return htonl(key); });
+        std::transform(keys.begin(), keys.end(), wire.begin(), [](auto key) {
+            return pantala::be32::from(key).raw();
+        });
         file.bytes(wire.data(), wire.size() * sizeof wire[0]);
     }
     for (const auto& keys : sides) {
