@@ -3,7 +3,7 @@
 // that one running forwarder is checked and timed without being restarted.
 //
 // The file is one gen_control; the measurer makes it (zeroed, of this size, magic set) and names it
-// in the vdev's argument `control=FILE`. scripts/lib/forward_bench.py knows the same offsets.
+// in the vdev's argument `control=FILE`. scripts/lib/gen_port.py knows the same offsets.
 #pragma once
 
 #include <atomic>
@@ -32,9 +32,11 @@ struct control_counters {
 struct control {
     std::uint64_t magic;
     std::atomic<std::uint64_t> check; // written by the measurer: verify what is sent
+    std::uint64_t tsc_hz;             // written by the port when it starts
     alignas(64) control_counters counters;
 };
-static_assert(offsetof(control, check) == 8 && offsetof(control, counters) == 64);
-static_assert(sizeof(control_counters) == 80 && sizeof(control) == 192);
+static_assert(offsetof(control, check) == 8 && offsetof(control, tsc_hz) == 16);
+static_assert(
+    offsetof(control, counters) == 64 && sizeof(control_counters) == 80 && sizeof(control) == 192);
 
 } // namespace pantala::gen

@@ -18,6 +18,7 @@
 
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
+#include <rte_cycles.h>
 #include <rte_kvargs.h>
 #include <rte_mbuf.h>
 
@@ -150,6 +151,7 @@ int start(rte_eth_dev* device) {
     std::array<std::uint8_t, 6> mac{};
     std::memcpy(mac.data(), port.mac.addr_bytes, 6);
     const frame constant = frame_template(port.side, mac);
+    port.shared->tsc_hz = rte_get_tsc_hz();
     port.template_sum = header_sum(constant.data() + ip_offset);
     port.writer = frame_writer(constant);
     port.constants = {
