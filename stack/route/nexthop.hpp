@@ -6,6 +6,7 @@
 #include "engine/base/byte_order.hpp"
 #include "engine/base/strong_index.hpp"
 
+#include <array>
 #include <cstdint>
 
 namespace pantala {
@@ -31,7 +32,7 @@ enum class nexthop_kind : std::uint8_t {
     blackhole,   // drop in silence
     unreachable, // drop, ICMP host unreachable
     prohibit,    // drop, ICMP administratively prohibited
-    group,       // ECMP: `group_first`, `group_count` in the member table
+    group,       // ECMP: buckets `group_first`, `group_count` of the group table
 };
 
 struct nexthop {
@@ -39,10 +40,22 @@ struct nexthop {
     iface_id iface{};
     std::uint16_t mtu = 0; // bytes of L3; 0: the interface's
     std::uint16_t group_first = 0;
-    std::uint16_t group_count = 0;
+    std::uint16_t group_count = 0; // a power of two
+    bool via6 = false;             // the gateway is `gateway6`
     be32 gateway4{};
+    std::array<std::uint8_t, 16> gateway6{};
 
     bool operator==(const nexthop&) const = default;
 };
+
+// The group table: each group is a run of buckets, each bucket a member's id. A member that leaves
+// gives up its buckets only, so the flows of the others stay where they are (resilient ECMP).
+inline constexpr unsigned group_buckets_max = 65536;
+inline constexpr unsigned group_depth_max = 1; // a member is never a group itself
+
+// The bucket of a flow, in [first, first + count).
+constexpr unsigned group_bucket(unsigned first, unsigned count, std::uint32_t flow_hash) {
+    return first + (flow_hash & (count - 1));
+}
 
 } // namespace pantala

@@ -1,0 +1,75 @@
+// The interface record: what every worker knows of a port, or of a VLAN on one. Written by control
+// through the route log, so that interfaces, next hops and routes change in one order on every
+// worker. Readers: the workers, each its own copy.
+#pragma once
+
+#include "engine/base/byte_order.hpp"
+#include "engine/ids.hpp"
+#include "stack/route/nexthop.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+namespace pantala {
+
+inline constexpr std::uint16_t vlan_none = 0xffff; // untagged
+inline constexpr unsigned iface_addresses_max = 8; // of each family
+
+struct iface_address4 {
+    be32 address{};
+    std::uint8_t prefix_length = 0; // 0..32
+
+    constexpr std::uint32_t mask() const {
+        return prefix_length == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix_length); // host order
+    }
+    // Whether `other` is on the link of this address.
+    constexpr bool on_link(be32 other) const {
+        return ((other.host() ^ address.host()) & mask()) == 0;
+    }
+    // The directed broadcast address; none on links of /31 and /32 (RFC 3021).
+    constexpr bool is_broadcast(be32 other) const {
+        return prefix_length < 31 && other.host() == (address.host() | ~mask());
+    }
+    bool operator==(const iface_address4&) const = default;
+};
+
+struct iface_address6 {
+    std::array<std::uint8_t, 16> address{};
+    std::uint8_t prefix_length = 0; // 0..128
+    bool operator==(const iface_address6&) const = default;
+};
+
+struct iface {
+    bool present = false; // false: no such interface; nothing else counts then
+    bool up = false;
+    port_id port{};
+    std::uint16_t vlan = vlan_none; // 1..4094, or vlan_none
+    std::uint16_t mtu = 1500;       // bytes of L3
+    std::array<std::uint8_t, 6> mac{};
+    std::uint8_t table = 0; // routing table (VRF) of packets that come in here
+    std::uint8_t address4_count = 0;
+    std::uint8_t address6_count = 0;
+    std::array<iface_address4, iface_addresses_max> addresses4{};
+    std::array<iface_address6, iface_addresses_max> addresses6{};
+
+    std::span<const iface_address4> ip4() const { return {addresses4.data(), address4_count}; }
+    std::span<const iface_address6> ip6() const { return {addresses6.data(), address6_count}; }
+
+    // The address of ours on the link where `other` lies; nullptr: none.
+    const iface_address4* on_link(be32 other) const {
+        for (const iface_address4& mine : ip4()) {
+            if (mine.on_link(other)) {
+                return &mine;
+            }
+        }
+        return nullptr;
+    }
+    bool operator==(const iface&) const = default;
+};
+
+static_assert(std::is_trivially_copyable_v<iface> && sizeof(iface) <= 256);
+
+} // namespace pantala

@@ -1,0 +1,93 @@
+#include "stack/route/replica.hpp"
+
+#include <cstring>
+#include <utility>
+
+namespace pantala {
+
+namespace {
+
+struct no_observer {
+    void nexthop_changed(nexthop_id) {}
+    void iface_changed(iface_id) {}
+};
+
+} // namespace
+
+route_replica::route_replica(route_log& log, unsigned reader)
+    : log_(log), reader_(reader), hops_(std::make_unique<hop_array>()),
+      ifaces_(std::make_unique<iface_array>()), buckets_(std::make_unique<bucket_array>()) {}
+
+unsigned route_replica::apply(unsigned budget) {
+    return apply(budget, no_observer{});
+}
+
+void route_replica::prefetch(const std::uint64_t* entry, const route_entry_header& header) const {
+    if (header.op == route_op::fib4_node || header.op == route_op::fib4_dir) {
+        if (const fib4_image* image = fib4_[header.table].get(); image != nullptr) {
+            image->prefetch_write(header.index, static_cast<std::uint32_t>(entry[1]));
+        }
+    }
+}
+
+void route_replica::apply_entry(const route_entry_header& header, const std::uint64_t* body) {
+    switch (header.op) {
+    case route_op::fib4_node:
+        fib4_[header.table]->write_node(
+            header.index, static_cast<std::uint32_t>(body[0]), body + 1, header.words - 2U);
+        break;
+    case route_op::fib4_dir:
+        fib4_[header.table]->write_word(header.index, static_cast<std::uint32_t>(body[0]));
+        break;
+    case route_op::fib4_swap:
+        swap_image4(header.table, body);
+        break;
+    case route_op::nexthop_write:
+        std::memcpy(static_cast<void*>(&(*hops_)[header.index]), body, sizeof(nexthop));
+        break;
+    case route_op::group_write:
+        std::memcpy(
+            static_cast<void*>(&(*buckets_)[header.index]), body + 1, body[0] * sizeof(nexthop_id));
+        break;
+    case route_op::iface_write:
+        std::memcpy(static_cast<void*>(&(*ifaces_)[header.index]), body, sizeof(iface));
+        break;
+    case route_op::fib6_line:
+    case route_op::fib6_swap:
+    case route_op::mark:
+    case route_op::pad:
+        break;
+    }
+}
+
+// The body holds the address of control's array of images, one a reader: the worker takes its own
+// and leaves the old one there for control to free.
+void route_replica::swap_image4(unsigned table, const std::uint64_t* body) {
+    auto* images = reinterpret_cast<std::unique_ptr<fib4_image>*>(body[0]);
+    std::swap(fib4_[table], images[reader_]);
+    if (table == 0) {
+        fib4_main_ = fib4_[0].get();
+    }
+}
+
+std::uint64_t route_replica::hash() const {
+    const auto mix = [](std::uint64_t hash, std::uint64_t value) {
+        hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+        return hash ^ hash >> 32;
+    };
+    std::uint64_t hash = 0;
+    for (const auto& image : fib4_) {
+        hash = mix(hash, image ? image->hash() : 0);
+    }
+    for (const nexthop& hop : *hops_) {
+        hash = mix(hash, static_cast<std::uint64_t>(hop.kind) | hop.iface.value << 8U);
+        hash = mix(hash, hop.gateway4.raw() | std::uint64_t{hop.mtu} << 32);
+        hash = mix(hash, hop.group_first | std::uint64_t{hop.group_count} << 16);
+    }
+    for (const nexthop_id member : *buckets_) {
+        hash = mix(hash, member.value);
+    }
+    return hash;
+}
+
+} // namespace pantala

@@ -1,0 +1,134 @@
+// The route replica: all that a worker knows of routes, next hops and interfaces; its own copy.
+// Between bursts the worker applies the route log to it, at most a budget of entries a round. The
+// generation counts applied entries; replicas at the same generation are byte-identical. While a
+// change is under way workers disagree for microseconds, and a prefix that spans many nodes changes
+// node by node; each lookup sees one state of each node.
+//
+// Owner: its worker, once control has handed it over (rib::join).
+#pragma once
+
+#include "stack/route/fib/fib4_image.hpp"
+#include "stack/route/interface.hpp"
+#include "stack/route/nexthop.hpp"
+#include "stack/route/route_log.hpp"
+
+#include <array>
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+namespace pantala {
+
+inline constexpr unsigned tables_max = 64;          // routing tables (VRFs); 0 is the main one
+inline constexpr unsigned route_patches_round = 64; // entries a worker applies a round
+
+// What a worker is told while entries are applied, in their order: it rebuilds adjacencies.
+template <class T>
+concept route_observer = requires(T& observer, nexthop_id hop, iface_id interface) {
+    observer.nexthop_changed(hop);
+    observer.iface_changed(interface);
+};
+
+class route_replica {
+  public:
+    // Made by rib::join.
+    route_replica(route_log& log, unsigned reader);
+    route_replica(const route_replica&) = delete;
+    route_replica& operator=(const route_replica&) = delete;
+
+    // --- lookups ---
+
+    // The main table's reader; take it anew each round.
+    fib4_reader<> fib4() const { return fib4_main_->reader<fib4_root_bits_main>(); }
+    // Any table, one address; nexthop_default where the table does not exist.
+    nexthop_id lookup4(unsigned table, std::uint32_t address) const {
+        const fib4_image* image = fib4_[table].get();
+        return image != nullptr ? image->lookup(address) : nexthop_default;
+    }
+    const nexthop& hop(nexthop_id id) const { return (*hops_)[id.value]; }
+    const iface& interface(iface_id id) const { return (*ifaces_)[id.value]; }
+    // The member of a group (a next hop of kind group) that a flow uses.
+    nexthop_id member(const nexthop& group, std::uint32_t flow_hash) const {
+        return (*buckets_)[group_bucket(group.group_first, group.group_count, flow_hash)];
+    }
+    nexthop_id bucket(unsigned at) const { return (*buckets_)[at]; }
+
+    // --- the log ---
+
+    // Applies up to `budget` entries; returns how many. With nothing to do it costs one read.
+    template <route_observer Observer>
+    unsigned apply(unsigned budget, Observer&& observer);
+    unsigned apply(unsigned budget = route_patches_round);
+    // Entries are waiting in the log.
+    bool behind() const { return log_.head() != position_; }
+
+    std::uint64_t generation() const { return generation_; }
+    unsigned reader() const { return reader_; }
+    // Bytes in use: the IPv4 table; all.
+    std::size_t bytes4() const { return fib4_main_->bytes(); }
+    // Of all content; equal for replicas at the same generation.
+    std::uint64_t hash() const;
+
+    const fib4_image* image4(unsigned table) const { return fib4_[table].get(); }
+
+  private:
+    friend class rib;
+    using hop_array = std::array<nexthop, nexthops_max>;
+    using iface_array = std::array<iface, ifaces_max>;
+    using bucket_array = std::array<nexthop_id, group_buckets_max>;
+
+    void prefetch(const std::uint64_t* entry, const route_entry_header& header) const;
+    void apply_entry(const route_entry_header& header, const std::uint64_t* body);
+    void swap_image4(unsigned table, const std::uint64_t* body);
+
+    route_log& log_;
+    unsigned reader_;
+    std::uint64_t position_ = 0;   // words read
+    std::uint64_t sequence_ = 0;   // the log's entry count at position_
+    std::uint64_t generation_ = 0; // entries up to this one are in the state below
+    fib4_image* fib4_main_ = nullptr;
+    std::array<std::unique_ptr<fib4_image>, tables_max> fib4_;
+    std::unique_ptr<hop_array> hops_;
+    std::unique_ptr<iface_array> ifaces_;
+    std::unique_ptr<bucket_array> buckets_;
+};
+
+template <route_observer Observer>
+unsigned route_replica::apply(unsigned budget, Observer&& observer) {
+    const std::uint64_t head = log_.head(); // acquire; partner: route_log::publish
+    if (head == position_) [[likely]] {
+        return 0;
+    }
+    unsigned applied = 0;
+    std::uint64_t ahead = position_;
+    constexpr unsigned prefetch_entries = 8; // lines of later patches, under way meanwhile
+    unsigned fetched = 0;
+    while (position_ != head && applied < budget) {
+        for (; ahead != head && fetched < applied + prefetch_entries; ++fetched) {
+            const route_entry_header header = header_of(log_.at(ahead));
+            prefetch(log_.at(ahead), header);
+            ahead += header.words;
+        }
+        const std::uint64_t* entry = log_.at(position_);
+        const route_entry_header header = header_of(entry);
+        position_ += header.words;
+        ++applied;
+        if (header.op == route_op::pad || ++sequence_ <= generation_) {
+            continue; // a fresh image is ahead of the log: it has this entry already
+        }
+        generation_ = sequence_;
+        apply_entry(header, entry + 1);
+        if (header.op == route_op::nexthop_write) {
+            observer.nexthop_changed(nexthop_id{static_cast<std::uint16_t>(header.index)});
+        } else if (header.op == route_op::iface_write) {
+            observer.iface_changed(iface_id{static_cast<std::uint16_t>(header.index)});
+        }
+    }
+    route_cursor& cursor = log_.cursor(reader_);
+    cursor.generation.store(generation_, std::memory_order_release);
+    cursor.words.store(position_, std::memory_order_release); // partner: route_log::slowest
+    return applied;
+}
+
+} // namespace pantala

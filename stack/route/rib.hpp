@@ -1,0 +1,153 @@
+// The RIB: control's master of routes, next hops and interfaces. Every change is checked and
+// reserved first (the only place that can fail), then compiled once, and its difference goes down
+// the route log to every worker. Words are iproute2's.
+//
+// Owner: the control thread; nothing here is safe from another. A control loop calls pump() once a
+// turn: it moves on what the log had no credit for.
+//
+//   route     prefix, metric, protocol and its targets; several routes of one prefix differ in
+//             metric, the lowest live one is used
+//   target    where a route leads: a gateway, a link, or a verdict (blackhole, ...); several are
+//             ECMP by flow hash, with weights
+//   hop       a target (or set of targets) interned to a nexthop_id; used by many routes. Its
+//             record is what workers see: a change of an interface, or of the route to a gateway,
+//             rewrites records and no table (prefix-independent convergence)
+#pragma once
+
+#include "engine/base/result.hpp"
+#include "stack/route/interface.hpp"
+#include "stack/route/nexthop.hpp"
+#include "stack/route/prefix4.hpp"
+#include "stack/route/replica.hpp"
+#include "stack/route/route_log.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pantala {
+
+enum class route_protocol : std::uint8_t { kernel, boot, fixed, bgp, ospf, other }; // fixed: static
+
+struct route_target {
+    nexthop_kind kind = nexthop_kind::gateway;
+    std::uint32_t gateway = 0;            // host order; kind gateway
+    std::optional<iface_id> interface {}; // gateway: none means "as the table says"
+    std::uint16_t weight = 1;             // 1..256
+
+    bool operator==(const route_target&) const = default;
+};
+
+struct route {
+    prefix4 prefix;
+    std::uint8_t table = 0;
+    route_protocol protocol = route_protocol::boot;
+    std::uint32_t metric = 0;
+    std::uint16_t mtu = 0; // bytes of L3; 0: the interface's
+    std::vector<route_target> targets;
+};
+
+// A feed's view of a route: no strings, no allocation.
+struct feed_route {
+    prefix4 prefix;
+    nexthop_id hop; // from rib::hop
+};
+
+struct rib_counts {
+    std::size_t routes4 = 0; // prefixes of the main table
+    std::size_t hops = 0;
+    std::size_t replica_bytes4 = 0;  // of one worker
+    std::size_t authority_bytes = 0; // control's own
+    std::uint64_t generation = 0;
+    std::uint64_t changes = 0; // since the start
+};
+
+class rib {
+  public:
+    // Errors: ENOMEM.
+    static result<std::unique_ptr<rib>> make(route_log& log);
+    ~rib();
+    rib(const rib&) = delete;
+    rib& operator=(const rib&) = delete;
+
+    // --- interfaces ---
+
+    // Errors: ENOSPC, EEXIST (the port and VLAN are taken), EINVAL.
+    result<iface_id> add_interface(const iface& made);
+    result<void> del_interface(iface_id id);
+    // Down: routes through it lead nowhere, at once; up: they are back.
+    result<void> set_up(iface_id id, bool up);
+    result<void> set_mtu(iface_id id, std::uint16_t mtu);
+    result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
+    // Adds or deletes an address with its connected, local and broadcast routes.
+    result<void> add_address(iface_id id, std::uint32_t address, unsigned prefix_length);
+    result<void> del_address(iface_id id, std::uint32_t address, unsigned prefix_length);
+    const iface& interface(iface_id id) const;
+
+    // --- routes ---
+
+    // A new route. Errors: EEXIST (same prefix and metric), ENETUNREACH (no way to the gateway),
+    // EINVAL, ENOMEM, EAGAIN (workers do not keep up: pump and try again).
+    result<void> add(const route& added);
+    // Adds, or takes the place of the one of the same metric.
+    result<void> replace(const route& changed);
+    // Adds targets to the route of the same metric (ECMP), or adds it.
+    result<void> append(const route& added);
+    // Deletes the targets named from the route of this metric; without targets, the route.
+    // Errors: ESRCH.
+    result<void> del(const route& gone);
+    // The route that packets to `address` take. Errors: ENETUNREACH.
+    result<route> get(std::uint32_t address, unsigned table = 0) const;
+    // All routes of exactly this prefix, best first.
+    std::vector<route> find(const prefix4& prefix, unsigned table = 0) const;
+    // Visits at most `count` prefixes' routes in order, from `from` on; returns where to go on, or
+    // nothing at the end. Changes in between are seen or not, never torn.
+    std::optional<prefix4> visit(
+        unsigned table, const prefix4& from, std::size_t count,
+        const std::function<void(const route&)>& each) const;
+
+    // --- feeds: many routes, few hops (main table, metric 0) ---
+
+    // The hop of these targets, with one more use; release() gives it back.
+    result<nexthop_id> hop(std::span<const route_target> targets, std::uint16_t mtu = 0);
+    void release(nexthop_id hop);
+    // Adds or replaces, then withdraws, one route. Errors: EAGAIN, ENOMEM, ESRCH. Cost: 0.2 to
+    // 0.5 us for a /24.
+    result<void> announce(const feed_route& added, route_protocol protocol = route_protocol::bgp);
+    result<void> withdraw(const prefix4& prefix);
+    // Announces many at once. From some thousands on the table is compiled anew in parallel and
+    // swapped in by one message. Errors: ENOMEM; nothing is changed then.
+    result<void>
+    load(std::span<const feed_route> routes, route_protocol protocol = route_protocol::bgp);
+    // Deletes all routes of this protocol; returns how many.
+    std::size_t flush(route_protocol protocol);
+
+    // --- workers ---
+
+    // A replica as of now, attached to the log. Errors: ENOSPC (no reader slot), ENOMEM.
+    result<std::unique_ptr<route_replica>> join();
+    // The worker has stopped using it.
+    void leave(route_replica& replica);
+    // Moves waiting entries to the log, publishes, and frees what readers have left behind. True:
+    // nothing waits.
+    bool pump();
+    // Every attached worker has applied everything.
+    bool settled() const;
+    // What replica.hash() must be at generation().
+    std::uint64_t hash() const;
+    std::uint64_t generation() const;
+    rib_counts counts() const;
+
+    const nexthop& record(nexthop_id id) const;
+
+  private:
+    struct state;
+    explicit rib(std::unique_ptr<state> made);
+    std::unique_ptr<state> state_;
+};
+
+} // namespace pantala
