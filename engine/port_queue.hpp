@@ -15,10 +15,12 @@ using rx_function = std::uint16_t (*)(void* context, rte_mbuf** packets, std::ui
 
 class rx_queue {
   public:
-    rx_queue(port_id from, rx_function device, void* context)
-        : receive_(device), context_(context), port_(from) {}
+    // `steered`: packets of any flow arrive here, so each is handed to its flow's owner.
+    rx_queue(port_id from, rx_function device, void* context, bool steered = false)
+        : receive_(device), context_(context), port_(from), steered_(steered) {}
 
     port_id port() const { return port_; }
+    bool steered() const { return steered_; }
 
     // Appends what has arrived, as far as the burst has room; returns how many.
     unsigned receive(mbuf_burst& burst) {
@@ -37,6 +39,7 @@ class rx_queue {
     rx_function receive_;
     void* context_;
     port_id port_;
+    bool steered_;
     counter received_;
 };
 

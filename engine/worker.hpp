@@ -26,12 +26,24 @@ concept worker_stack =
 template <worker_stack Stack>
 class worker {
   public:
-    worker(worker_rig& rig, Stack& stack) : rig_(rig), stack_(stack) {}
+    worker(worker_rig& rig, Stack& stack) : rig_(rig), stack_(stack) {
+        rig.packets.add(protocol_ether, "ether", input, &stack);
+    }
 
     // Until control sets rig.stop.
     void run() {
+        instant now = rig_.clock.now();
         while (!rig_.stop.load(std::memory_order_relaxed)) {
-            round(rig_.clock.now());
+            const bool worked = round(now) != 0;
+            const instant end = rig_.clock.now();
+            if (worked) {
+                rig_.rounds.busy(end - now);
+                rig_.idle.busy();
+                now = end;
+            } else {
+                rig_.idle.idle(end, stack_.next_deadline());
+                now = rig_.clock.now();
+            }
         }
     }
 
@@ -43,13 +55,13 @@ class worker {
             mbuf_burst burst;
             if (queue.receive(burst) != 0) {
                 work += burst.count;
-                stack_.input(queue.port(), burst, now);
-                PANTALA_DCHECK(burst.empty());
+                rig_.packets.arrive(queue, burst, now);
             }
         }
+        work += rig_.packets.run(now);
         stack_.end_of_round(now);
-        for (tx_port& port : rig_.tx) {
-            port.flush();
+        for (unsigned port = 0; port < rig_.tx_count; ++port) {
+            rig_.tx[port].flush();
         }
         rig_.drops.flush();
         rig_.messages.flush();
@@ -57,6 +69,11 @@ class worker {
     }
 
   private:
+    static void input(void* stack, port_id port, mbuf_burst& burst, instant now) {
+        static_cast<Stack*>(stack)->input(port, burst, now);
+        PANTALA_DCHECK(burst.empty());
+    }
+
     worker_rig& rig_;
     Stack& stack_;
 };

@@ -4,11 +4,15 @@
 #pragma once
 
 #include "engine/base/clock.hpp"
+#include "engine/base/rss.hpp"
 #include "engine/drop.hpp"
+#include "engine/idle.hpp"
 #include "engine/ids.hpp"
+#include "engine/netisr.hpp"
 #include "engine/netmsg.hpp"
 #include "engine/port_queue.hpp"
 #include "engine/random.hpp"
+#include "engine/round_stats.hpp"
 #include "engine/tx_port.hpp"
 #include "engine/worker_services.hpp"
 
@@ -20,7 +24,7 @@
 
 namespace pantala {
 
-// Nanoseconds since the engine began, from the TSC. One for all workers; immutable.
+// Nanoseconds since the engine began, from the TSC. Copies agree.
 class engine_clock {
   public:
     engine_clock() : origin_(rte_rdtsc()), scale_(rte_get_tsc_hz()) {}
@@ -31,9 +35,20 @@ class engine_clock {
     tsc_scale scale_;
 };
 
+// What rigs of one engine share.
+struct rig_parts {
+    handoff_lanes& lanes;
+    const toeplitz& sum;
+    rte_mempool* pool = nullptr;
+    engine_clock clock{};
+};
+
 struct worker_rig {
-    worker_rig(netmsg_endpoint& own_messages, rte_mempool* own_pool, std::uint64_t seed)
-        : messages(own_messages), pool(own_pool), random(seed) {}
+    worker_rig(netmsg_endpoint& own_messages, const rig_parts& parts, std::uint64_t seed)
+        : messages(own_messages), pool(parts.pool), clock(parts.clock), random(seed),
+          packets(parts.lanes, parts.sum, own_messages, drops) {
+        packets.add(protocol_tx, "tx", transmit_for_others, this);
+    }
 
     worker_services services() {
         return {
@@ -43,18 +58,32 @@ struct worker_rig {
             .tx = tx,
             .pool = pool,
             .messages = messages,
+            .packets = packets,
             .random = random,
         };
     }
 
     netmsg_endpoint& messages;
     rte_mempool* pool;
+    engine_clock clock;
     random_source random;
     drop_sink drops;
+    netisr packets;
     std::array<tx_port, ports_max> tx; // indexed by port_id
+    unsigned tx_count = ports_max;     // those flushed each round
     std::deque<rx_queue> rx;           // those this worker reads
-    engine_clock clock;
+    round_stats rounds;
+    idle_waiter idle{messages, packets, rounds};
     std::atomic<bool> stop{false}; // set by control, who then rings the endpoint's bell
+
+  private:
+    static void transmit_for_others(void* rig, port_id port, mbuf_burst& burst, instant) {
+        tx_port& out = static_cast<worker_rig*>(rig)->tx[port.value];
+        for (rte_mbuf* packet : burst) {
+            out.push(packet);
+        }
+        burst.clear();
+    }
 };
 
 } // namespace pantala

@@ -5,6 +5,7 @@
 
 #include "engine/drop.hpp"
 #include "engine/ids.hpp"
+#include "engine/netisr.hpp"
 #include "engine/netmsg.hpp"
 #include "engine/random.hpp"
 #include "engine/tx_port.hpp"
@@ -23,6 +24,7 @@ struct worker_services {
     std::span<tx_port> tx; // indexed by port_id; a port that does not exist is not bound()
     rte_mempool* pool;     // for packets of our own
     netmsg_endpoint& messages;
+    netisr& packets; // to run packets elsewhere or later
     random_source& random;
 };
 

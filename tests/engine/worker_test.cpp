@@ -91,7 +91,9 @@ class worker_loop : public testing::Test {
 
     rte_mempool* pool = nullptr;
     netmsg_fabric fabric{1};
-    worker_rig rig{fabric.endpoint(0), nullptr, 1};
+    handoff_lanes lanes{1, 64};
+    toeplitz sum{rss_key_symmetric};
+    worker_rig rig{fabric.endpoint(0), {.lanes = lanes, .sum = sum}, 1};
     fake_stack stack{rig.services()};
     fake_device device;
     worker<fake_stack> loop{rig, stack};

@@ -1,0 +1,144 @@
+#include "engine/idle.hpp"
+
+#include "engine/base/check.hpp"
+#include "engine/netisr.hpp"
+#include "engine/netmsg.hpp"
+#include "engine/round_stats.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <rte_ethdev.h>
+#include <rte_interrupts.h>
+#include <rte_pause.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+namespace pantala {
+
+namespace {
+
+constexpr unsigned events_max = 8; // handled by one wait; more only means another look
+constexpr std::uint64_t waiting_nap_ns = 1'000'000; // a message waits for room in a lane
+constexpr std::uint64_t sleep_min_ns = 2'000;       // what is due sooner is not worth the calls
+
+// EAL's per-thread epoll set keeps pointers to these, so they live as long as the thread: the timer
+// and the doorbell of the worker that runs on it.
+thread_local std::array<rte_epoll_event, 2> watched;
+
+void watch(int fd, rte_epoll_event& event) {
+    event = {};
+    event.epdata.event = EPOLLIN;
+    PANTALA_ASSERT(rte_epoll_ctl(RTE_EPOLL_PER_THREAD, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+} // namespace
+
+void idle_waiter::open(const idle_settings& settings, std::vector<idle_queue> queues, bool polled) {
+    settings_ = settings;
+    polled_ = polled;
+    if (settings.policy == idle_policy::busy) {
+        return;
+    }
+    timer_fd_ = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    PANTALA_ASSERT(timer_fd_ >= 0);
+    watch(timer_fd_, watched[0]);
+    watch(messages_.bell().fd(), watched[1]);
+    for (const idle_queue& queue : queues) {
+        const int added = rte_eth_dev_rx_intr_ctl_q(
+            queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, nullptr);
+        if (added == 0) {
+            queues_.push_back(queue);
+        } else {
+            polled_ = true;
+        }
+    }
+}
+
+void idle_waiter::close() {
+    if (timer_fd_ < 0) {
+        return;
+    }
+    if (state_ == state::armed) {
+        disarm();
+    }
+    for (const idle_queue& queue : queues_) {
+        rte_eth_dev_rx_intr_ctl_q(
+            queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_DEL, nullptr);
+    }
+    queues_.clear();
+    for (rte_epoll_event& event : watched) {
+        rte_epoll_ctl(RTE_EPOLL_PER_THREAD, EPOLL_CTL_DEL, event.fd, &event);
+    }
+    ::close(timer_fd_);
+    timer_fd_ = -1;
+}
+
+void idle_waiter::arm() {
+    state_ = state::armed;
+    messages_.bell().arm();
+    for (const idle_queue& queue : queues_) {
+        rte_eth_dev_rx_intr_enable(queue.port.value, queue.queue);
+    }
+}
+
+void idle_waiter::disarm() {
+    state_ = state::awake;
+    for (const idle_queue& queue : queues_) {
+        rte_eth_dev_rx_intr_disable(queue.port.value, queue.queue);
+    }
+    messages_.bell().disarm();
+}
+
+void idle_waiter::sleep(std::uint64_t longest_ns) {
+    itimerspec at{};
+    if (longest_ns != ~std::uint64_t{0}) {
+        at.it_value.tv_sec = static_cast<time_t>(longest_ns / ns_per_s);
+        at.it_value.tv_nsec = static_cast<long>(longest_ns % ns_per_s);
+    }
+    timerfd_settime(timer_fd_, 0, &at, nullptr); // zero disarms; setting clears what had expired
+    std::array<rte_epoll_event, events_max> events;
+    rte_epoll_wait(RTE_EPOLL_PER_THREAD, events.data(), static_cast<int>(events.size()), -1);
+    stats_.slept();
+}
+
+void idle_waiter::idle(instant now, instant deadline) {
+    stats_.idle();
+    if (settings_.shared_cpu) {
+        sched_yield();
+    } else {
+        rte_pause();
+    }
+    if (settings_.policy == idle_policy::busy) {
+        return;
+    }
+    if (since_ == 0) {
+        since_ = now.ns;
+    }
+    if (state_ == state::awake) {
+        if (now.ns - since_ >= settings_.spin_ns) {
+            arm();
+        }
+        return;
+    }
+    std::uint64_t longest_ns = deadline == instant::never() ? ~std::uint64_t{0}
+                               : deadline <= now            ? 0
+                                                            : deadline - now;
+    if (polled_) {
+        longest_ns = std::min(longest_ns, settings_.nap_ns);
+    }
+    if (messages_.has_waiting()) {
+        longest_ns = std::min(longest_ns, waiting_nap_ns);
+    }
+    // The round itself may have sent something to this very worker.
+    if (longest_ns < sleep_min_ns || messages_.has_messages() || packets_.has_packets()) {
+        return;
+    }
+    sleep(longest_ns);
+    disarm();
+}
+
+} // namespace pantala

@@ -1,0 +1,85 @@
+// What a worker does with rounds that found nothing.
+//
+//   busy       looks again at once; where its CPU has other lcores it yields
+//   adaptive   looks on for a while (spin_ns), then sleeps until a receive interrupt, a doorbell or
+//              the next timer
+//
+// No wake-up is lost, because a whole round is the last look: an idle round past spin_ns arms the
+// bell and the receive interrupts and lets the loop go round once more; only if that round, too,
+// finds nothing does the worker sleep. What came before the arming is seen by the round, what
+// comes after wakes. A queue whose device has no receive interrupt bounds the sleep to `nap_ns`.
+#pragma once
+
+#include "engine/base/check.hpp"
+#include "engine/base/clock.hpp"
+#include "engine/ids.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace pantala {
+
+class netisr;
+class netmsg_endpoint;
+class round_stats;
+
+enum class idle_policy : std::uint8_t { busy, adaptive };
+
+struct idle_settings {
+    idle_policy policy = idle_policy::adaptive;
+    std::uint64_t spin_ns = 50'000;   // as long as two context switches: the usual break-even
+    std::uint64_t nap_ns = 1'000'000; // longest sleep beside a queue without interrupt
+    bool shared_cpu = false;          // other lcores run on this one's CPU
+};
+
+// A device queue that may wake the worker.
+struct idle_queue {
+    port_id port;
+    std::uint16_t queue = 0;
+};
+
+// Owner: its worker, on whose thread all is called.
+class idle_waiter {
+  public:
+    idle_waiter(netmsg_endpoint& messages, const netisr& packets, round_stats& stats)
+        : messages_(messages), packets_(packets), stats_(stats) {}
+    ~idle_waiter() { PANTALA_DCHECK(timer_fd_ < 0); } // closed
+    idle_waiter(const idle_waiter&) = delete;
+    idle_waiter& operator=(const idle_waiter&) = delete;
+
+    // `polled`: there are further queues that have no interrupt. Aborts when the process has no
+    // descriptor left.
+    void open(const idle_settings& settings, std::vector<idle_queue> queues, bool polled);
+
+    // On the same thread, when the loop has ended.
+    void close();
+
+    // After a round that had work.
+    void busy() {
+        if (state_ != state::awake) [[unlikely]] {
+            disarm();
+        }
+        since_ = 0;
+    }
+    // After a round that had none; may sleep, at most until `deadline`.
+    void idle(instant now, instant deadline);
+
+  private:
+    enum class state : std::uint8_t { awake, armed };
+
+    void arm();
+    void disarm();
+    void sleep(std::uint64_t longest_ns);
+
+    netmsg_endpoint& messages_;
+    const netisr& packets_;
+    round_stats& stats_;
+    idle_settings settings_;
+    std::vector<idle_queue> queues_; // those with an interrupt
+    bool polled_ = true;
+    state state_ = state::awake;
+    std::uint64_t since_ = 0; // ns: when the idle rounds began; 0: not idle
+    int timer_fd_ = -1;
+};
+
+} // namespace pantala
