@@ -21,7 +21,7 @@
 // exception is control's call to control, which runs in place.
 #pragma once
 
-#include "engine/doorbell.hpp"
+#include "engine/idle/doorbell.hpp"
 #include "engine/ids.hpp"
 #include "engine/mailbox.hpp"
 

@@ -5,7 +5,7 @@
 
 #include "engine/drop.hpp"
 #include "engine/ids.hpp"
-#include "engine/netisr.hpp"
+#include "engine/handoff/netisr.hpp"
 #include "engine/netmsg.hpp"
 #include "engine/random.hpp"
 #include "engine/tx_port.hpp"

@@ -1,4 +1,4 @@
-#include "engine/doorbell.hpp"
+#include "engine/idle/doorbell.hpp"
 
 #include <cerrno>
 #include <system_error>

@@ -1,4 +1,4 @@
-#include "engine/flow_hash.hpp"
+#include "engine/handoff/flow_hash.hpp"
 #include "engine/random.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
-#include "engine/launch.hpp"
+#include "engine/setup/launch.hpp"
 
 #include "engine/base/check.hpp"
-#include "engine/doorbell.hpp"
+#include "engine/idle/doorbell.hpp"
 #include "engine/ids.hpp"
 
 #include <algorithm>

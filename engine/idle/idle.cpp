@@ -1,7 +1,7 @@
-#include "engine/idle.hpp"
+#include "engine/idle/idle.hpp"
 
 #include "engine/base/check.hpp"
-#include "engine/netisr.hpp"
+#include "engine/handoff/netisr.hpp"
 #include "engine/netmsg.hpp"
 #include "engine/round_stats.hpp"
 

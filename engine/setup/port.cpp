@@ -1,6 +1,6 @@
-#include "engine/port.hpp"
+#include "engine/setup/port.hpp"
 
-#include "engine/netisr.hpp"
+#include "engine/handoff/netisr.hpp"
 
 #include <algorithm>
 #include <cstdio>

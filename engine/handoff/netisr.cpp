@@ -1,7 +1,7 @@
-#include "engine/netisr.hpp"
+#include "engine/handoff/netisr.hpp"
 
 #include "engine/base/check.hpp"
-#include "engine/flow_hash.hpp"
+#include "engine/handoff/flow_hash.hpp"
 
 #include <algorithm>
 

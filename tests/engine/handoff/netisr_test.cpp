@@ -1,4 +1,4 @@
-#include "engine/netisr.hpp"
+#include "engine/handoff/netisr.hpp"
 #include "engine/random.hpp"
 #include "tests/engine/packet_pool.hpp"
 

@@ -9,9 +9,9 @@
 #pragma once
 
 #include "engine/base/result.hpp"
-#include "engine/idle.hpp"
-#include "engine/launch.hpp"
-#include "engine/port.hpp"
+#include "engine/idle/idle.hpp"
+#include "engine/setup/launch.hpp"
+#include "engine/setup/port.hpp"
 #include "engine/worker.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "engine/engine.hpp"
+#include "engine/setup/engine.hpp"
 
 #include <algorithm>
 #include <bit>
