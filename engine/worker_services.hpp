@@ -4,8 +4,8 @@
 #pragma once
 
 #include "engine/drop.hpp"
-#include "engine/ids.hpp"
 #include "engine/handoff/netisr.hpp"
+#include "engine/ids.hpp"
 #include "engine/netmsg.hpp"
 #include "engine/random.hpp"
 #include "engine/tx_port.hpp"
