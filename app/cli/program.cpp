@@ -36,6 +36,7 @@ int run_program(int argc, const char* const* argv) {
     app.fallthrough();
     const cli_program program{app, context, eal, status};
     add_net_commands(program);
+    add_gen_command(program);
     try {
         app.parse(static_cast<int>(ours.size()), ours.data());
     } catch (const CLI::ParseError& wrong) {

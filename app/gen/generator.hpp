@@ -1,0 +1,70 @@
+// The generator and the sink of one process: ports, lcores and the two hot ends. Control code.
+#pragma once
+
+#include "app/eal/devices.hpp"
+#include "app/gen/flows.hpp"
+#include "app/gen/receiver.hpp"
+#include "app/gen/transmitter.hpp"
+#include "app/gen/trial.hpp"
+#include "engine/base/result.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pantala::app {
+
+struct generator_options {
+    std::string tx;     // device; empty: this process does not send
+    std::string rx;     // device; empty: this process does not receive. May be that of tx
+    flow_request flows; //
+    mac_address next{}; // the router's Ethernet address
+    std::uint32_t from = 0xc6120001; // 198.18.0.1 (RFC 2544 C.2.2)
+    std::vector<std::uint16_t> sizes = {64};
+    mac_address gateway_base{2, 0x70, 0, 0, 0, 0}; // the sink's gateway i has this plus i
+    bool routed = false;
+    std::vector<std::string> eal;
+    std::string program = "pantala";
+};
+
+mac_address gateway_mac(const mac_address& base, unsigned number);
+
+class generator {
+  public:
+    // Starts EAL (once a process), the ports and the lcores.
+    static result<std::unique_ptr<generator>> open(const generator_options& options);
+    ~generator();
+    generator(const generator&) = delete;
+    generator& operator=(const generator&) = delete;
+
+    result<void> begin(std::uint8_t stream);
+    result<void> send(const send_order& order);
+    void cancel();
+    result<sender_state> sender() const;
+    result<sink_state> sink() const;
+    trial_ends ends();
+    const flow_set& flows() const { return flows_; }
+    double setup_seconds() const { return setup_seconds_; }
+
+  private:
+    generator() = default;
+    result<void> start(const generator_options& options);
+    result<void> start_ports(const generator_options& options);
+    result<std::uint16_t> start_port(const device& wanted, bool receives);
+    void start_lcores(const generator_options& options);
+
+    flow_set flows_;
+    double setup_seconds_ = 0;
+    std::optional<device> tx_device_;
+    std::optional<device> rx_device_;
+    std::optional<std::uint16_t> tx_port_;
+    std::optional<std::uint16_t> rx_port_;
+    std::vector<std::uint16_t> started_;
+    rte_mempool* pool_ = nullptr;
+    std::unique_ptr<transmitter> transmitter_;
+    std::unique_ptr<receiver> receiver_;
+    std::uint64_t missed_before_ = 0;
+};
+
+} // namespace pantala::app

@@ -1,0 +1,111 @@
+// One trial: a stream of probes sent at a rate for a time, and what arrived of it; and the search
+// for the highest rate without loss (RFC 2544 26.1). The two ends may be in this process or behind
+// control sockets. Control code.
+#pragma once
+
+#include "engine/base/result.hpp"
+
+#include <cstdint>
+#include <functional>
+
+#include <nlohmann/json.hpp>
+
+namespace pantala::app {
+
+struct send_order {
+    std::uint8_t stream = 0;
+    std::uint64_t rate = 0;    // packets a second; 0: as fast as possible
+    double seconds = 1;        //
+    std::uint64_t packets = 0; // at most; 0: by time alone
+};
+
+struct sender_state {
+    bool busy = false;
+    std::uint64_t sent = 0;
+    std::uint64_t port_full = 0; // bursts that the port did not take whole
+    double seconds = 0;          // that the sending took; 0 while busy
+};
+
+struct sink_state {
+    std::uint64_t received = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t duplicate = 0;
+    std::uint64_t reordered = 0;
+    std::uint64_t late = 0;
+    std::uint64_t misrouted = 0;
+    std::uint64_t corrupt = 0;
+    std::uint64_t foreign = 0;
+    std::uint64_t missed = 0; // by the port itself
+    double p50_us = 0;
+    double p90_us = 0;
+    double p99_us = 0;
+    double p999_us = 0;
+    double max_us = 0;
+};
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(send_order, stream, rate, seconds, packets)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(sender_state, busy, sent, port_full, seconds)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
+    sink_state, received, bytes, duplicate, reordered, late, misrouted, corrupt, foreign, missed,
+    p50_us, p90_us, p99_us, p999_us, max_us)
+
+// The two ends, wherever they are.
+struct trial_ends {
+    std::function<result<void>(std::uint8_t stream)> begin; // the sink forgets and listens
+    std::function<result<void>(const send_order&)> send;    // returns at once
+    std::function<result<sender_state>()> sender;
+    std::function<result<sink_state>()> sink;
+};
+
+struct trial_report {
+    send_order order;
+    sender_state sender;
+    sink_state sink;
+    bool interrupted = false;
+
+    std::uint64_t lost() const {
+        const std::uint64_t arrived = sink.received + sink.late;
+        return sender.sent > arrived ? sender.sent - arrived : 0;
+    }
+    bool clean() const { return lost() == 0 && sink.misrouted == 0 && sink.corrupt == 0; }
+    double sent_rate() const;     // packets a second
+    double received_rate() const; // over the time of sending
+};
+
+nlohmann::json to_json(const trial_report& report);
+
+// What a long trial tells meanwhile, once a second: the states and the seconds since it began.
+// Returning false ends the trial early.
+using trial_watch =
+    std::function<bool(double seconds, const sender_state& sender, const sink_state& sink)>;
+
+// Runs one trial and waits until its last packet is in, or none has come for `quiet_ms`.
+class trial_runner {
+  public:
+    explicit trial_runner(trial_ends ends) : ends_(std::move(ends)) {}
+    result<trial_report> run(send_order order, const trial_watch& watch = {});
+
+    static constexpr unsigned quiet_ms = 300;
+
+  private:
+    result<bool> wait_sent(const trial_watch& watch);
+    result<void> wait_received();
+
+    trial_ends ends_;
+    std::uint8_t stream_ = 0;
+};
+
+struct search_options {
+    double seconds = 1;        // a trial's
+    double resolution = 0.03;  // stop when the bracket is this narrow
+    std::uint64_t highest = 0; // packets a second; 0: what the sender reaches
+    unsigned trials = 14;      // at most
+};
+
+// Binary search between the highest rate that lost nothing and the lowest that did. `seen` is told
+// of every trial. The report is that of the best trial without loss; an error if there is none.
+result<trial_report> search_throughput(
+    trial_runner& runner, const search_options& options,
+    const std::function<bool(const trial_report&)>& seen = {});
+
+} // namespace pantala::app
