@@ -1,0 +1,305 @@
+#include "stack/wire/ip4_plain.hpp"
+
+#include <cstring>
+
+// GCC 12 finds its own headers' undefined vectors uninitialized (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+
+namespace pantala::wire {
+
+// The steps below are the same in every variant; w0 to w4 are the five words of a header as the
+// (little-endian) host loads them.
+//
+//   w0  version and header length in byte 0, total length in bytes 2 and 3
+//   w2  time to live in byte 0, checksum in bytes 2 and 3
+//   w3  source    w4  destination
+//
+// Aging: the time to live drops by one, so the 16-bit word that it heads drops by 0x0100 and the
+// checksum grows by 0x0100, one's complement, which is 1 in the swapped order of the load:
+// w2 - 1 + 0x10000. The end-around carry is due from 0xfffe on, not 0xffff, so that the result is
+// never the 0xffff that RFC 1624 section 3 warns of.
+namespace {
+
+constexpr std::uint32_t age_step = 0xffff; // -1 in byte 0, +1 in the upper half
+constexpr std::uint32_t age_carry_from = 0xfffe0000;
+constexpr std::uint32_t age_carry = 0x10000;
+
+constexpr std::uint32_t load32(const std::uint8_t* from) {
+    std::uint32_t value = 0;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+}
+
+// 0/8, 127/8 and from 224/8 on are not routed.
+constexpr bool routable(std::uint32_t host_order) {
+    const std::uint32_t net = host_order >> 24;
+    return net - 1 < 223 && net != 127;
+}
+
+bool plain(
+    const std::uint8_t* header, std::uint32_t bytes, std::uint32_t& destination,
+    std::uint32_t& aged) {
+    const std::uint32_t w0 = load32(header);
+    const std::uint32_t w1 = load32(header + 4);
+    const std::uint32_t w2 = load32(header + 8);
+    const std::uint32_t w3 = load32(header + 12);
+    const std::uint32_t w4 = load32(header + 16);
+    const std::uint64_t sum = std::uint64_t{w0} + w1 + w2 + w3 + w4;
+    const std::uint64_t folded = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
+    const std::uint32_t once = static_cast<std::uint32_t>((folded & 0xffff) + (folded >> 16));
+    const std::uint32_t total = __builtin_bswap16(static_cast<std::uint16_t>(w0 >> 16));
+    destination = __builtin_bswap32(w4);
+    aged = w2 + age_step + (w2 >= age_carry_from ? age_carry : 0);
+    // All of it, without a branch for each.
+    return static_cast<int>((w0 & 0xff) == 0x45) & static_cast<int>(total >= 20) &
+           static_cast<int>(total <= bytes) & static_cast<int>(once == 0xffff) &
+           static_cast<int>(routable(__builtin_bswap32(w3))) &
+           static_cast<int>(routable(destination));
+}
+
+// A group that the burst does not fill is filled with this: readable, and not plain.
+alignas(32) constexpr std::uint8_t no_header[32] = {};
+
+} // namespace
+
+std::uint64_t ip4_plain_scalar(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    std::uint64_t mask = 0;
+    for (unsigned i = 0; i < count; ++i) {
+        const bool is = plain(header[i], bytes[i], out.destination[i], out.aged[i]);
+        mask |= static_cast<std::uint64_t>(is) << i;
+    }
+    return mask;
+}
+
+namespace {
+
+// Lane 0: packet `low`, lane 1: packet `high`; 16 bytes of each from `offset` on.
+[[gnu::target("avx2"), gnu::always_inline]] inline __m256i
+load_pair(const std::uint8_t* low, const std::uint8_t* high, unsigned offset) {
+    const __m128i first = _mm_loadu_si128(reinterpret_cast<const __m128i*>(low + offset));
+    const __m128i second = _mm_loadu_si128(reinterpret_cast<const __m128i*>(high + offset));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(first), second, 1);
+}
+
+struct words8 {
+    __m256i w0, w1, w2, w3, w4;
+};
+
+// Packets 0 to 3 in the low lane, 4 to 7 in the high one: after transposing, in order.
+[[gnu::target("avx2"), gnu::always_inline]] inline words8
+transpose8(const std::uint8_t* const* header) {
+    const __m256i a0 = load_pair(header[0], header[4], 0);
+    const __m256i a1 = load_pair(header[1], header[5], 0);
+    const __m256i a2 = load_pair(header[2], header[6], 0);
+    const __m256i a3 = load_pair(header[3], header[7], 0);
+    const __m256i low01 = _mm256_unpacklo_epi32(a0, a1);
+    const __m256i low23 = _mm256_unpacklo_epi32(a2, a3);
+    const __m256i high01 = _mm256_unpackhi_epi32(a0, a1);
+    const __m256i high23 = _mm256_unpackhi_epi32(a2, a3);
+    const __m256i b01 = _mm256_unpackhi_epi32(
+        load_pair(header[0], header[4], 4), load_pair(header[1], header[5], 4));
+    const __m256i b23 = _mm256_unpackhi_epi32(
+        load_pair(header[2], header[6], 4), load_pair(header[3], header[7], 4));
+    return {
+        _mm256_unpacklo_epi64(low01, low23), _mm256_unpackhi_epi64(low01, low23),
+        _mm256_unpacklo_epi64(high01, high23), _mm256_unpackhi_epi64(high01, high23),
+        _mm256_unpackhi_epi64(b01, b23)};
+}
+
+[[gnu::target("avx2"), gnu::always_inline]] inline __m256i halves_sum(__m256i words) {
+    return _mm256_add_epi32(
+        _mm256_and_si256(words, _mm256_set1_epi32(0xffff)), _mm256_srli_epi32(words, 16));
+}
+
+[[gnu::target("avx2"), gnu::always_inline]] inline __m256i swap_bytes(__m256i words) {
+    const __m256i order = _mm256_set_epi8(
+        12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6,
+        7, 0, 1, 2, 3);
+    return _mm256_shuffle_epi8(words, order);
+}
+
+// All ones where the address (host order) is not routed.
+[[gnu::target("avx2"), gnu::always_inline]] inline __m256i unroutable(__m256i address) {
+    const __m256i net = _mm256_srli_epi32(address, 24);
+    const __m256i limit = _mm256_set1_epi32(223);
+    const __m256i outside = _mm256_cmpeq_epi32(
+        _mm256_min_epu32(_mm256_sub_epi32(net, _mm256_set1_epi32(1)), limit), limit);
+    return _mm256_or_si256(outside, _mm256_cmpeq_epi32(net, _mm256_set1_epi32(127)));
+}
+
+// Eight headers; the result has a bit for each.
+[[gnu::target("avx2"), gnu::always_inline]] inline unsigned plain8(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, std::uint32_t* destination,
+    std::uint32_t* aged) {
+    const auto [w0, w1, w2, w3, w4] = transpose8(header);
+    __m256i sum = _mm256_add_epi32(halves_sum(w0), halves_sum(w1));
+    sum = _mm256_add_epi32(sum, _mm256_add_epi32(halves_sum(w2), halves_sum(w3)));
+    sum = halves_sum(_mm256_add_epi32(sum, halves_sum(w4)));
+    const __m256i sum_right = _mm256_cmpeq_epi32(sum, _mm256_set1_epi32(0xffff));
+
+    const __m256i version =
+        _mm256_cmpeq_epi32(_mm256_and_si256(w0, _mm256_set1_epi32(0xff)), _mm256_set1_epi32(0x45));
+    const __m256i total = _mm256_srli_epi32(swap_bytes(_mm256_srli_epi32(w0, 16)), 16);
+    const __m256i room = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
+    const __m256i fits = _mm256_cmpeq_epi32(_mm256_min_epu32(total, room), total);
+    const __m256i enough = _mm256_cmpgt_epi32(total, _mm256_set1_epi32(19));
+
+    const __m256i to = swap_bytes(w4);
+    const __m256i wrong = _mm256_or_si256(unroutable(swap_bytes(w3)), unroutable(to));
+    const __m256i high = _mm256_srli_epi32(w2, 16);
+    const __m256i carries = _mm256_cmpgt_epi32(high, _mm256_set1_epi32(0xfffd));
+    const __m256i step = _mm256_add_epi32(w2, _mm256_set1_epi32(age_step));
+    const __m256i carry = _mm256_and_si256(carries, _mm256_set1_epi32(age_carry));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(destination), to);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(aged), _mm256_add_epi32(step, carry));
+
+    const __m256i right =
+        _mm256_and_si256(_mm256_and_si256(sum_right, version), _mm256_and_si256(fits, enough));
+    return static_cast<unsigned>(
+        _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_andnot_si256(wrong, right))));
+}
+
+} // namespace
+
+[[gnu::target("avx2")]] std::uint64_t ip4_plain_avx2(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    std::uint64_t mask = 0;
+    unsigned i = 0;
+    for (; i + 8 <= count; i += 8) {
+        mask |= std::uint64_t{plain8(header + i, bytes + i, out.destination + i, out.aged + i)}
+                << i;
+    }
+    if (i != count) {
+        const std::uint8_t* last[8];
+        std::uint32_t room[8] = {};
+        for (unsigned j = 0; j < 8; ++j) {
+            last[j] = i + j < count ? header[i + j] : no_header;
+            room[j] = i + j < count ? bytes[i + j] : 0;
+        }
+        mask |= std::uint64_t{plain8(last, room, out.destination + i, out.aged + i)} << i;
+    }
+    return mask;
+}
+
+namespace {
+
+#define PANTALA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl"
+
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m128i
+load_one(const std::uint8_t* from) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+}
+
+// Lanes 0 to 3: 16 bytes from `offset` on of packets 0, 4, 8 and 12 after `header`.
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m512i
+load_four(const std::uint8_t* const* header, unsigned offset) {
+    const __m512i first = _mm512_zextsi128_si512(load_one(header[0] + offset));
+    const __m512i second = _mm512_mask_broadcast_i32x4(first, 0x00f0, load_one(header[4] + offset));
+    const __m512i third = _mm512_mask_broadcast_i32x4(second, 0x0f00, load_one(header[8] + offset));
+    return _mm512_mask_broadcast_i32x4(third, 0xf000, load_one(header[12] + offset));
+}
+
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m512i sum_halves(__m512i words) {
+    return _mm512_add_epi32(
+        _mm512_and_si512(words, _mm512_set1_epi32(0xffff)), _mm512_srli_epi32(words, 16));
+}
+
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __mmask16 routed(__m512i address) {
+    const __m512i net = _mm512_srli_epi32(address, 24);
+    const __m512i less = _mm512_sub_epi32(net, _mm512_set1_epi32(1));
+    const __mmask16 inside = _mm512_cmplt_epu32_mask(less, _mm512_set1_epi32(223));
+    return _mm512_mask_cmpneq_epu32_mask(inside, net, _mm512_set1_epi32(127));
+}
+
+// Sixteen headers; the result has a bit for each.
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline unsigned plain16(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, std::uint32_t* destination,
+    std::uint32_t* aged) {
+    const __m512i a0 = load_four(header, 0);
+    const __m512i a1 = load_four(header + 1, 0);
+    const __m512i a2 = load_four(header + 2, 0);
+    const __m512i a3 = load_four(header + 3, 0);
+    const __m512i low01 = _mm512_unpacklo_epi32(a0, a1);
+    const __m512i low23 = _mm512_unpacklo_epi32(a2, a3);
+    const __m512i high01 = _mm512_unpackhi_epi32(a0, a1);
+    const __m512i high23 = _mm512_unpackhi_epi32(a2, a3);
+    const __m512i w0 = _mm512_unpacklo_epi64(low01, low23);
+    const __m512i w1 = _mm512_unpackhi_epi64(low01, low23);
+    const __m512i w2 = _mm512_unpacklo_epi64(high01, high23);
+    const __m512i w3 = _mm512_unpackhi_epi64(high01, high23);
+    const __m512i b01 = _mm512_unpackhi_epi32(load_four(header, 4), load_four(header + 1, 4));
+    const __m512i b23 = _mm512_unpackhi_epi32(load_four(header + 2, 4), load_four(header + 3, 4));
+    const __m512i w4 = _mm512_unpackhi_epi64(b01, b23);
+
+    __m512i sum = _mm512_add_epi32(sum_halves(w0), sum_halves(w1));
+    sum = _mm512_add_epi32(sum, _mm512_add_epi32(sum_halves(w2), sum_halves(w3)));
+    sum = sum_halves(_mm512_add_epi32(sum, sum_halves(w4)));
+    __mmask16 right = _mm512_cmpeq_epi32_mask(sum, _mm512_set1_epi32(0xffff));
+
+    const __m512i order =
+        _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+    const __m512i version = _mm512_and_si512(w0, _mm512_set1_epi32(0xff));
+    right = _mm512_mask_cmpeq_epi32_mask(right, version, _mm512_set1_epi32(0x45));
+    const __m512i total =
+        _mm512_and_si512(_mm512_shuffle_epi8(w0, order), _mm512_set1_epi32(0xffff));
+    right = _mm512_mask_cmple_epu32_mask(right, total, _mm512_loadu_si512(bytes));
+    right = _mm512_mask_cmpgt_epu32_mask(right, total, _mm512_set1_epi32(19));
+
+    const __m512i to = _mm512_shuffle_epi8(w4, order);
+    right &= routed(_mm512_shuffle_epi8(w3, order)) & routed(to);
+    const __mmask16 carries =
+        _mm512_cmpge_epu32_mask(w2, _mm512_set1_epi32(static_cast<int>(age_carry_from)));
+    const __m512i step = _mm512_add_epi32(w2, _mm512_set1_epi32(age_step));
+    _mm512_storeu_si512(destination, to);
+    _mm512_storeu_si512(
+        aged, _mm512_mask_add_epi32(step, carries, step, _mm512_set1_epi32(age_carry)));
+    return right;
+}
+
+} // namespace
+
+[[gnu::target(PANTALA_AVX512)]] std::uint64_t ip4_plain_avx512(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    std::uint64_t mask = 0;
+    unsigned i = 0;
+    for (; i + 16 <= count; i += 16) {
+        mask |= std::uint64_t{plain16(header + i, bytes + i, out.destination + i, out.aged + i)}
+                << i;
+    }
+    if (i != count) {
+        const std::uint8_t* last[16];
+        std::uint32_t room[16] = {};
+        for (unsigned j = 0; j < 16; ++j) {
+            last[j] = i + j < count ? header[i + j] : no_header;
+            room[j] = i + j < count ? bytes[i + j] : 0;
+        }
+        mask |= std::uint64_t{plain16(last, room, out.destination + i, out.aged + i)} << i;
+    }
+    return mask;
+}
+
+ip4_plain_function choose_ip4_plain() {
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        return ip4_plain_avx512;
+    }
+    return __builtin_cpu_supports("avx2") ? ip4_plain_avx2 : ip4_plain_scalar;
+}
+
+const char* name_of(ip4_plain_function function) {
+    if (function == ip4_plain_avx512) {
+        return "avx512";
+    }
+    return function == ip4_plain_avx2 ? "avx2" : "scalar";
+}
+
+} // namespace pantala::wire

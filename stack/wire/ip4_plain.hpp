@@ -1,0 +1,53 @@
+// Which IPv4 headers of a burst are *plain*: the checks of RFC 1812 5.2.2 and 5.3.7 for the common
+// kind of packet, many headers at once. What is not plain is not wrong: it leaves the fast path and
+// is judged one by one.
+//
+// Plain means: version 4, no options, total length at least 20 and no longer than the frame holds,
+// header checksum right, and source and destination in the space that is routed as unicast (not
+// 0/8, 127/8, 224/4 or 240/4). The time to live is not looked at: packets for this host may have
+// any.
+//
+// A vector variant and its scalar twin give the same answers to the bit; tests compare them. The
+// variant is chosen once, by what the CPU can do.
+#pragma once
+
+#include <cstdint>
+
+namespace pantala::wire {
+
+inline constexpr unsigned ip4_plain_max = 64; // headers in a call
+
+struct ip4_plain {
+    std::uint32_t destination[ip4_plain_max]; // host order
+    // Bytes 8 to 11 of the header as they leave this router (to be stored as they stand): time to
+    // live one less, protocol, and the checksum updated for it (RFC 1624). The low byte is the new
+    // time to live; it is 0 or 255 exactly if the packet may not be forwarded.
+    std::uint32_t aged[ip4_plain_max];
+};
+
+// May a packet with this `aged` word be forwarded (RFC 1812 5.3.1)?
+constexpr bool ip4_lives(std::uint32_t aged) {
+    return static_cast<std::uint8_t>(aged - 1) < 254;
+}
+
+// Looks at `count` headers; 20 bytes of each are readable, and `bytes` says how many from there
+// belong to the frame. Bit i of the result: header i is plain. Where it is clear, element i of
+// `out` has no meaning; elements up to the next multiple of 16 may be written.
+using ip4_plain_function = std::uint64_t (*)(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+
+std::uint64_t ip4_plain_scalar(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+// Needs AVX2: 8 headers at once.
+std::uint64_t ip4_plain_avx2(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+// Needs AVX-512 F, BW, DQ and VL: 16 headers at once.
+std::uint64_t ip4_plain_avx512(
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+
+// The fastest of them that this CPU can run. Control code.
+ip4_plain_function choose_ip4_plain();
+// Its name, for people: "avx512", "avx2" or "scalar".
+const char* name_of(ip4_plain_function function);
+
+} // namespace pantala::wire
