@@ -2,15 +2,7 @@
 
 #include <cstring>
 
-// GCC 12 finds its own headers' undefined vectors uninitialized (GCC bug 105593).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
-#pragma GCC diagnostic pop
-#else
-#include <immintrin.h>
-#endif
 
 namespace pantala::wire {
 
@@ -189,116 +181,12 @@ transpose8(const std::uint8_t* const* header) {
     return mask;
 }
 
-namespace {
-
-#define PANTALA_AVX512 "avx512f,avx512bw,avx512dq,avx512vl"
-
-[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m128i
-load_one(const std::uint8_t* from) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-}
-
-// Lanes 0 to 3: 16 bytes from `offset` on of packets 0, 4, 8 and 12 after `header`.
-[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m512i
-load_four(const std::uint8_t* const* header, unsigned offset) {
-    const __m512i first = _mm512_zextsi128_si512(load_one(header[0] + offset));
-    const __m512i second = _mm512_mask_broadcast_i32x4(first, 0x00f0, load_one(header[4] + offset));
-    const __m512i third = _mm512_mask_broadcast_i32x4(second, 0x0f00, load_one(header[8] + offset));
-    return _mm512_mask_broadcast_i32x4(third, 0xf000, load_one(header[12] + offset));
-}
-
-[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __m512i sum_halves(__m512i words) {
-    return _mm512_add_epi32(
-        _mm512_and_si512(words, _mm512_set1_epi32(0xffff)), _mm512_srli_epi32(words, 16));
-}
-
-[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline __mmask16 routed(__m512i address) {
-    const __m512i net = _mm512_srli_epi32(address, 24);
-    const __m512i less = _mm512_sub_epi32(net, _mm512_set1_epi32(1));
-    const __mmask16 inside = _mm512_cmplt_epu32_mask(less, _mm512_set1_epi32(223));
-    return _mm512_mask_cmpneq_epu32_mask(inside, net, _mm512_set1_epi32(127));
-}
-
-// Sixteen headers; the result has a bit for each.
-[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline unsigned plain16(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, std::uint32_t* destination,
-    std::uint32_t* aged) {
-    const __m512i a0 = load_four(header, 0);
-    const __m512i a1 = load_four(header + 1, 0);
-    const __m512i a2 = load_four(header + 2, 0);
-    const __m512i a3 = load_four(header + 3, 0);
-    const __m512i low01 = _mm512_unpacklo_epi32(a0, a1);
-    const __m512i low23 = _mm512_unpacklo_epi32(a2, a3);
-    const __m512i high01 = _mm512_unpackhi_epi32(a0, a1);
-    const __m512i high23 = _mm512_unpackhi_epi32(a2, a3);
-    const __m512i w0 = _mm512_unpacklo_epi64(low01, low23);
-    const __m512i w1 = _mm512_unpackhi_epi64(low01, low23);
-    const __m512i w2 = _mm512_unpacklo_epi64(high01, high23);
-    const __m512i w3 = _mm512_unpackhi_epi64(high01, high23);
-    const __m512i b01 = _mm512_unpackhi_epi32(load_four(header, 4), load_four(header + 1, 4));
-    const __m512i b23 = _mm512_unpackhi_epi32(load_four(header + 2, 4), load_four(header + 3, 4));
-    const __m512i w4 = _mm512_unpackhi_epi64(b01, b23);
-
-    __m512i sum = _mm512_add_epi32(sum_halves(w0), sum_halves(w1));
-    sum = _mm512_add_epi32(sum, _mm512_add_epi32(sum_halves(w2), sum_halves(w3)));
-    sum = sum_halves(_mm512_add_epi32(sum, sum_halves(w4)));
-    __mmask16 right = _mm512_cmpeq_epi32_mask(sum, _mm512_set1_epi32(0xffff));
-
-    const __m512i order =
-        _mm512_broadcast_i32x4(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
-    const __m512i version = _mm512_and_si512(w0, _mm512_set1_epi32(0xff));
-    right = _mm512_mask_cmpeq_epi32_mask(right, version, _mm512_set1_epi32(0x45));
-    const __m512i total =
-        _mm512_and_si512(_mm512_shuffle_epi8(w0, order), _mm512_set1_epi32(0xffff));
-    right = _mm512_mask_cmple_epu32_mask(right, total, _mm512_loadu_si512(bytes));
-    right = _mm512_mask_cmpgt_epu32_mask(right, total, _mm512_set1_epi32(19));
-
-    const __m512i to = _mm512_shuffle_epi8(w4, order);
-    right &= routed(_mm512_shuffle_epi8(w3, order)) & routed(to);
-    const __mmask16 carries =
-        _mm512_cmpge_epu32_mask(w2, _mm512_set1_epi32(static_cast<int>(age_carry_from)));
-    const __m512i step = _mm512_add_epi32(w2, _mm512_set1_epi32(age_step));
-    _mm512_storeu_si512(destination, to);
-    _mm512_storeu_si512(
-        aged, _mm512_mask_add_epi32(step, carries, step, _mm512_set1_epi32(age_carry)));
-    return right;
-}
-
-} // namespace
-
-[[gnu::target(PANTALA_AVX512)]] std::uint64_t ip4_plain_avx512(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
-    std::uint64_t mask = 0;
-    unsigned i = 0;
-    for (; i + 16 <= count; i += 16) {
-        mask |= std::uint64_t{plain16(header + i, bytes + i, out.destination + i, out.aged + i)}
-                << i;
-    }
-    if (i != count) {
-        const std::uint8_t* last[16];
-        std::uint32_t room[16] = {};
-        for (unsigned j = 0; j < 16; ++j) {
-            last[j] = i + j < count ? header[i + j] : no_header;
-            room[j] = i + j < count ? bytes[i + j] : 0;
-        }
-        mask |= std::uint64_t{plain16(last, room, out.destination + i, out.aged + i)} << i;
-    }
-    return mask;
-}
-
 ip4_plain_function choose_ip4_plain() {
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        return ip4_plain_avx512;
-    }
     return __builtin_cpu_supports("avx2") ? ip4_plain_avx2 : ip4_plain_scalar;
 }
 
 const char* name_of(ip4_plain_function function) {
-    if (function == ip4_plain_avx512) {
-        return "avx512";
-    }
     return function == ip4_plain_avx2 ? "avx2" : "scalar";
 }
 

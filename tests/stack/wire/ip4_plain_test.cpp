@@ -63,9 +63,6 @@ std::vector<variant> variants() {
     if (__builtin_cpu_supports("avx2")) {
         all.push_back({"avx2", ip4_plain_avx2});
     }
-    if (choose_ip4_plain() == ip4_plain_avx512) {
-        all.push_back({"avx512", ip4_plain_avx512});
-    }
     return all;
 }
 
