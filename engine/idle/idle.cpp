@@ -40,6 +40,7 @@ void watch(int fd, rte_epoll_event& event) {
 void idle_waiter::open(const idle_settings& settings, std::vector<idle_queue> queues, bool polled) {
     settings_ = settings;
     polled_ = polled;
+    nap_ns_ = settings.nap_min_ns;
     if (settings.policy == idle_policy::busy) {
         return;
     }
@@ -128,7 +129,7 @@ void idle_waiter::idle(instant now, instant deadline) {
                                : deadline <= now            ? 0
                                                             : deadline - now;
     if (polled_) {
-        longest_ns = std::min(longest_ns, settings_.nap_ns);
+        longest_ns = std::min(longest_ns, nap_ns_);
     }
     if (messages_.has_waiting()) {
         longest_ns = std::min(longest_ns, waiting_nap_ns);
@@ -137,6 +138,7 @@ void idle_waiter::idle(instant now, instant deadline) {
     if (longest_ns < sleep_min_ns || messages_.has_messages() || packets_.has_packets()) {
         return;
     }
+    nap_ns_ = std::min(2 * nap_ns_, settings_.nap_max_ns);
     sleep(longest_ns);
     disarm();
 }

@@ -27,9 +27,10 @@ enum class idle_policy : std::uint8_t { busy, adaptive };
 
 struct idle_settings {
     idle_policy policy = idle_policy::adaptive;
-    std::uint64_t spin_ns = 50'000;   // as long as two context switches: the usual break-even
-    std::uint64_t nap_ns = 1'000'000; // longest sleep beside a queue without interrupt
-    bool shared_cpu = false;          // other lcores run on this one's CPU
+    std::uint64_t spin_ns = 50'000;     // as long as two context switches: the usual break-even
+    std::uint64_t nap_min_ns = 125'000; // sleeps beside a queue without interrupt
+    std::uint64_t nap_max_ns = 4'000'000;
+    bool shared_cpu = false; // other lcores run on this one's CPU
 };
 
 // A device queue that may wake the worker.
@@ -60,6 +61,7 @@ class idle_waiter {
             disarm();
         }
         since_ = 0;
+        nap_ns_ = settings_.nap_min_ns;
     }
     // After a round that had none; may sleep, at most until `deadline`.
     void idle(instant now, instant deadline);
@@ -79,6 +81,7 @@ class idle_waiter {
     bool polled_ = true;
     state state_ = state::awake;
     std::uint64_t since_ = 0; // ns: when the idle rounds began; 0: not idle
+    std::uint64_t nap_ns_ = 0;
     int timer_fd_ = -1;
 };
 

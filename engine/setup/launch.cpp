@@ -126,9 +126,12 @@ std::vector<std::string> eal_arguments(const launch_settings& settings) {
     if (small_pages && !given(eal, {"-m", "--memory-size"})) {
         arguments.push_back("-m" + std::to_string(settings.memory_mb));
     }
+    // EAL refuses --in-memory beside --no-huge; without hugepages the shared files are all there
+    // is.
     if (!given(
-            eal, {"--in-memory", "--file-prefix", "--proc-type", "--huge-unlink", "--huge-dir"})) {
-        arguments.emplace_back("--in-memory");
+            eal, {"--in-memory", "--file-prefix", "--proc-type", "--huge-unlink", "--huge-dir",
+                  "--no-shconf"})) {
+        arguments.emplace_back(small_pages ? "--no-shconf" : "--in-memory");
     }
     if (!given(eal, {"-a", "--allow", "-b", "--block", "--no-pci"})) {
         arguments.emplace_back("--no-pci");

@@ -5,7 +5,7 @@
 //
 //   lcores      control floats over the CPUs this process may use, each worker is bound to one;
 //               more workers than CPUs share them (--lcores)
-//   memory      no usable hugepages: --no-huge; nothing is left on disk (--in-memory)
+//   memory      no usable hugepages: --no-huge; nothing is left on disk (--in-memory, --no-shconf)
 //   devices     no PCI device is touched unless named with -a
 //   noise       warnings and errors only; no telemetry socket
 #pragma once

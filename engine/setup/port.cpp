@@ -10,7 +10,6 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
-#include <rte_version.h>
 
 namespace pantala {
 
@@ -213,7 +212,7 @@ void finish(attempt& a) {
     spread_flows(a);
     a.report.rx_interrupts = a.conf.intr_conf.rxq != 0 && has_rx_interrupts(a);
     if (!a.report.rx_interrupts) {
-        a.note("no receive interrupts: an idle worker looks once a millisecond");
+        a.note("no receive interrupts: an idle worker looks every few milliseconds");
     }
     if (a.settings.promiscuous) {
         a.report.promiscuous = rte_eth_promiscuous_enable(a.id.value) == 0;
@@ -237,7 +236,8 @@ result<port_report>
 open_port(port_id id, const port_settings& settings, std::uint16_t workers, rte_mempool* pool) {
     attempt a{.id = id, .settings = settings, .workers = workers, .pool = pool};
     char name[RTE_ETH_NAME_MAX_LEN] = "?";
-    if (id.value >= ports_max || rte_eth_dev_get_name_by_port(id.value, name) != 0) {
+    if (id.value >= ports_max || rte_eth_dev_is_valid_port(id.value) == 0 ||
+        rte_eth_dev_get_name_by_port(id.value, name) != 0) {
         return a.fail(
             "no such port", ENODEV,
             "EAL makes ports from --vdev=... and -a PCI_ADDRESS (or numbers above " +

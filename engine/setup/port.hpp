@@ -5,7 +5,7 @@
 //   RSS, or fewer receive queues   workers that read a queue hand each packet to its flow's owner
 //   fewer transmit queues          a worker without one hands its packets to a worker that has
 //   checksum offload               the stack sums by itself (capabilities say which)
-//   receive interrupts             an idle worker looks once a millisecond
+//   receive interrupts             an idle worker looks every few milliseconds
 //   the MTU asked for              refused, with the device's own bounds
 #pragma once
 
