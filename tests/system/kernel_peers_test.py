@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""The router between two hosts of the Linux kernel: ping, traceroute, path MTU, fragments, TCP.
+
+usage: kernel_peers_test.py PANTALA        TAP on stdout; skipped where there is no root
+"""
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+import peers
+
+PINGS = 20
+BYTES = 4 << 20
+
+SERVER = """
+import hashlib, socket, sys
+listener = socket.create_server((sys.argv[1], 7000))
+print("listening", flush=True)
+peer, _ = listener.accept()
+total = hashlib.sha256()
+while data := peer.recv(65536):
+    total.update(data)
+peer.sendall(total.digest())
+"""
+CLIENT = """
+import socket, sys
+server = socket.create_connection((sys.argv[1], 7000), timeout=60)
+server.sendall(sys.stdin.buffer.read())
+server.shutdown(socket.SHUT_WR)
+sys.stdout.write(server.recv(32, socket.MSG_WAITALL).hex())
+"""
+
+
+def ping(net, side, target, *options, count=PINGS):
+    """How many of `count` echo requests were answered, and what ping printed."""
+    output = net.on(side, "ping", "-n", "-c", str(count), "-i", "0.02", "-W", "5", *options, target,
+                    check=False)
+    answered = re.search(r"(\d+) received", output)
+    return int(answered[1]) if answered else 0, output
+
+
+def expect(condition, output):
+    if not condition:
+        raise peers.Failure(" | ".join(output.strip().splitlines()[-6:]))
+
+
+def pings_router(net):
+    for side, (router, _) in (("left", peers.LEFT), ("right", peers.RIGHT)):
+        answered, output = ping(net, side, router)
+        expect(answered == PINGS, output)
+
+
+def pings_through(net):
+    for side, (_, host) in (("left", peers.RIGHT), ("right", peers.LEFT)):
+        answered, output = ping(net, side, host)
+        expect(answered == PINGS, output)
+        expect("ttl=63" in output, output)
+
+
+def knows_neighbours(net):
+    output = net.on("left", "ip", "neigh", "show", peers.LEFT[0])
+    expect("lladdr" in output, output)
+    output = net.ask("neigh", "show")
+    expect(peers.LEFT[1] in output and peers.RIGHT[1] in output, output)
+
+
+def traceroute(net):
+    for probes in ("-U", "-I"):
+        output = net.on("left", "traceroute", "-n", probes, "-q", "1", "-N", "1", "-w", "5", "-m", "4",
+                        peers.RIGHT[1])
+        hops = re.findall(r"^\s*(\d+)\s+([\d.]+)\s", output, re.M)
+        expect(hops == [("1", peers.LEFT[0]), ("2", peers.RIGHT[1])], output)
+
+
+def path_mtu(net):
+    output = net.on("left", "tracepath", "-n", "-m", "4", peers.RIGHT[1])
+    expect(f"pmtu {peers.RIGHT_MTU}" in output and "reached" in output, output)
+    net.on("left", "ip", "route", "flush", "cache")
+    _, output = ping(net, "left", peers.RIGHT[1], "-M", "do", "-s", str(peers.RIGHT_MTU - 27), count=2)
+    expect(f"mtu = {peers.RIGHT_MTU}" in output or f"mtu={peers.RIGHT_MTU}" in output, output)
+    answered, output = ping(net, "left", peers.RIGHT[1], "-M", "do", "-s", str(peers.RIGHT_MTU - 28))
+    expect(answered == PINGS, output)
+
+
+def fragments(net):
+    net.on("left", "ip", "route", "flush", "cache")
+    # DF off, and the whole packet fits the left link: so the router has to cut it.
+    answered, output = ping(net, "left", peers.RIGHT[1], "-M", "dont", "-s", "1472")
+    expect(answered == PINGS, output)
+    # Cut by the kernel already, and once more by the router.
+    answered, output = ping(net, "left", peers.RIGHT[1], "-M", "dont", "-s", "8000")
+    expect(answered == PINGS, output)
+
+
+def no_route(net):
+    answered, output = ping(net, "left", "203.0.113.9", count=2)
+    expect(answered == 0 and re.search(r"From 10\.71\.0\.1 .*Unreachable", output), output)
+
+
+def tcp(net):
+    data = os.urandom(BYTES)
+    server = subprocess.Popen(
+        ["ip", "netns", "exec", net.names["right"], sys.executable, "-c", SERVER, peers.RIGHT[1]],
+        stdout=subprocess.PIPE, text=True)
+    try:
+        expect(server.stdout.readline() == "listening\n", "the server does not start")
+        client = subprocess.run(
+            ["ip", "netns", "exec", net.names["left"], sys.executable, "-c", CLIENT, peers.RIGHT[1]],
+            input=data, capture_output=True, timeout=peers.LIMIT_S * 4, check=False)
+        expect(client.stdout.decode() == hashlib.sha256(data).hexdigest(), client.stderr.decode())
+    finally:
+        server.kill()
+        server.wait()
+
+
+def ends_cleanly(net):
+    status = net.stop()
+    expect(status == 0, f"status {status}: {net.log()}")
+
+
+CASES = [
+    ("ping of the router", pings_router),
+    ("ping through the router", pings_through),
+    ("neighbours on both sides", knows_neighbours),
+    ("traceroute over UDP and ICMP", traceroute),
+    ("path MTU discovery", path_mtu),
+    ("fragmentation", fragments),
+    ("net unreachable", no_route),
+    ("4 MiB over TCP", tcp),
+    ("a clean end on SIGTERM", ends_cleanly),
+]
+NETWORKS = [("veth", 1), ("veth", 2), ("tap", 1)]
+
+
+def main():
+    why = peers.lacks()
+    if why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    print(f"1..{len(CASES) * len(NETWORKS)}", flush=True)
+    number, failed = 0, 0
+    for wire, workers in NETWORKS:
+        plural = "worker" if workers == 1 else "workers"
+        cases = [(f"{wire}, {workers} {plural}: {name}", case) for name, case in CASES]
+        try:
+            with peers.Network(sys.argv[1], wire, workers) as net:
+                for name, case in cases:
+                    number += 1
+                    failed += not attempt(number, name, case, net)
+                cases = []
+        except (peers.Failure, OSError, subprocess.SubprocessError) as failure:
+            for name, _ in cases:
+                number, failed = number + 1, failed + 1
+                print(f"not ok {number} - {name}\n# the network does not start: {failure}", flush=True)
+    return 1 if failed else 0
+
+
+def attempt(number, name, case, net):
+    try:
+        case(net)
+    except (peers.Failure, OSError, subprocess.SubprocessError) as failure:
+        print(f"not ok {number} - {name}\n# {failure}", flush=True)
+        return False
+    print(f"ok {number} - {name}", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
