@@ -187,8 +187,9 @@ class reader {
     table(std::string_view section, std::span<const key<T>> keys, toml::table& table, T& into) {
         std::set<std::string_view> seen;
         for (auto&& [name, node] : table) {
+            const std::string_view word = name.str();
             const auto found = std::find_if(
-                keys.begin(), keys.end(), [&](const auto& k) { return name.str() == k.name; });
+                keys.begin(), keys.end(), [&](const auto& k) { return word == k.name; });
             if (found == keys.end()) {
                 return at(name.source().begin.line, unknown(section, name.str(), keys));
             }

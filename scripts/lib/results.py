@@ -50,13 +50,18 @@ def tap_cases(text, program):
     return cases
 
 
+def short(name):
+    """meson puts project and suites in front: "pantala:slow / bus" is "bus"."""
+    return name.rpartition(" / ")[2]
+
+
 def junit_cases(build):
     """The cases of every gtest program, by program, from meson's JUnit file."""
     programs = {}
     path = os.path.join(build, "meson-logs", "testlog.junit.xml")
     for suite in xml.parse(path).getroot().iter("testsuite"):
         # meson calls them PROJECT.PROGRAM.SUITE
-        program = suite.get("name", "").partition(".")[2].rpartition(".")[0]
+        program = short(suite.get("name", "").partition(".")[2].rpartition(".")[0])
         for case in suite.findall("testcase"):
             name = f"{case.get('classname', '')}.{case.get('name')}"
             skipped = case.find("skipped")
@@ -81,7 +86,7 @@ def meson_cases(build):
     except (OSError, xml.ParseError):
         gtest = {}
     for test in tests:
-        program, verdict = test["name"], test["result"]
+        program, verdict = short(test["name"]), test["result"]
         output = test.get("stdout") or ""
         if program in gtest:
             own = gtest[program]
