@@ -15,8 +15,7 @@ struct no_observer {
 } // namespace
 
 route_replica::route_replica(route_log& log, unsigned reader)
-    : log_(log), reader_(reader), hops_(std::make_unique<hop_array>()),
-      ifaces_(std::make_unique<iface_array>()), buckets_(std::make_unique<bucket_array>()) {}
+    : log_(log), reader_(reader), records_(std::make_unique<route_records>()) {}
 
 unsigned route_replica::apply(unsigned budget) {
     return apply(budget, no_observer{});
@@ -43,14 +42,15 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
         swap_image4(header.table, body);
         break;
     case route_op::nexthop_write:
-        std::memcpy(static_cast<void*>(&(*hops_)[header.index]), body, sizeof(nexthop));
+        std::memcpy(static_cast<void*>(&records_->hops[header.index]), body, sizeof(nexthop));
         break;
     case route_op::group_write:
         std::memcpy(
-            static_cast<void*>(&(*buckets_)[header.index]), body + 1, body[0] * sizeof(nexthop_id));
+            static_cast<void*>(&records_->buckets[header.index]), body + 1,
+            body[0] * sizeof(nexthop_id));
         break;
     case route_op::iface_write:
-        std::memcpy(static_cast<void*>(&(*ifaces_)[header.index]), body, sizeof(iface));
+        std::memcpy(static_cast<void*>(&records_->ifaces[header.index]), body, sizeof(iface));
         break;
     case route_op::fib6_line:
     case route_op::fib6_swap:
@@ -71,21 +71,18 @@ void route_replica::swap_image4(unsigned table, const std::uint64_t* body) {
 }
 
 std::uint64_t route_replica::hash() const {
-    const auto mix = [](std::uint64_t hash, std::uint64_t value) {
-        hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
-        return hash ^ hash >> 32;
-    };
-    std::uint64_t hash = 0;
-    for (const auto& image : fib4_) {
-        hash = mix(hash, image ? image->hash() : 0);
+    std::array<const fib4_image*, tables_max> tables{};
+    for (unsigned table = 0; table < tables_max; ++table) {
+        tables[table] = fib4_[table].get();
     }
-    for (const nexthop& hop : *hops_) {
-        hash = mix(hash, static_cast<std::uint64_t>(hop.kind) | hop.iface.value << 8U);
-        hash = mix(hash, hop.gateway4.raw() | std::uint64_t{hop.mtu} << 32);
-        hash = mix(hash, hop.group_first | std::uint64_t{hop.group_count} << 16);
-    }
-    for (const nexthop_id member : *buckets_) {
-        hash = mix(hash, member.value);
+    return route_hash(*records_, tables);
+}
+
+std::uint64_t
+route_hash(const route_records& records, std::span<const fib4_image* const, tables_max> tables) {
+    std::uint64_t hash = records.hash();
+    for (const fib4_image* table : tables) {
+        hash = hash * 0x9e3779b97f4a7c15ULL + (table != nullptr ? table->hash() : 1);
     }
     return hash;
 }

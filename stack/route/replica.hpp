@@ -10,6 +10,7 @@
 #include "stack/route/fib/fib4_image.hpp"
 #include "stack/route/interface.hpp"
 #include "stack/route/nexthop.hpp"
+#include "stack/route/records.hpp"
 #include "stack/route/route_log.hpp"
 
 #include <array>
@@ -46,13 +47,13 @@ class route_replica {
         const fib4_image* image = fib4_[table].get();
         return image != nullptr ? image->lookup(address) : nexthop_default;
     }
-    const nexthop& hop(nexthop_id id) const { return (*hops_)[id.value]; }
-    const iface& interface(iface_id id) const { return (*ifaces_)[id.value]; }
+    const nexthop& hop(nexthop_id id) const { return records_->hops[id.value]; }
+    const iface& interface(iface_id id) const { return records_->ifaces[id.value]; }
     // The member of a group (a next hop of kind group) that a flow uses.
     nexthop_id member(const nexthop& group, std::uint32_t flow_hash) const {
-        return (*buckets_)[group_bucket(group.group_first, group.group_count, flow_hash)];
+        return records_->buckets[group_bucket(group.group_first, group.group_count, flow_hash)];
     }
-    nexthop_id bucket(unsigned at) const { return (*buckets_)[at]; }
+    nexthop_id bucket(unsigned at) const { return records_->buckets[at]; }
 
     // --- the log ---
 
@@ -73,10 +74,7 @@ class route_replica {
     const fib4_image* image4(unsigned table) const { return fib4_[table].get(); }
 
   private:
-    friend class rib;
-    using hop_array = std::array<nexthop, nexthops_max>;
-    using iface_array = std::array<iface, ifaces_max>;
-    using bucket_array = std::array<nexthop_id, group_buckets_max>;
+    friend class rib; // join() fills a new one
 
     void prefetch(const std::uint64_t* entry, const route_entry_header& header) const;
     void apply_entry(const route_entry_header& header, const std::uint64_t* body);
@@ -89,10 +87,12 @@ class route_replica {
     std::uint64_t generation_ = 0; // entries up to this one are in the state below
     fib4_image* fib4_main_ = nullptr;
     std::array<std::unique_ptr<fib4_image>, tables_max> fib4_;
-    std::unique_ptr<hop_array> hops_;
-    std::unique_ptr<iface_array> ifaces_;
-    std::unique_ptr<bucket_array> buckets_;
+    std::unique_ptr<route_records> records_;
 };
+
+// The hash of a replica, or of control's master; tables that are not there are nullptr.
+std::uint64_t
+route_hash(const route_records& records, std::span<const fib4_image* const, tables_max> tables);
 
 template <route_observer Observer>
 unsigned route_replica::apply(unsigned budget, Observer&& observer) {

@@ -46,8 +46,8 @@ struct route {
     prefix4 prefix;
     std::uint8_t table = 0;
     route_protocol protocol = route_protocol::boot;
-    std::uint32_t metric = 0;
-    std::uint16_t mtu = 0; // bytes of L3; 0: the interface's
+    std::optional<std::uint32_t> metric{}; // lower is better; none: 0, or to del() the lowest
+    std::uint16_t mtu = 0;                 // bytes of L3; 0: the interface's
     std::vector<route_target> targets;
 };
 
@@ -57,6 +57,11 @@ struct feed_route {
     nexthop_id hop; // from rib::hop
 };
 
+// What a feed's routes of this protocol have: 20 for bgp, 110 for ospf, else 0.
+constexpr std::uint32_t metric_of(route_protocol protocol) {
+    return protocol == route_protocol::bgp ? 20 : protocol == route_protocol::ospf ? 110 : 0;
+}
+
 struct rib_counts {
     std::size_t routes4 = 0; // prefixes of the main table
     std::size_t hops = 0;
@@ -65,6 +70,8 @@ struct rib_counts {
     std::uint64_t generation = 0;
     std::uint64_t changes = 0; // since the start
 };
+
+struct rib_state; // rib/rib_state.hpp
 
 class rib {
   public:
@@ -110,7 +117,7 @@ class rib {
         unsigned table, const prefix4& from, std::size_t count,
         const std::function<void(const route&)>& each) const;
 
-    // --- feeds: many routes, few hops (main table, metric 0) ---
+    // --- feeds: many routes, few hops (main table, metric_of(protocol)) ---
 
     // The hop of these targets, with one more use; release() gives it back.
     result<nexthop_id> hop(std::span<const route_target> targets, std::uint16_t mtu = 0);
@@ -118,7 +125,9 @@ class rib {
     // Adds or replaces, then withdraws, one route. Errors: EAGAIN, ENOMEM, ESRCH. Cost: 0.2 to
     // 0.5 us for a /24.
     result<void> announce(const feed_route& added, route_protocol protocol = route_protocol::bgp);
-    result<void> withdraw(const prefix4& prefix);
+    result<void> withdraw(const prefix4& prefix, route_protocol protocol = route_protocol::bgp);
+    // Loads the lines that a change of this prefix will touch: some 8 changes ahead is best.
+    void prefetch(const prefix4& prefix) const;
     // Announces many at once. From some thousands on the table is compiled anew in parallel and
     // swapped in by one message. Errors: ENOMEM; nothing is changed then.
     result<void>
@@ -145,9 +154,8 @@ class rib {
     const nexthop& record(nexthop_id id) const;
 
   private:
-    struct state;
-    explicit rib(std::unique_ptr<state> made);
-    std::unique_ptr<state> state_;
+    explicit rib(std::unique_ptr<rib_state> made);
+    std::unique_ptr<rib_state> state_;
 };
 
 } // namespace pantala

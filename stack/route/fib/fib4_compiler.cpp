@@ -69,9 +69,11 @@ fib4_compiler::fib4_compiler(
 result<std::unique_ptr<fib4_compiler>> fib4_compiler::make(
     unsigned root_bits, std::uint8_t table, nexthop_id default_id, route_writer& writer) {
     std::unique_ptr<fib4_compiler> made(new fib4_compiler(root_bits, table, default_id, writer));
-    if (result<void> loaded = made->load({}); !loaded) {
-        return loaded.failure();
+    auto image = fib4_image::make(root_bits, default_id);
+    if (!image) {
+        return image.failure();
     }
+    made->load({}, std::move(*image));
     return made;
 }
 
@@ -110,11 +112,17 @@ result<void> fib4_compiler::reserve(const prefix4& prefix) {
 
 void fib4_compiler::set(const prefix4& prefix, nexthop_id value, bool is_new) {
     PANTALA_DCHECK(prefix.length >= 1 && prefix.length <= 32);
+    if (paused_) {
+        return;
+    }
     change_at(top(), {prefix, value.value, prefix.length, false}, is_new ? 1 : 0);
 }
 
 void fib4_compiler::clear(const prefix4& prefix, const fib4_entry& covering) {
     PANTALA_DCHECK(covering.prefix.length < prefix.length);
+    if (paused_) {
+        return;
+    }
     change_at(top(), {prefix, covering.value.value, covering.prefix.length, true}, -1);
 }
 
@@ -309,7 +317,7 @@ void fib4_compiler::ensure(std::uint32_t units, std::uint32_t words) {
     if (words > ready_words_) {
         ready_words_ = std::min(words + words_ahead, shape_.roots() + 4 * fib4_longs_max);
     }
-    PANTALA_ASSERT(image_->populate(ready_units_, ready_words_).ok());
+    image_->populate(ready_units_, ready_words_);
     if (populate_) {
         populate_(ready_units_, ready_words_);
     }

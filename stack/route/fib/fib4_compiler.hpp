@@ -44,8 +44,10 @@ class fib4_compiler {
     void clear(const prefix4& prefix, const fib4_entry& covering);
 
     // Compiles `entries` (in any order, no duplicates) into an empty table at once, in parallel.
-    // The log is not written: the caller ships copies of image(). Errors: ENOMEM.
-    result<void> load(std::span<const fib4_entry> entries);
+    // `image` is empty. The log is not written: the caller ships copies of image().
+    void load(std::span<const fib4_entry> entries, std::unique_ptr<fib4_image> image);
+    // set() and clear() do nothing until the next load().
+    void pause() { paused_ = true; }
 
     // Called before patches reach beyond what is populated: every replica has to be, too.
     using populate_hook = std::function<void(std::uint32_t units, std::uint32_t words)>;
@@ -123,6 +125,7 @@ class fib4_compiler {
     fib4_shape shape_;
     std::uint8_t table_;
     std::uint16_t default_;
+    bool paused_ = false;
     bool loading_ = false; // paint only
     route_writer& writer_;
     populate_hook populate_;

@@ -62,9 +62,7 @@ result<std::unique_ptr<fib4_image>> fib4_image::make(unsigned root_bits, nexthop
     }
     image->directory_ = reinterpret_cast<std::uint32_t*>(aligned);
     image->arena_ = reinterpret_cast<std::uint64_t*>(aligned + directory);
-    if (result<void> populated = image->populate(64, image->shape_.roots()); !populated) {
-        return populated.failure();
-    }
+    image->populate(64, image->shape_.roots());
     const std::uint64_t uniform[2] = {1, default_id.value}; // every word points here, to unit 0
     image->write_node(0, 0, uniform, 2);
     image->words_ = image->shape_.roots();
@@ -77,10 +75,8 @@ fib4_image::~fib4_image() {
     }
 }
 
-result<void> fib4_image::populate(std::uint32_t units, std::uint32_t words) {
-    if (units > units_max) {
-        return error{ENOMEM, "the forwarding table is full (64 MiB a replica)"};
-    }
+void fib4_image::populate(std::uint32_t units, std::uint32_t words) {
+    PANTALA_ASSERT(units <= units_max);
     if (words > populated_words_) {
         touch(
             populated_words_ == 0 ? reinterpret_cast<std::byte*>(directory_)
@@ -96,23 +92,15 @@ result<void> fib4_image::populate(std::uint32_t units, std::uint32_t words) {
             reinterpret_cast<std::byte*>(arena_ + target));
         populated_units_ = target;
     }
-    return {};
 }
 
-result<std::unique_ptr<fib4_image>> fib4_image::copy(const fib4_image& other) {
-    auto made = make(other.shape_.root_bits);
-    if (!made) {
-        return made;
-    }
-    fib4_image& image = **made;
-    if (result<void> populated = image.populate(other.units_, other.words_); !populated) {
-        return populated.failure();
-    }
-    std::memcpy(image.directory_, other.directory_, other.words_ * sizeof(std::uint32_t));
-    std::memcpy(image.arena_, other.arena_, other.units_ * sizeof(std::uint64_t));
-    image.words_ = other.words_;
-    image.units_ = other.units_;
-    return made;
+void fib4_image::assign(const fib4_image& other) {
+    PANTALA_DCHECK(shape_.root_bits == other.shape_.root_bits);
+    populate(other.populated_units_, other.populated_words_);
+    std::memcpy(directory_, other.directory_, other.words_ * sizeof(std::uint32_t));
+    std::memcpy(arena_, other.arena_, other.units_ * sizeof(std::uint64_t));
+    words_ = other.words_;
+    units_ = other.units_;
 }
 
 nexthop_id fib4_image::lookup(std::uint32_t address) const {

@@ -19,8 +19,6 @@ class fib4_image {
     // An empty table: every address has `default_id`. Errors: ENOMEM.
     static result<std::unique_ptr<fib4_image>>
     make(unsigned root_bits, nexthop_id default_id = nexthop_default);
-    // A byte-identical twin. Any thread that may read `other`.
-    static result<std::unique_ptr<fib4_image>> copy(const fib4_image& other);
     ~fib4_image();
     fib4_image(const fib4_image&) = delete;
     fib4_image& operator=(const fib4_image&) = delete;
@@ -52,9 +50,11 @@ class fib4_image {
         __builtin_prefetch(&arena_[unit], 1);
     }
 
+    // Makes it a byte-identical twin. Control, before it is handed over.
+    void assign(const fib4_image& other);
     // Control, from any thread: makes the first `units` of the arena and `words` of the directory
-    // resident. Only pages that no patch has touched yet are written to. Errors: ENOMEM.
-    result<void> populate(std::uint32_t units, std::uint32_t words);
+    // resident. Only pages that no patch has touched yet are written to. At most units_max.
+    void populate(std::uint32_t units, std::uint32_t words);
 
     std::uint32_t units() const { return units_; }
     std::uint32_t words() const { return words_; }

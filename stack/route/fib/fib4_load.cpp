@@ -51,12 +51,9 @@ void fib4_compiler::load_authority(std::span<const fib4_entry> entries) {
     paint(deep);
 }
 
-result<void> fib4_compiler::load(std::span<const fib4_entry> entries) {
-    auto image = fib4_image::make(shape_.root_bits, nexthop_id{default_});
-    if (!image) {
-        return image.failure();
-    }
-    image_ = std::move(*image);
+void fib4_compiler::load(std::span<const fib4_entry> entries, std::unique_ptr<fib4_image> image) {
+    paused_ = false;
+    image_ = std::move(image);
     allocator_ = fib4_allocator(fib4_image::units_max);
     shared_.clear();
     ready_units_ = 0;
@@ -66,7 +63,6 @@ result<void> fib4_compiler::load(std::span<const fib4_entry> entries) {
     load_authority(entries);
     loading_ = false;
     load_image();
-    return {};
 }
 
 } // namespace pantala

@@ -1,0 +1,376 @@
+#include "stack/route/rib/hop_table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+
+namespace pantala {
+
+namespace {
+
+constexpr unsigned resolve_depth_max = 4;  // gateways behind gateways
+constexpr unsigned refresh_rounds_max = 8; // a chain of hops settles in as many
+constexpr unsigned targets_max = 64;
+constexpr unsigned group_run_max = 1024; // buckets of one group
+constexpr unsigned buckets_a_write = 256;
+constexpr std::uint16_t nobody = 0xffff;
+
+} // namespace
+
+hop_table::hop_table(route_records& records, route_writer& writer, route_finder finder)
+    : records_(records), writer_(writer), find_(std::move(finder)) {
+    entries_.resize(1); // 0: the main table's default
+    entries_[0].alias = true;
+    entries_[0].used = true;
+}
+
+hop_table::key hop_table::key_of(const spec& wanted) {
+    key made;
+    made.first = wanted.mtu | std::uint64_t{wanted.table} << 16;
+    for (const route_target& target : wanted.targets) {
+        const std::uint64_t port = target.interface ? target.interface->value : 0xffffU;
+        made.second.push_back(
+            static_cast<std::uint64_t>(target.kind) << 56 | std::uint64_t{target.weight} << 40 |
+            port);
+        made.second.push_back(target.gateway);
+    }
+    return made;
+}
+
+result<void> hop_table::check(const spec& wanted) const {
+    if (wanted.targets.empty() || wanted.targets.size() > targets_max) {
+        return error{EINVAL, "a route needs one to 64 targets"};
+    }
+    for (const route_target& target : wanted.targets) {
+        const bool needs_iface = target.kind == nexthop_kind::connected ||
+                                 target.kind == nexthop_kind::local ||
+                                 target.kind == nexthop_kind::broadcast;
+        if (needs_iface && !target.interface) {
+            return error{EINVAL, "this kind of route needs an interface (dev NAME)"};
+        }
+        if (target.interface && !records_.ifaces[target.interface->value].present) {
+            return error{ENODEV, "there is no such interface"};
+        }
+        if (target.kind == nexthop_kind::gateway && target.gateway == 0) {
+            return error{EINVAL, "the gateway must not be 0.0.0.0"};
+        }
+        if (wanted.targets.size() > 1 && target.kind != nexthop_kind::gateway &&
+            target.kind != nexthop_kind::connected) {
+            return error{EINVAL, "only gateways and links may share a route"};
+        }
+        if (target.weight == 0 || target.weight > 256) {
+            return error{EINVAL, "a weight is 1 to 256"};
+        }
+    }
+    return {};
+}
+
+std::optional<std::uint16_t> hop_table::free_id() {
+    if (!free_.empty()) {
+        const std::uint16_t id = free_.back();
+        free_.pop_back();
+        return id;
+    }
+    if (entries_.size() == nexthops_max) {
+        return std::nullopt;
+    }
+    entries_.emplace_back();
+    return static_cast<std::uint16_t>(entries_.size() - 1);
+}
+
+result<nexthop_id> hop_table::take(const spec& wanted, std::optional<nexthop_id> like) {
+    const key wanted_key = key_of(wanted);
+    if (const auto known = ids_.find(wanted_key); known != ids_.end()) {
+        ++entries_[known->second].uses;
+        return nexthop_id{known->second};
+    }
+    if (result<void> checked = check(wanted); !checked) {
+        return checked.failure();
+    }
+    entry made;
+    made.what = wanted;
+    made.uses = 1;
+    made.used = true;
+    if (wanted.targets.size() > 1) {
+        if (result<void> grouped = make_group(made, like); !grouped) {
+            return grouped.failure();
+        }
+    }
+    const std::optional<std::uint16_t> id = free_id();
+    if (!id) {
+        drop_group(made);
+        return error{ENOSPC, "all 32,768 next hops are in use"};
+    }
+    ids_.emplace(wanted_key, *id);
+    note_gateway(made, *id, true);
+    entries_[*id] = std::move(made);
+    write(*id, evaluate(entries_[*id]));
+    return nexthop_id{*id};
+}
+
+void hop_table::release(nexthop_id id) {
+    entry& gone = entries_[id.value];
+    PANTALA_ASSERT(gone.uses > 0);
+    if (--gone.uses != 0) {
+        return;
+    }
+    ids_.erase(key_of(gone.what));
+    note_gateway(gone, id.value, false);
+    write(id.value, nexthop{});
+    entry old = std::move(gone);
+    entries_[id.value] = entry{};
+    free_.push_back(id.value);
+    drop_group(old); // may release members, and so change entries_
+}
+
+void hop_table::note_gateway(const entry& made, std::uint16_t id, bool there) {
+    for (const route_target& target : made.what.targets) {
+        if (target.kind != nexthop_kind::gateway || target.interface) {
+            continue;
+        }
+        const std::uint64_t where = std::uint64_t{made.what.table} << 32 | target.gateway;
+        if (there) {
+            gateways_.emplace(std::pair{where, id}, true);
+        } else {
+            gateways_.erase({where, id});
+        }
+    }
+}
+
+bool hop_table::concerns(unsigned table, const prefix4& prefix) const {
+    const std::uint64_t base = std::uint64_t{table} << 32;
+    const auto first = gateways_.lower_bound({base | prefix.address, 0});
+    return first != gateways_.end() && first->first.first <= (base | prefix.last());
+}
+
+// --- groups ---
+
+result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) {
+    const auto release_members = [&] {
+        for (const nexthop_id member : made.members) {
+            release(member);
+        }
+        made.members.clear();
+    };
+    unsigned weights = 0;
+    for (route_target target : made.what.targets) {
+        weights += target.weight;
+        target.weight = 1;
+        result<nexthop_id> member = take({{target}, made.what.mtu, made.what.table});
+        if (!member) {
+            release_members();
+            return member.failure();
+        }
+        made.members.push_back(*member);
+    }
+    // Eight buckets a weight: shares are within an eighth of a bucket's weight of what was asked.
+    const unsigned count = std::min(std::bit_ceil(weights * 8), group_run_max);
+    const std::optional<std::uint16_t> first = space_.take(count);
+    if (!first) {
+        release_members();
+        return error{ENOSPC, "all 65,536 ECMP buckets are in use"};
+    }
+    made.first_bucket = *first;
+    made.owners.assign(count, nobody);
+    if (like && !entries_[like->value].owners.empty()) {
+        const entry& old = entries_[like->value];
+        for (unsigned i = 0; i < count; ++i) {
+            const nexthop_id before = old.members[old.owners[i % old.owners.size()]];
+            const auto found = std::find(made.members.begin(), made.members.end(), before);
+            made.owners[i] = found == made.members.end()
+                                 ? nobody
+                                 : static_cast<std::uint16_t>(found - made.members.begin());
+        }
+    }
+    return {};
+}
+
+void hop_table::drop_group(entry& gone) {
+    if (!gone.owners.empty()) {
+        space_.give(gone.first_bucket, static_cast<unsigned>(gone.owners.size()));
+    }
+    for (const nexthop_id member : gone.members) {
+        release(member);
+    }
+}
+
+void hop_table::spread(entry& group) {
+    const std::size_t members = group.members.size();
+    const auto count = static_cast<unsigned>(group.owners.size());
+    unsigned weights = 0;
+    std::vector<unsigned> live_weights(members, 0);
+    for (std::size_t m = 0; m < members; ++m) {
+        live_weights[m] = live(group.members[m]) ? group.what.targets[m].weight : 0U;
+        weights += live_weights[m];
+    }
+    if (weights == 0) {
+        return;
+    }
+    std::vector<unsigned> wanted(members, 0);
+    unsigned before = 0; // weight of the members before: shares add up to all buckets
+    for (std::size_t m = 0; m < members; ++m) {
+        wanted[m] = count * (before + live_weights[m]) / weights - count * before / weights;
+        before += live_weights[m];
+    }
+    for (std::uint16_t& owner : group.owners) { // who has enough, or is dead, gives up the rest
+        if (owner != nobody && wanted[owner] > 0) {
+            --wanted[owner];
+        } else {
+            owner = nobody;
+        }
+    }
+    std::size_t m = 0;
+    for (std::uint16_t& owner : group.owners) {
+        if (owner == nobody) {
+            m = static_cast<std::size_t>(
+                std::find_if(wanted.begin(), wanted.end(), [](unsigned w) { return w > 0; }) -
+                wanted.begin());
+            --wanted[m];
+            owner = static_cast<std::uint16_t>(m);
+        }
+    }
+    write_buckets(group);
+}
+
+// A member that is itself reached over ECMP lends one of its buckets: groups never nest.
+void hop_table::write_buckets(const entry& group) {
+    std::array<nexthop_id, group_run_max> now;
+    const auto count = static_cast<unsigned>(group.owners.size());
+    for (unsigned i = 0; i < count; ++i) {
+        const nexthop_id member = group.members[group.owners[i]];
+        const nexthop& record = records_.hops[member.value];
+        now[i] = record.kind == nexthop_kind::group
+                     ? records_.buckets[group_bucket(record.group_first, record.group_count, i)]
+                     : member;
+    }
+    nexthop_id* written = &records_.buckets[group.first_bucket];
+    if (std::equal(now.begin(), now.begin() + count, written)) {
+        return;
+    }
+    std::copy_n(now.begin(), count, written);
+    for (unsigned done = 0; done < count; done += buckets_a_write) {
+        const unsigned some = std::min(count - done, buckets_a_write);
+        std::array<std::uint64_t, 1 + buckets_a_write * sizeof(nexthop_id) / 8> body{};
+        body[0] = some;
+        std::memcpy(&body[1], &now[done], some * sizeof(nexthop_id));
+        const auto words = static_cast<std::uint16_t>(2 + (some * sizeof(nexthop_id) + 7) / 8);
+        writer_.write({words, route_op::group_write, 0, group.first_bucket + done}, body.data());
+    }
+}
+
+// --- records ---
+
+nexthop hop_table::evaluate(entry& made) {
+    if (made.alias) {
+        return made.follows ? records_.hops[made.follows->value] : nexthop{};
+    }
+    if (made.members.empty()) {
+        return resolve(made.what.targets.front(), made.what, 0);
+    }
+    spread(made);
+    const bool any = std::any_of(
+        made.members.begin(), made.members.end(), [this](nexthop_id id) { return live(id); });
+    nexthop record;
+    if (any) {
+        record.kind = nexthop_kind::group;
+        record.mtu = made.what.mtu;
+        record.group_first = made.first_bucket;
+        record.group_count = static_cast<std::uint16_t>(made.owners.size());
+    }
+    return record;
+}
+
+nexthop hop_table::resolve(const route_target& target, const spec& what, unsigned depth) const {
+    nexthop record;
+    record.mtu = what.mtu;
+    record.kind = target.kind;
+    if (target.interface) {
+        record.iface = *target.interface;
+        const bool there = target.kind == nexthop_kind::local
+                               ? records_.ifaces[target.interface->value].present
+                               : iface_up(*target.interface);
+        if (!there) {
+            return {};
+        }
+    }
+    if (target.kind != nexthop_kind::gateway) {
+        return record;
+    }
+    record.gateway4 = be32::from(target.gateway);
+    return target.interface ? record : resolve_gateway(target.gateway, what, depth);
+}
+
+nexthop hop_table::resolve_gateway(std::uint32_t gateway, const spec& what, unsigned depth) const {
+    if (depth == resolve_depth_max) {
+        return {};
+    }
+    const std::optional<nexthop_id> way = find_(what.table, gateway);
+    if (!way) {
+        return {};
+    }
+    const entry& through = entries_[way->value];
+    if (!through.members.empty()) { // ECMP on the way: share its buckets
+        nexthop record = records_.hops[way->value];
+        record.mtu = what.mtu != 0 ? what.mtu : record.mtu;
+        return record;
+    }
+    nexthop record = resolve(through.what.targets.front(), through.what, depth + 1);
+    if (record.kind == nexthop_kind::connected) {
+        record.kind = nexthop_kind::gateway;
+        record.gateway4 = be32::from(gateway);
+    } else if (record.kind != nexthop_kind::gateway && record.kind != nexthop_kind::group) {
+        return {};
+    }
+    record.mtu = what.mtu != 0 ? what.mtu : record.mtu;
+    return record;
+}
+
+// True: it died or came to life.
+bool hop_table::write(std::uint16_t id, const nexthop& record) {
+    nexthop& now = records_.hops[id];
+    if (now == record) {
+        return false;
+    }
+    const bool turned = (now.kind == nexthop_kind::none) != (record.kind == nexthop_kind::none);
+    now = record;
+    std::array<std::uint64_t, (sizeof(nexthop) + 7) / 8> body{};
+    std::memcpy(body.data(), &record, sizeof record);
+    writer_.write({body.size() + 1, route_op::nexthop_write, 0, id}, body.data());
+    return turned;
+}
+
+bool hop_table::refresh() {
+    bool turned = false;
+    for (unsigned round = 0; round < refresh_rounds_max; ++round) {
+        const std::uint64_t before = writer_.generation();
+        for (std::size_t id = 0; id < entries_.size(); ++id) {
+            if (entries_[id].used) {
+                turned |= write(static_cast<std::uint16_t>(id), evaluate(entries_[id]));
+            }
+        }
+        if (writer_.generation() == before) {
+            break;
+        }
+    }
+    return turned;
+}
+
+// --- aliases ---
+
+result<nexthop_id> hop_table::take_alias() {
+    const std::optional<std::uint16_t> id = free_id();
+    if (!id) {
+        return error{ENOSPC, "all 32,768 next hops are in use"};
+    }
+    entries_[*id].alias = true;
+    entries_[*id].used = true;
+    return nexthop_id{*id};
+}
+
+void hop_table::point_alias(nexthop_id alias, std::optional<nexthop_id> at) {
+    entries_[alias.value].follows = at;
+    write(alias.value, evaluate(entries_[alias.value]));
+}
+
+} // namespace pantala

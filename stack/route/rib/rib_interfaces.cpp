@@ -1,0 +1,275 @@
+// Interfaces of the RIB, and the routes that their addresses bring.
+#include "stack/route/rib/rib_state.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace pantala {
+
+namespace {
+
+constexpr unsigned mtu_min = 68; // RFC 791
+constexpr unsigned mtu_max = 65535;
+
+} // namespace
+
+result<iface*> rib_state::iface_at(iface_id id) {
+    if (id.value >= ifaces_max || !records->ifaces[id.value].present) {
+        return error{ENODEV, "there is no such interface"};
+    }
+    return &records->ifaces[id.value];
+}
+
+void rib_state::write_iface(iface_id id) {
+    std::array<std::uint64_t, (sizeof(iface) + 7) / 8> body{};
+    std::memcpy(body.data(), &records->ifaces[id.value], sizeof(iface));
+    writer.write({body.size() + 1, route_op::iface_write, 0, id.value}, body.data());
+    ++changes;
+}
+
+// An address is ours whether or not the link is up; its link is reached only when it is.
+std::vector<rib_state::own_route> rib_state::routes_of(const iface_address4& address, bool up) {
+    const std::uint32_t host = address.address.host();
+    std::vector<own_route> routes = {{prefix4{host, 32}, nexthop_kind::local}};
+    if (up && address.prefix_length < 32) {
+        const prefix4 link = make_prefix4(host, address.prefix_length);
+        routes.push_back({link, nexthop_kind::connected});
+        if (address.prefix_length < 31) {
+            routes.push_back({prefix4{link.last(), 32}, nexthop_kind::broadcast});
+        }
+    }
+    return routes;
+}
+
+bool rib_state::still_owned(iface_id id, const own_route& route, bool up) const {
+    for (const iface_address4& address : records->ifaces[id.value].ip4()) {
+        for (const own_route& own : routes_of(address, up)) {
+            if (own.prefix == route.prefix && own.kind == route.kind) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// Own routes have metric 0 and the protocol kernel; they take the place of others of metric 0.
+result<void> rib_state::add_own(iface_id id, const own_route& added) {
+    const unsigned number = records->ifaces[id.value].table;
+    result<rib_table4*> in = table(number);
+    if (!in) {
+        return in.failure();
+    }
+    if (result<void> room = may_change(**in, added.prefix); !room) {
+        return room;
+    }
+    const hop_table::spec what{{{added.kind, 0, id, 1}}, 0, static_cast<std::uint8_t>(number)};
+    result<nexthop_id> hop = hops.take(what);
+    if (!hop) {
+        return hop.failure();
+    }
+    const rib_entry4* entry = (*in)->map.find(added.prefix);
+    candidates routes = entry != nullptr ? routes_of(**in, *entry) : candidates{};
+    std::erase_if(routes, [](const candidate& route) { return route.metric == 0; });
+    for (const candidate& kept : routes) {
+        hops.use(kept.hop);
+    }
+    routes.insert(routes.begin(), {0, route_protocol::kernel, *hop});
+    store(number, added.prefix, std::move(routes));
+    return {};
+}
+
+void rib_state::del_own(iface_id id, const own_route& gone) {
+    const unsigned number = records->ifaces[id.value].table;
+    rib_table4& in = *tables[number];
+    const rib_entry4* entry = in.map.find(gone.prefix);
+    if (entry == nullptr) {
+        return;
+    }
+    candidates routes = routes_of(in, *entry);
+    const std::size_t erased = std::erase_if(routes, [&](const candidate& route) {
+        const route_target& target = hops.of(route.hop).targets.front();
+        return route.protocol == route_protocol::kernel && target.kind == gone.kind &&
+               target.interface == id;
+    });
+    if (erased == 0) {
+        return;
+    }
+    for (const candidate& kept : routes) {
+        hops.use(kept.hop);
+    }
+    store(number, gone.prefix, std::move(routes));
+}
+
+result<iface_id> rib::add_interface(const iface& made) {
+    auto& ifaces = state_->records->ifaces;
+    for (const iface& other : ifaces) {
+        if (other.present && other.port == made.port && other.vlan == made.vlan) {
+            return error{EEXIST, "this port and VLAN have an interface already"};
+        }
+    }
+    if (made.vlan != vlan_none && (made.vlan == 0 || made.vlan > 4094)) {
+        return error{EINVAL, "a VLAN is 1 to 4094"};
+    }
+    if (made.mtu < mtu_min) {
+        return error{EINVAL, "the MTU is 68 to 65535 bytes"};
+    }
+    if (result<rib_table4*> in = state_->table(made.table); !in) {
+        return in.failure();
+    }
+    const auto free =
+        std::find_if(ifaces.begin(), ifaces.end(), [](const iface& each) { return !each.present; });
+    if (free == ifaces.end()) {
+        return error{ENOSPC, "all 256 interfaces are in use"};
+    }
+    const iface_id id{static_cast<std::uint16_t>(free - ifaces.begin())};
+    *free = made;
+    free->present = true;
+    free->address4_count = 0; // addresses come by add_address, with their routes
+    free->address6_count = 0;
+    state_->write_iface(id);
+    state_->refresh();
+    return id;
+}
+
+result<void> rib::del_interface(iface_id id) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if (result<void> down = set_up(id, false); !down) {
+        return down;
+    }
+    while ((*record)->address4_count > 0) {
+        const iface_address4 address = (*record)->addresses4[0];
+        if (result<void> gone = del_address(id, address.address.host(), address.prefix_length);
+            !gone) {
+            return gone;
+        }
+    }
+    **record = iface{};
+    state_->write_iface(id);
+    state_->refresh();
+    return {};
+}
+
+result<void> rib::set_up(iface_id id, bool up) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if ((*record)->up == up) {
+        return {};
+    }
+    (*record)->up = up;
+    state_->write_iface(id);
+    state_->refresh(); // every route through it, by its hops' records
+    for (const iface_address4& address : (*record)->ip4()) {
+        for (const rib_state::own_route& own : rib_state::routes_of(address, true)) {
+            if (own.kind == nexthop_kind::local) {
+                continue;
+            }
+            if (!up) {
+                state_->del_own(id, own);
+            } else if (result<void> added = state_->add_own(id, own); !added) {
+                return added;
+            }
+        }
+    }
+    return {};
+}
+
+result<void> rib::set_mtu(iface_id id, std::uint16_t mtu) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if (mtu < mtu_min) {
+        return error{EINVAL, "the MTU is 68 to 65535 bytes"};
+    }
+    (*record)->mtu = mtu;
+    state_->write_iface(id);
+    return {};
+}
+
+result<void> rib::set_mac(iface_id id, std::array<std::uint8_t, 6> mac) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if ((mac[0] & 1) != 0) {
+        return error{EINVAL, "a group address is no station's MAC"};
+    }
+    (*record)->mac = mac;
+    state_->write_iface(id);
+    return {};
+}
+
+result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    if (prefix_length == 0 || prefix_length > 32 || address == 0 || address >> 28 >= 14) {
+        return error{
+            EINVAL, format_address4(address) + "/" + std::to_string(prefix_length) +
+                        " is not an address an interface can have"};
+    }
+    const iface_address4 made{be32::from(address), static_cast<std::uint8_t>(prefix_length)};
+    for (const iface& other : state_->records->ifaces) {
+        for (const iface_address4& taken : other.ip4()) {
+            if (other.table == record.table && taken.address == made.address) {
+                return error{EEXIST, format_address4(address) + " is an address of ours already"};
+            }
+            if (&other != &record && other.table == record.table && prefix_length < 32 &&
+                taken.prefix_length == prefix_length && taken.on_link(made.address)) {
+                return error{
+                    EEXIST, "another interface is on the link " +
+                                format(make_prefix4(address, prefix_length))};
+            }
+        }
+    }
+    if (record.address4_count == iface_addresses_max) {
+        return error{ENOSPC, "an interface has at most 8 IPv4 addresses"};
+    }
+    record.addresses4[record.address4_count++] = made;
+    state_->write_iface(id);
+    for (const rib_state::own_route& own : rib_state::routes_of(made, record.up)) {
+        if (result<void> added = state_->add_own(id, own); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefix_length) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    const iface_address4 gone{be32::from(address), static_cast<std::uint8_t>(prefix_length)};
+    auto* const end = record.addresses4.begin() + record.address4_count;
+    auto* const at = std::find(record.addresses4.begin(), end, gone);
+    if (at == end) {
+        return error{
+            EADDRNOTAVAIL, "the interface does not have " + format_address4(address) + "/" +
+                               std::to_string(prefix_length)};
+    }
+    std::move(at + 1, end, at);
+    record.addresses4[--record.address4_count] = {};
+    state_->write_iface(id);
+    for (const rib_state::own_route& own : rib_state::routes_of(gone, record.up)) {
+        if (!state_->still_owned(id, own, record.up)) {
+            state_->del_own(id, own);
+        }
+    }
+    return {};
+}
+
+const iface& rib::interface(iface_id id) const {
+    return state_->records->ifaces[id.value];
+}
+
+} // namespace pantala
