@@ -1,0 +1,31 @@
+// Ethernet input: a burst of frames sorted by the protocol they carry.
+#pragma once
+
+#include "engine/drop.hpp"
+#include "engine/ids.hpp"
+#include "engine/mbuf_burst.hpp"
+#include "stack/ether/l3_burst.hpp"
+#include "stack/ether/link_counters.hpp"
+#include "stack/ether/link_table.hpp"
+
+namespace pantala {
+
+// How many packets ahead of the one in hand the frame's first line is asked for.
+inline constexpr unsigned ether_prefetch_ahead = 6;
+
+struct ether_sorted {
+    l3_burst ip4;        // to us alone, in one segment, all of the port's routing table
+    l3_burst ip4_single; // to a group address, in several segments, of another routing table
+    mbuf_burst arp;      // data begins at the ARP packet
+    mbuf_burst ip6;      // data begins at the IPv6 header
+};
+
+// Takes all of `frames` from `port` and empties it. Bursts of `sorted` must be empty. Frames that
+// are truncated, not for us, from a group address, of an unknown VLAN or protocol, or for an
+// interface that is down are dropped. In the sorted bursts at least the minimal header of the
+// protocol lies in the first segment, and packet_meta is set.
+void ether_input(
+    const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
+    link_counters& counters, drop_sink& drops);
+
+} // namespace pantala

@@ -1,0 +1,85 @@
+// How workers speak of neighbours. Worker 0 owns the state of every neighbour (neighbor_owner.hpp);
+// each worker has a table of what it needs to send (neighbor_table.hpp).
+//
+//   report   any worker -> worker 0, replied: "I need this one", "I use this one", "I saw this one"
+//   update   worker 0 -> 0 -> 1 -> ... -> n-1 -> worker 0: the new state, absolute, so that the
+//            latest one wins; one order for all workers
+//
+// Messages come from pools of fixed size. A report that finds its pool empty is not made (the next
+// packet tries again); an update that does is made when a message returns.
+#pragma once
+
+#include "engine/netmsg.hpp"
+#include "stack/ether/neighbor/neighbor_key.hpp"
+#include "stack/wire/address.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace pantala {
+
+enum class neighbor_event : std::uint8_t {
+    needed,      // a packet waits for it
+    used,        // packets go to it, and its state is stale
+    seen,        // it spoke (a request to others, an announcement)
+    seen_asking, // it spoke to us: worth remembering even if nobody needs it yet
+    answered,    // it answered us: the path works both ways
+};
+
+struct neighbor_report : netmsg {
+    neighbor_event event = neighbor_event::needed;
+    bool gateway = false; // event needed: a route's gateway; these have room when others do not
+    bool refused = false; // in the reply: no room
+    neighbor_key key;
+    wire::mac_address mac; // events seen_*, answered
+    neighbor_report* next_free = nullptr;
+};
+
+// What senders have to know. `unknown` in an update: forget it.
+enum class neighbor_view : std::uint8_t { unknown, waiting, valid, stale, failed };
+
+struct neighbor_update : netmsg_chain {
+    neighbor_view view = neighbor_view::unknown;
+    neighbor_key key;
+    wire::mac_address mac;
+    neighbor_update* next_free = nullptr;
+};
+
+// Who runs when a message arrives: the composition of the stack, which knows what the endpoint's
+// context is.
+struct neighbor_handlers {
+    netmsg_handler report = nullptr;         // at worker 0
+    netmsg_handler report_replied = nullptr; // at the origin
+    netmsg_chain::visitor visit = nullptr;   // at every worker
+    netmsg_handler update_replied = nullptr; // at worker 0
+};
+
+// A pool of messages of one kind; all reserved when it is made. Owner: one worker.
+template <class Message>
+class message_pool {
+  public:
+    explicit message_pool(unsigned size) : messages_(std::make_unique<Message[]>(size)) {
+        for (unsigned i = 0; i < size; ++i) {
+            put(messages_[i]);
+        }
+    }
+
+    // nullptr: all are under way.
+    Message* get() {
+        Message* message = free_;
+        if (message != nullptr) {
+            free_ = message->next_free;
+        }
+        return message;
+    }
+    void put(Message& message) {
+        message.next_free = free_;
+        free_ = &message;
+    }
+
+  private:
+    std::unique_ptr<Message[]> messages_;
+    Message* free_ = nullptr;
+};
+
+} // namespace pantala

@@ -1,0 +1,317 @@
+#include "stack/ether/neighbor/neighbor_owner.hpp"
+
+#include <algorithm>
+
+namespace pantala {
+namespace {
+
+constexpr unsigned updates_max = 512; // under way
+constexpr std::uint64_t forever = ~std::uint64_t{0};
+
+// States with a timer, in the order in which expire serves them.
+constexpr neighbor_state timed_states[] = {neighbor_state::incomplete, neighbor_state::probe,
+                                           neighbor_state::delay,      neighbor_state::failed,
+                                           neighbor_state::reachable,  neighbor_state::stale};
+
+neighbor_view view_of(neighbor_state state) {
+    switch (state) {
+    case neighbor_state::reachable:
+    case neighbor_state::delay:
+    case neighbor_state::probe:
+    case neighbor_state::permanent:
+        return neighbor_view::valid;
+    case neighbor_state::stale:
+        return neighbor_view::stale;
+    case neighbor_state::failed:
+        return neighbor_view::failed;
+    case neighbor_state::unknown:
+    case neighbor_state::incomplete:
+        break;
+    }
+    return neighbor_view::unknown;
+}
+
+} // namespace
+
+const char* name_of(neighbor_state state) {
+    constexpr const char* names[neighbor_states] = {
+        "unknown", "incomplete", "reachable", "stale", "delay", "probe", "failed", "permanent"};
+    return names[static_cast<std::size_t>(state)];
+}
+
+neighbor_owner::neighbor_owner(
+    netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
+    const neighbor_settings& settings)
+    : messages_(messages), handlers_(handlers), solicitor_(solicitor), settings_(settings),
+      map_(settings.capacity), updates_(updates_max) {}
+
+void neighbor_owner::on_report(neighbor_report& report, instant now) {
+    switch (report.event) {
+    case neighbor_event::needed:
+        return needed(report, now);
+    case neighbor_event::used:
+        return used(report.key, now);
+    case neighbor_event::seen:
+    case neighbor_event::seen_asking:
+    case neighbor_event::answered:
+        return heard(report, now);
+    }
+}
+
+void neighbor_owner::needed(neighbor_report& report, instant now) {
+    neighbor_record* record = map_.find(report.key);
+    if (record != nullptr) {
+        // Known: the asker has not heard of it (its table was full then), or hears of it just now.
+        if (record->state != neighbor_state::incomplete) {
+            publish(*record);
+        }
+        return;
+    }
+    const unsigned waiting = counts_[static_cast<std::size_t>(neighbor_state::incomplete)];
+    if (waiting >= settings_.incomplete_max && !report.gateway) {
+        report.refused = true;
+        return;
+    }
+    record = create(report.key, now);
+    if (record == nullptr) {
+        report.refused = true;
+        return;
+    }
+    record->tries = 0;
+    enter(*record, neighbor_state::incomplete, now);
+    request(*record);
+}
+
+void neighbor_owner::used(const neighbor_key& key, instant now) {
+    neighbor_record* record = map_.find(key);
+    if (record != nullptr && record->state == neighbor_state::stale) {
+        enter(*record, neighbor_state::delay, now);
+        publish(*record);
+    }
+}
+
+void neighbor_owner::heard(const neighbor_report& report, instant now) {
+    neighbor_record* record = map_.find(report.key);
+    if (record == nullptr) {
+        if (report.event == neighbor_event::seen_asking &&
+            (record = create(report.key, now)) != nullptr) {
+            record->mac = report.mac;
+            enter(*record, neighbor_state::stale, now);
+            publish(*record);
+        }
+        return;
+    }
+    if (record->state == neighbor_state::permanent) {
+        return;
+    }
+    const bool unresolved =
+        record->state == neighbor_state::incomplete || record->state == neighbor_state::failed;
+    const bool moved = unresolved || record->mac != report.mac;
+    if (report.event == neighbor_event::answered) {
+        record->mac = report.mac;
+        enter(*record, neighbor_state::reachable, now);
+        publish(*record);
+    } else if (moved) {
+        // It spoke, but not to us: its address is news, that it hears us is not known.
+        record->mac = report.mac;
+        enter(*record, neighbor_state::stale, now);
+        publish(*record);
+    }
+}
+
+neighbor_record* neighbor_owner::create(const neighbor_key& key, instant now) {
+    neighbor_record* record = map_.insert(key);
+    if (record == nullptr) {
+        // Only what nobody used for a while makes room: a scan evicts nothing that lives.
+        state_list& stale = list_of(neighbor_state::stale);
+        if (stale.empty() || now - stale.front().since < settings_.recycle_ns ||
+            !forget(stale.front())) {
+            return nullptr;
+        }
+        record = map_.insert(key);
+    }
+    record->state = neighbor_state::unknown;
+    record->mac = {};
+    return record;
+}
+
+void neighbor_owner::enter(neighbor_record& record, neighbor_state state, instant now) {
+    if (record.state != neighbor_state::unknown) {
+        state_list::remove(record);
+        --counts_[static_cast<std::size_t>(record.state)];
+    }
+    record.state = state;
+    record.since = now;
+    if (state != neighbor_state::unknown) {
+        list_of(state).push_back(record);
+        ++counts_[static_cast<std::size_t>(state)];
+    }
+}
+
+void neighbor_owner::request(neighbor_record& record) {
+    ++record.tries;
+    const bool unicast = record.state == neighbor_state::probe;
+    solicitor_.solicit(solicitor_.context, record.key, unicast ? &record.mac : nullptr);
+}
+
+std::uint64_t neighbor_owner::length_ns(neighbor_state state) const {
+    switch (state) {
+    case neighbor_state::incomplete:
+    case neighbor_state::probe:
+        return settings_.retry_ns;
+    case neighbor_state::reachable:
+        return settings_.reachable_ns;
+    case neighbor_state::stale:
+        return settings_.stale_ns;
+    case neighbor_state::delay:
+        return settings_.delay_ns;
+    case neighbor_state::failed:
+        return settings_.failed_ns;
+    case neighbor_state::unknown:
+    case neighbor_state::permanent:
+        break;
+    }
+    return forever;
+}
+
+void neighbor_owner::expire(instant now, unsigned budget) {
+    for (const neighbor_state state : timed_states) {
+        state_list& list = list_of(state);
+        while (budget > 0 && !list.empty() && list.front().since + length_ns(state) <= now) {
+            due(list.front(), now);
+            --budget;
+        }
+    }
+}
+
+instant neighbor_owner::next_deadline() const {
+    instant earliest = instant::never();
+    for (const neighbor_state state : timed_states) {
+        auto& list = const_cast<state_list&>(lists_[static_cast<std::size_t>(state)]);
+        if (!list.empty()) {
+            earliest = std::min(earliest, list.front().since + length_ns(state));
+        }
+    }
+    return earliest;
+}
+
+void neighbor_owner::due(neighbor_record& record, instant now) {
+    switch (record.state) {
+    case neighbor_state::incomplete:
+    case neighbor_state::probe:
+        if (record.tries >= settings_.tries) {
+            enter(record, neighbor_state::failed, now);
+            return publish(record);
+        }
+        enter(record, record.state, now);
+        return request(record);
+    case neighbor_state::reachable:
+        enter(record, neighbor_state::stale, now);
+        return publish(record);
+    case neighbor_state::delay:
+        record.tries = 0;
+        enter(record, neighbor_state::probe, now);
+        return request(record);
+    case neighbor_state::stale:
+    case neighbor_state::failed:
+        if (!forget(record)) {
+            enter(record, record.state, now); // no message free: look again later
+        }
+        return;
+    case neighbor_state::unknown:
+    case neighbor_state::permanent:
+        return;
+    }
+}
+
+// The latest state goes out when a message is free; states in between may be skipped.
+void neighbor_owner::publish(neighbor_record& record) {
+    neighbor_update* update = updates_.get();
+    const bool waits = static_cast<list_hook<dirty_list_tag>&>(record).on_list();
+    if (update == nullptr) {
+        if (!waits) {
+            dirty_.push_back(record);
+        }
+        return;
+    }
+    if (waits) {
+        decltype(dirty_)::remove(record);
+    }
+    update->view = view_of(record.state);
+    update->key = record.key;
+    update->mac = record.mac;
+    update->visit = handlers_.visit;
+    update->on_reply = handlers_.update_replied;
+    messages_.send_chain(*update);
+}
+
+// False: no message is free to say so, the record stays.
+bool neighbor_owner::forget(neighbor_record& record) {
+    neighbor_update* update = updates_.get();
+    if (update == nullptr) {
+        return false;
+    }
+    if (static_cast<list_hook<dirty_list_tag>&>(record).on_list()) {
+        decltype(dirty_)::remove(record);
+    }
+    update->view = neighbor_view::unknown;
+    update->key = record.key;
+    update->visit = handlers_.visit;
+    update->on_reply = handlers_.update_replied;
+    messages_.send_chain(*update);
+    enter(record, neighbor_state::unknown, record.since);
+    map_.erase(record);
+    return true;
+}
+
+void neighbor_owner::on_update_replied(neighbor_update& update) {
+    updates_.put(update);
+    if (!dirty_.empty()) {
+        publish(dirty_.front());
+    }
+}
+
+bool neighbor_owner::set_permanent(
+    const neighbor_key& key, const wire::mac_address& mac, instant now) {
+    neighbor_record* record = map_.find(key);
+    if (record == nullptr && (record = create(key, now)) == nullptr) {
+        return false;
+    }
+    record->mac = mac;
+    enter(*record, neighbor_state::permanent, now);
+    publish(*record);
+    return true;
+}
+
+bool neighbor_owner::remove(const neighbor_key& key) {
+    neighbor_record* record = map_.find(key);
+    return record != nullptr && forget(*record);
+}
+
+void neighbor_owner::flush(iface_id id) {
+    for (std::uint32_t i = 0; i < map_.capacity(); ++i) {
+        neighbor_record& record = map_.at(i);
+        if (record.state == neighbor_state::unknown || record.state == neighbor_state::permanent ||
+            record.key.iface != id) {
+            continue;
+        }
+        if (!forget(record)) {
+            // Out of messages: it ends by its own timer, long before anybody sends there again.
+            enter(record, neighbor_state::failed, record.since);
+            publish(record);
+        }
+    }
+}
+
+std::optional<neighbor_owner::row> neighbor_owner::list(std::uint32_t& cursor, instant now) {
+    for (; cursor < map_.capacity(); ++cursor) {
+        const neighbor_record& record = map_.at(cursor);
+        if (record.state != neighbor_state::unknown) {
+            ++cursor;
+            return row{record.key, record.mac, record.state, now - record.since};
+        }
+    }
+    return std::nullopt;
+}
+
+} // namespace pantala

@@ -1,0 +1,135 @@
+// The state and the timers of every neighbour: worker 0's alone. In the manner of RFC 4861 7.3,
+// for ARP (RFC 826) and neighbour discovery alike.
+//
+//                needed                answered
+//     (unknown) --------> incomplete ----------> reachable --30 s--> stale --used--> delay
+//         ^                   |                   ^     ^              |               | 5 s
+//         |               3 requests              |     |              | 20 min        v
+//         +---- 3 s ------ failed <---------------|-----|--------------|---------- probe
+//                              3 unicast requests |     +--------------|-- answered --+
+//         +------------------------------------------------------------+  (forgotten)
+//
+//     seen with its known address: nothing changes; with another: that one, stale
+//     seen asking us, unknown: stale with that address
+//     permanent: set by control; nothing that is heard changes it
+//
+// Each state has a fixed length, so the neighbours of a state stand in a list in the order of their
+// time and expiry looks only at its front: no timer wheel, O(1) a transition.
+#pragma once
+
+#include "engine/base/clock.hpp"
+#include "engine/base/intrusive_list.hpp"
+#include "engine/netmsg.hpp"
+#include "stack/ether/neighbor/neighbor_map.hpp"
+#include "stack/ether/neighbor/neighbor_messages.hpp"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+namespace pantala {
+
+enum class neighbor_state : std::uint8_t {
+    unknown, // not in the table
+    incomplete,
+    reachable,
+    stale,
+    delay,
+    probe,
+    failed,
+    permanent,
+};
+inline constexpr std::size_t neighbor_states = 8;
+const char* name_of(neighbor_state state);
+
+struct neighbor_settings {
+    unsigned capacity = 8192;
+    unsigned incomplete_max = 1024; // gateways excepted: what a scan of a large link can occupy
+    unsigned tries = 3;             // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
+    std::uint64_t retry_ns = 1 * ns_per_s;      // RETRANS_TIMER
+    std::uint64_t reachable_ns = 30 * ns_per_s; // REACHABLE_TIME
+    std::uint64_t delay_ns = 5 * ns_per_s;      // DELAY_FIRST_PROBE_TIME
+    std::uint64_t stale_ns = 1200 * ns_per_s;   // BSD's arpt_keep
+    std::uint64_t failed_ns = 3 * ns_per_s;     // how long it is not asked for again
+    std::uint64_t recycle_ns = 60 * ns_per_s;   // stale for this long may make room for another
+};
+
+struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirty_list_tag> {
+    neighbor_key key;
+    std::uint32_t hash_next = 0;
+    wire::mac_address mac;
+    neighbor_state state = neighbor_state::unknown;
+    std::uint8_t tries = 0;
+    instant since{}; // in this state, or since the last request
+};
+
+// Sends the request: to everybody, or to `known` alone where that is given.
+struct neighbor_solicitor {
+    void (*solicit)(void* context, const neighbor_key& key, const wire::mac_address* known) =
+        nullptr;
+    void* context = nullptr;
+};
+
+class neighbor_owner {
+  public:
+    neighbor_owner(
+        netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
+        const neighbor_settings& settings);
+
+    // A report of any worker; sets `refused` if there is no room for what is needed.
+    void on_report(neighbor_report& report, instant now);
+    // An update came back from the last worker.
+    void on_update_replied(neighbor_update& update);
+
+    // At most `budget` timers.
+    void expire(instant now, unsigned budget);
+    instant next_deadline() const;
+
+    // Control's wishes, run here by message.
+    bool set_permanent(const neighbor_key& key, const wire::mac_address& mac, instant now);
+    bool remove(const neighbor_key& key);
+    // The interface went down or lost its addresses: forget its neighbours, but for permanent ones.
+    void flush(iface_id id);
+
+    struct row {
+        neighbor_key key;
+        wire::mac_address mac;
+        neighbor_state state;
+        std::uint64_t age_ns; // since the state was entered or the last request made
+    };
+    // The first neighbour at or after `cursor`, which then stands behind it.
+    std::optional<row> list(std::uint32_t& cursor, instant now);
+
+    neighbor_state state_of(const neighbor_key& key) {
+        neighbor_record* record = map_.find(key);
+        return record == nullptr ? neighbor_state::unknown : record->state;
+    }
+    unsigned size() const { return map_.size(); }
+
+  private:
+    using state_list = intrusive_list<neighbor_record, struct state_list_tag>;
+
+    void needed(neighbor_report& report, instant now);
+    void used(const neighbor_key& key, instant now);
+    void heard(const neighbor_report& report, instant now);
+    neighbor_record* create(const neighbor_key& key, instant now);
+    void enter(neighbor_record& record, neighbor_state state, instant now);
+    void request(neighbor_record& record);
+    void due(neighbor_record& record, instant now);
+    void publish(neighbor_record& record);
+    bool forget(neighbor_record& record);
+    std::uint64_t length_ns(neighbor_state state) const;
+    state_list& list_of(neighbor_state state) { return lists_[static_cast<std::size_t>(state)]; }
+
+    netmsg_endpoint& messages_;
+    neighbor_handlers handlers_;
+    neighbor_solicitor solicitor_;
+    neighbor_settings settings_;
+    neighbor_map<neighbor_record> map_;
+    message_pool<neighbor_update> updates_;
+    std::array<state_list, neighbor_states> lists_;
+    std::array<unsigned, neighbor_states> counts_{};
+    intrusive_list<neighbor_record, struct dirty_list_tag> dirty_; // changed, update not yet sent
+};
+
+} // namespace pantala

@@ -1,0 +1,228 @@
+#include "stack/ether/neighbor/neighbor_table.hpp"
+
+#include "stack/ether/ether_output.hpp"
+
+namespace pantala {
+
+neighbor_table::neighbor_table(
+    worker_services& worker, const link_table& links, const neighbor_handlers& handlers,
+    unsigned capacity)
+    : worker_(worker), links_(links), handlers_(handlers), map_(capacity),
+      reports_(neighbor_reports_max), slots_(std::make_unique<slot[]>(neighbor_slots_max)) {
+    for (std::uint32_t i = neighbor_slots_max; i-- > 0;) {
+        slots_[i].next = free_slot_;
+        free_slot_ = i;
+    }
+}
+
+neighbor_table::~neighbor_table() {
+    for (std::uint32_t i = 0; i < map_.capacity(); ++i) {
+        if (map_.at(i).view != neighbor_view::unknown) {
+            give_up(map_.at(i), drop_reason::neighbor_failed);
+        }
+    }
+    for (rte_mbuf* packet : undeliverable) {
+        worker_.drops.drop(packet, drop_reason::neighbor_failed);
+    }
+}
+
+void neighbor_table::set_view(neighbor& entry, neighbor_view view) {
+    waiting_entries_ -= entry.view == neighbor_view::waiting ? 1 : 0;
+    waiting_entries_ += view == neighbor_view::waiting ? 1 : 0;
+    entry.view = view;
+    entry.told = false;
+}
+
+void neighbor_table::wait(const neighbor_key& key, rte_mbuf* packet, bool gateway) {
+    neighbor* entry = map_.find(key);
+    if (entry == nullptr) {
+        entry = begin_waiting(key, gateway);
+    }
+    if (entry == nullptr) {
+        return worker_.drops.drop(packet, drop_reason::neighbor_table);
+    }
+    entry->gateway = entry->gateway || gateway;
+    switch (entry->view) {
+    case neighbor_view::valid:
+    case neighbor_view::stale:
+        return deliver(*entry, packet);
+    case neighbor_view::failed:
+        if (undeliverable.full()) {
+            return worker_.drops.drop(packet, drop_reason::neighbor_failed);
+        }
+        return undeliverable.push(packet);
+    case neighbor_view::unknown:
+    case neighbor_view::waiting:
+        return enqueue(*entry, packet);
+    }
+}
+
+neighbor* neighbor_table::begin_waiting(const neighbor_key& key, bool gateway) {
+    if (waiting_entries_ >= neighbors_waiting_max) {
+        return nullptr;
+    }
+    neighbor_report* question = reports_.get();
+    if (question == nullptr) {
+        return nullptr;
+    }
+    neighbor* entry = map_.insert(key);
+    if (entry == nullptr) {
+        reports_.put(*question);
+        return nullptr;
+    }
+    entry->queue_count = 0;
+    entry->gateway = gateway;
+    entry->view = neighbor_view::unknown;
+    entry->out.kind = adjacency_kind::resolve;
+    set_view(*entry, neighbor_view::waiting);
+    question->event = neighbor_event::needed;
+    question->key = key;
+    question->gateway = gateway;
+    send_report(*question);
+    return entry;
+}
+
+void neighbor_table::send_report(neighbor_report& report) {
+    report.handler = handlers_.report;
+    report.on_reply = handlers_.report_replied;
+    report.refused = false;
+    worker_.messages.send(0, report);
+}
+
+void neighbor_table::enqueue(neighbor& entry, rte_mbuf* packet) {
+    // The latest packets are worth most (RFC 1122 2.3.2.2).
+    if (entry.queue_count >= neighbor_queue_max || (free_slot_ == none && entry.queue_count > 0)) {
+        worker_.drops.drop(dequeue(entry), drop_reason::neighbor_queue);
+    }
+    if (free_slot_ == none) {
+        return worker_.drops.drop(packet, drop_reason::neighbor_queue);
+    }
+    const std::uint32_t index = free_slot_;
+    free_slot_ = slots_[index].next;
+    slots_[index] = {packet, none};
+    if (entry.queue_count == 0) {
+        entry.queue_first = index;
+    } else {
+        slots_[entry.queue_last].next = index;
+    }
+    entry.queue_last = index;
+    ++entry.queue_count;
+    ++slots_used_;
+}
+
+rte_mbuf* neighbor_table::dequeue(neighbor& entry) {
+    const std::uint32_t index = entry.queue_first;
+    rte_mbuf* packet = slots_[index].packet;
+    entry.queue_first = slots_[index].next;
+    --entry.queue_count;
+    slots_[index].next = free_slot_;
+    free_slot_ = index;
+    --slots_used_;
+    return packet;
+}
+
+void neighbor_table::release(neighbor& entry) {
+    while (entry.queue_count > 0) {
+        deliver(entry, dequeue(entry));
+    }
+}
+
+void neighbor_table::deliver(const neighbor& entry, rte_mbuf* packet) {
+    if (entry.out.kind != adjacency_kind::forward) {
+        return worker_.drops.drop(packet, drop_reason::ether_down);
+    }
+    ether_send(worker_.tx, entry.out, packet);
+}
+
+void neighbor_table::give_up(neighbor& entry, drop_reason reason) {
+    while (entry.queue_count > 0) {
+        rte_mbuf* packet = dequeue(entry);
+        if (reason == drop_reason::neighbor_failed && !undeliverable.full()) {
+            undeliverable.push(packet);
+        } else {
+            worker_.drops.drop(packet, reason);
+        }
+    }
+}
+
+void neighbor_table::forget(neighbor& entry) {
+    set_view(entry, neighbor_view::unknown);
+    entry.gateway = false;
+    entry.out = {};
+    map_.erase(entry);
+}
+
+bool neighbor_table::apply(const neighbor_update& update) {
+    neighbor* entry = map_.find(update.key);
+    const bool sends = update.view == neighbor_view::valid || update.view == neighbor_view::stale;
+    if (entry == nullptr) {
+        if (!sends || (entry = map_.insert(update.key)) == nullptr) {
+            return false;
+        }
+        entry->queue_count = 0;
+        entry->gateway = false;
+        entry->view = neighbor_view::unknown;
+        entry->out = {};
+    }
+    if (sends) {
+        const adjacency before = entry->out;
+        set_view(*entry, update.view);
+        entry->out = make_adjacency(links_[update.key.iface], update.key.iface, update.mac);
+        release(*entry);
+        if (update.view == neighbor_view::stale && entry->gateway) {
+            tell_used(*entry);
+        }
+        return before.kind != entry->out.kind || before.rewrite != entry->out.rewrite;
+    }
+    give_up(*entry, drop_reason::neighbor_failed);
+    if (update.view == neighbor_view::failed) {
+        entry->out.kind = adjacency_kind::resolve;
+        set_view(*entry, neighbor_view::failed);
+    } else {
+        forget(*entry);
+    }
+    return true;
+}
+
+void neighbor_table::replied(neighbor_report& report) {
+    if (report.refused) {
+        neighbor* entry = map_.find(report.key);
+        if (entry != nullptr && entry->view == neighbor_view::waiting) {
+            give_up(*entry, drop_reason::neighbor_table);
+            forget(*entry);
+        }
+    }
+    reports_.put(report);
+}
+
+bool neighbor_table::report(
+    neighbor_event event, const neighbor_key& key, const wire::mac_address& mac) {
+    neighbor_report* news = reports_.get();
+    if (news == nullptr) {
+        return false;
+    }
+    news->event = event;
+    news->key = key;
+    news->mac = mac;
+    news->gateway = false;
+    send_report(*news);
+    return true;
+}
+
+void neighbor_table::tell_used(neighbor& entry) {
+    entry.told = report(neighbor_event::used, entry.key, {});
+}
+
+void neighbor_table::iface_changed(iface_id id) {
+    for (std::uint32_t i = 0; i < map_.capacity(); ++i) {
+        neighbor& entry = map_.at(i);
+        const bool sends = entry.view == neighbor_view::valid || entry.view == neighbor_view::stale;
+        if (sends && entry.key.iface == id) {
+            wire::mac_address mac;
+            __builtin_memcpy(mac.bytes.data(), entry.out.rewrite.data(), mac.bytes.size());
+            entry.out = make_adjacency(links_[id], id, mac);
+        }
+    }
+}
+
+} // namespace pantala

@@ -1,0 +1,41 @@
+// A limit on a rate: `burst` at once, `per_second` in the long run. Owner: one worker.
+#pragma once
+
+#include "engine/base/clock.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace pantala {
+
+class token_bucket {
+  public:
+    token_bucket() = default; // nothing is ever granted
+    token_bucket(std::uint32_t per_second, std::uint32_t burst)
+        : step_ns_(ns_per_s / std::max(per_second, 1u)), burst_(burst), tokens_(burst) {}
+
+    // True: one was granted.
+    bool take(instant now) {
+        if (tokens_ < burst_ && now - filled_ >= step_ns_) {
+            const std::uint64_t earned = (now - filled_) / step_ns_;
+            filled_ = filled_ + earned * step_ns_;
+            tokens_ = std::min(burst_, tokens_ + earned);
+        }
+        if (tokens_ == burst_) {
+            filled_ = now; // a full bucket earns nothing
+        }
+        if (tokens_ == 0) {
+            return false;
+        }
+        --tokens_;
+        return true;
+    }
+
+  private:
+    std::uint64_t step_ns_ = 1;
+    std::uint64_t burst_ = 0;
+    std::uint64_t tokens_ = 0;
+    instant filled_{};
+};
+
+} // namespace pantala

@@ -1,0 +1,246 @@
+#include "stack/stack.hpp"
+
+#include "stack/ether/ether_input.hpp"
+#include "stack/ip/icmp/icmp4_error.hpp"
+#include "stack/ip/icmp/icmp4_input.hpp"
+#include "stack/ip/ip4_forward.hpp"
+#include "stack/ip/ip4_input.hpp"
+#include "stack/ip/ip4_single.hpp"
+
+#include <algorithm>
+
+namespace pantala {
+
+// ---------------------------------------------------------------------------------------------
+// The map: what happens to a burst, in this order.
+
+void stack::input(port_id port, mbuf_burst& burst, instant now) {
+    ether_sorted frames;
+    ip4_delivered local;
+    wire::ip4_plain plain;
+    nexthop_id hops[burst_max];
+    ip4_.now = now;
+
+    ether_input(links_, port, burst, frames, link_counts_, worker_.drops);
+    arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
+    ip4_input(frames.ip4, plain, frames.ip4_single, look_);
+    lookup(port, plain, frames.ip4.count, hops);
+    ip4_forward(ip4_, frames.ip4, plain, hops);
+    ip4_single(ip4_, frames.ip4_single);
+    ip4_local(ip4_, reassembly_, local);
+    icmp4_input(ip4_, local.icmp);
+    deliver(local);
+    refuse_ip6(frames.ip6);
+}
+
+void stack::expire(instant now, unsigned budget) {
+    now_ = now;
+    ip4_.now = now;
+    routes_.apply(route_patches_round, *this);
+    if (owner_ != nullptr) {
+        handle_reports();
+        owner_->expire(now, budget);
+        announcer_.expire(worker_, links_, arp_counts_, now);
+    }
+    mbuf_burst late;
+    reassembly_.expire(now, std::min(budget, burst_max), late);
+    for (rte_mbuf* packet : late) {
+        icmp4_time_exceeded(ip4_, *packet, wire::icmp4_time_exceeded::in_reassembly);
+        worker_.drops.drop(packet, drop_reason::ip4_reassembly_timeout);
+    }
+}
+
+void stack::end_of_round(instant now) {
+    ip4_.now = now;
+    for (rte_mbuf* packet : neighbors_.undeliverable) {
+        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::host);
+        worker_.drops.drop(packet, drop_reason::neighbor_failed);
+    }
+    neighbors_.undeliverable.clear();
+}
+
+instant stack::next_deadline() const {
+    if (routes_.behind() || reports_.first != nullptr) {
+        return now_;
+    }
+    const instant reassembly = reassembly_.next_deadline();
+    return owner_ == nullptr
+               ? reassembly
+               : std::min({reassembly, owner_->next_deadline(), announcer_.next_deadline()});
+}
+
+// ---------------------------------------------------------------------------------------------
+
+void stack::lookup(port_id port, const wire::ip4_plain& plain, unsigned count, nexthop_id* hops) {
+    const std::uint8_t table = links_.port(port).table;
+    if (table == 0) [[likely]] {
+        return routes_.fib4().lookup({plain.destination, count}, hops);
+    }
+    for (unsigned i = 0; i < count; ++i) {
+        hops[i] = routes_.lookup4(table, plain.destination[i]);
+    }
+}
+
+void stack::deliver(ip4_delivered& packets) {
+    refuse_udp(packets.udp);
+    refuse_tcp(packets.tcp);
+}
+
+void stack::refuse_udp(mbuf_burst& packets) {
+    for (rte_mbuf* packet : packets) {
+        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::port); // RFC 1122 4.1.3.1
+        worker_.drops.drop(packet, drop_reason::udp_port);
+    }
+    packets.clear();
+}
+
+void stack::refuse_tcp(mbuf_burst& packets) {
+    for (rte_mbuf* packet : packets) {
+        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::protocol);
+        worker_.drops.drop(packet, drop_reason::ip4_protocol);
+    }
+    packets.clear();
+}
+
+void stack::refuse_ip6(mbuf_burst& packets) {
+    for (rte_mbuf* packet : packets) {
+        worker_.drops.drop(packet, drop_reason::ether_type);
+    }
+    packets.clear();
+}
+
+// ---------------------------------------------------------------------------------------------
+// Neighbour messages: where they arrive.
+
+struct neighbor_wiring {
+    static void report(netmsg& message, netmsg_endpoint& here) {
+        here.context<stack>().reports_.push(static_cast<neighbor_report&>(message));
+    }
+    static void report_replied(netmsg& message, netmsg_endpoint& here) {
+        here.context<stack>().neighbors_.replied(static_cast<neighbor_report&>(message));
+    }
+    static void visit(netmsg_chain& message, netmsg_endpoint& here) {
+        stack& mine = here.context<stack>();
+        const auto& update = static_cast<const neighbor_update&>(message);
+        if (mine.neighbors_.apply(update)) {
+            mine.next_.neighbor_changed(update.key);
+        }
+    }
+    static void update_replied(netmsg& message, netmsg_endpoint& here) {
+        here.context<stack>().owner_->on_update_replied(static_cast<neighbor_update&>(message));
+    }
+    static void command(netmsg& message, netmsg_endpoint& here) {
+        here.context<stack>().run(static_cast<neighbor_command&>(message));
+        here.reply(message);
+    }
+    static void solicit(void* context, const neighbor_key& key, const wire::mac_address* known) {
+        static_cast<stack*>(context)->solicit(key, known);
+    }
+    static constexpr neighbor_handlers handlers{report, report_replied, visit, update_replied};
+};
+
+void neighbor_command_handler(netmsg& message, netmsg_endpoint& here) {
+    neighbor_wiring::command(message, here);
+}
+
+void stack::report_queue::push(neighbor_report& report) {
+    report.next_free = nullptr;
+    (first == nullptr ? first : last->next_free) = &report;
+    last = &report;
+}
+
+neighbor_report* stack::report_queue::pop() {
+    neighbor_report* report = first;
+    if (report != nullptr) {
+        first = report->next_free;
+    }
+    return report;
+}
+
+void stack::handle_reports() {
+    while (neighbor_report* report = reports_.pop()) {
+        owner_->on_report(*report, now_);
+        worker_.messages.reply(*report);
+    }
+}
+
+void stack::solicit(const neighbor_key& key, const wire::mac_address* known) {
+    if (key.is_ip4()) {
+        arp_request(worker_, links_, key.iface, key.ip4(), known, arp_counts_);
+    }
+}
+
+void stack::run(neighbor_command& command) {
+    command.count = 0;
+    switch (command.operation) {
+    case neighbor_operation::add:
+        command.done = links_.valid(command.key.iface) &&
+                       owner_->set_permanent(command.key, command.mac, now_);
+        return;
+    case neighbor_operation::remove:
+        command.done = owner_->remove(command.key);
+        return;
+    case neighbor_operation::flush:
+        owner_->flush(command.key.iface);
+        command.done = true;
+        return;
+    case neighbor_operation::list:
+        command.done = false;
+        while (command.count < neighbor_command::rows_max && !command.done) {
+            const auto row = owner_->list(command.cursor, now_);
+            if (row) {
+                command.rows[command.count++] = *row;
+            } else {
+                command.done = true;
+            }
+        }
+        return;
+    }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Control's changes.
+
+stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
+    : worker_(services), routes_(routes), neighbors_(worker_, links_, neighbor_wiring::handlers),
+      next_(links_, neighbors_), ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
+      reassembly_(worker_.drops), look_(wire::choose_ip4_plain()) {
+    ip4_.settings = settings.ip4;
+    ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
+    ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};
+    ip4_.next_identification = static_cast<std::uint16_t>(worker_.random.next());
+    if (worker_.self == worker_id{0}) {
+        owner_ = std::make_unique<neighbor_owner>(
+            worker_.messages, neighbor_wiring::handlers,
+            neighbor_solicitor{neighbor_wiring::solicit, this}, settings.neighbors);
+    }
+    for (std::uint16_t id = 0; id < ifaces_max; ++id) {
+        if (routes_.interface(iface_id{id}).present) {
+            iface_changed(iface_id{id});
+        }
+    }
+    for (std::uint16_t id = 0; id < nexthops_max; ++id) {
+        if (routes_.hop(nexthop_id{id}).kind != nexthop_kind::none) {
+            nexthop_changed(nexthop_id{id});
+        }
+    }
+}
+
+void stack::iface_changed(iface_id id) {
+    const iface before = links_[id];
+    iface after = routes_.interface(id);
+    // A record may be ahead of its port, or outlive it: nothing is sent where nothing takes it.
+    after.up =
+        after.up && after.port.value < worker_.tx.size() && worker_.tx[after.port.value].bound();
+    links_.set(id, after);
+    neighbors_.iface_changed(id);
+    next_.iface_changed(id, [&](nexthop_id hop) { return routes_.hop(hop); });
+    if (owner_ != nullptr) {
+        if (before.up && !after.up) {
+            owner_->flush(id);
+        }
+        announcer_.changed(id, before, after, now_);
+    }
+}
+
+} // namespace pantala

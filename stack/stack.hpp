@@ -1,0 +1,101 @@
+// The stack of one worker: all its network state, and the order in which a packet meets the layers.
+// Owner: its worker; nobody else even reads it, but for counters. It is what engine/worker.hpp
+// calls a stack, and the context of its netmsg endpoint.
+#pragma once
+
+#include "engine/mbuf_burst.hpp"
+#include "engine/worker_services.hpp"
+#include "stack/ether/adjacencies.hpp"
+#include "stack/ether/arp.hpp"
+#include "stack/ether/link_counters.hpp"
+#include "stack/ether/link_table.hpp"
+#include "stack/ether/neighbor/neighbor_command.hpp"
+#include "stack/ether/neighbor/neighbor_owner.hpp"
+#include "stack/ether/neighbor/neighbor_table.hpp"
+#include "stack/ip/fragment/ip4_reassembly.hpp"
+#include "stack/ip/ip4_context.hpp"
+#include "stack/ip/ip4_local.hpp"
+#include "stack/route/replica.hpp"
+#include "stack/wire/ip4_plain.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace pantala {
+
+struct stack_settings {
+    ip4_settings ip4;
+    neighbor_settings neighbors; // worker 0's
+};
+
+class stack {
+  public:
+    // `routes` is the worker's own replica; it may be ahead of nothing (empty) or a fresh image.
+    // Both outlive the stack.
+    stack(
+        const worker_services& services, route_replica& routes,
+        const stack_settings& settings = {});
+    stack(const stack&) = delete;
+    stack& operator=(const stack&) = delete;
+
+    // A burst that came in by `port`; takes it. **The map.**
+    void input(port_id port, mbuf_burst& burst, instant now);
+    // Route log, reports about neighbours, timers; once a round, before input.
+    void expire(instant now, unsigned budget);
+    void end_of_round(instant now);
+    // When expire has work, if nothing else happens.
+    instant next_deadline() const;
+
+    // --- counters: any thread ---
+    const ip4_counters& ip4_counts() const { return ip4_.counters; }
+    const arp_counters& arp_counts() const { return arp_counts_; }
+    const link_counters& link_counts() const { return link_counts_; }
+
+    // --- the owner's own: tests, messages handled here ---
+    route_replica& routes() { return routes_; }
+    neighbor_table& neighbors() { return neighbors_; }
+    neighbor_owner* neighbors_owner() { return owner_.get(); } // worker 0 only, else nullptr
+    const adjacencies& next() const { return next_; }
+    const link_table& links() const { return links_; }
+
+    // --- called while the route log is applied (route_observer) ---
+    void nexthop_changed(nexthop_id id) { next_.set(id, routes_.hop(id)); }
+    void iface_changed(iface_id id);
+
+  private:
+    friend struct neighbor_wiring;
+
+    // Reports wait here for the round's instant. In order of arrival.
+    struct report_queue {
+        neighbor_report* first = nullptr;
+        neighbor_report* last = nullptr;
+        void push(neighbor_report& report);
+        neighbor_report* pop();
+    };
+
+    void lookup(port_id port, const wire::ip4_plain& plain, unsigned count, nexthop_id* hops);
+    void deliver(ip4_delivered& packets);
+    void refuse_udp(mbuf_burst& packets);
+    void refuse_tcp(mbuf_burst& packets);
+    void refuse_ip6(mbuf_burst& packets);
+    void handle_reports();
+    void solicit(const neighbor_key& key, const wire::mac_address* known);
+    void run(neighbor_command& command);
+
+    worker_services worker_;
+    route_replica& routes_;
+    link_table links_;
+    link_counters link_counts_;
+    arp_counters arp_counts_;
+    neighbor_table neighbors_;
+    adjacencies next_;
+    ip4_context ip4_;
+    ip4_reassembly reassembly_;
+    wire::ip4_plain_function look_;
+    instant now_{};
+    std::unique_ptr<neighbor_owner> owner_; // worker 0 only
+    arp_announcer announcer_;               // worker 0 only
+    report_queue reports_;                  // worker 0 only
+};
+
+} // namespace pantala
