@@ -8,8 +8,8 @@
 //   forward   pass it on to another endpoint, still owned by its origin
 //   reply     give it back: its `on_reply` runs at the origin
 //   chain     pass it through worker 0, 1, ... n-1 and back: every worker in one total order;
-//   sync      an empty chain that is waited for: afterwards no worker still handles what was sent
-//             before, so that an object may be freed
+//   sync      an empty message to every worker that is waited for: afterwards no worker still
+//             handles what control sent before, so that an object may be freed
 //
 // Endpoints are the workers 0..n-1 and control, which is number n. Messages from one endpoint to
 // another arrive in order and none is lost: where a lane is full the message waits in a list at its
