@@ -137,26 +137,6 @@ result<void> parse_hops(reader& text, route_change& change) {
     return {};
 }
 
-result<void> finish_route(route_change& change) {
-    const bool refusing = change.kind != nexthop_kind::gateway;
-    if (change.verb == change_verb::del) {
-        return {};
-    }
-    if (refusing && !change.hops.empty()) {
-        return say(fmt::format("a {} route has no next hop", kind_word(change.kind)));
-    }
-    if (!refusing && change.hops.empty()) {
-        return say(fmt::format(
-            "route {}: say 'via GATEWAY', 'dev INTERFACE', or one of "
-            "blackhole, unreachable, prohibit before the prefix",
-            format_prefix(change.to)));
-    }
-    if (change.hops.size() == 1 && change.hops[0].via == 0) {
-        change.kind = nexthop_kind::connected;
-    }
-    return {};
-}
-
 } // namespace
 
 std::string_view kind_word(nexthop_kind kind) {
@@ -239,7 +219,32 @@ result<void> parse_route(words line, route_change& change) {
             "mtu)",
             format_prefix(change.to), text.peek()));
     }
-    return finish_route(change);
+    return finish_route(
+        change, change.kind == nexthop_kind::gateway ? "unicast" : kind_word(change.kind));
+}
+
+result<void> finish_route(route_change& change, std::string_view kind) {
+    change.kind = nexthop_kind::gateway;
+    if (kind != "unicast" && !take_kind(kind, change.kind)) {
+        return say(fmt::format("'{}' is no kind of route", kind));
+    }
+    if (change.verb == change_verb::del) {
+        return {};
+    }
+    const bool refusing = change.kind != nexthop_kind::gateway;
+    if (refusing && !change.hops.empty()) {
+        return say(fmt::format("a {} route has no next hop", kind_word(change.kind)));
+    }
+    if (!refusing && change.hops.empty()) {
+        return say(fmt::format(
+            "route {}: say 'via GATEWAY', 'dev INTERFACE', or one of "
+            "blackhole, unreachable, prohibit before the prefix",
+            format_prefix(change.to)));
+    }
+    if (change.hops.size() == 1 && change.hops[0].via == 0) {
+        change.kind = nexthop_kind::connected;
+    }
+    return {};
 }
 
 result<void> parse_addr(words line, addr_change& change) {

@@ -78,6 +78,10 @@ result<void> parse_addr(words text, addr_change& change);
 result<void> parse_neigh(words text, neigh_change& change);
 result<void> parse_link(words text, link_change& change);
 
+// The checks behind the grammar, for a route that came otherwise: `kind` is unicast, blackhole,
+// unreachable or prohibit; sets change.kind.
+result<void> finish_route(route_change& change, std::string_view kind);
+
 std::string_view kind_word(nexthop_kind kind);
 
 } // namespace pantala::app

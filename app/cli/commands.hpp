@@ -20,6 +20,7 @@ struct cli_program {
 };
 
 void add_net_commands(cli_program program); // addr, route, neigh, link, netisr, stats
+void add_run_command(cli_program program);  // run
 void add_gen_command(cli_program program);  // gen
 
 // The program behind main(): takes argv apart and runs one command. Returns the exit status.

@@ -35,6 +35,7 @@ int run_program(int argc, const char* const* argv) {
     app.require_subcommand(1);
     app.fallthrough();
     const cli_program program{app, context, eal, status};
+    add_run_command(program);
     add_net_commands(program);
     add_gen_command(program);
     try {

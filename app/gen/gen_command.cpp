@@ -3,7 +3,6 @@
 #include "app/gen/gen_options.hpp"
 #include "app/gen/generator.hpp"
 #include "app/gen/trial_server.hpp"
-#include "app/signals.hpp"
 
 #include <memory>
 
@@ -42,7 +41,7 @@ trial_watch live_line(stop_signals& signals) {
             format_count(double(sink.received - got)) + " ", sink.misrouted);
         sent = sender.sent;
         got = sink.received;
-        return !signals.came();
+        return !signals.requested();
     };
 }
 
@@ -59,7 +58,7 @@ int run_search(trial_runner& runner, const gen_command& command, stop_signals& s
         fmt::print(
             stderr, "trial at {:>8}pps: lost {}\n", format_count(trial.sent_rate()) + " ",
             trial.lost());
-        return !signals.came();
+        return !signals.requested();
     });
     if (!best) {
         return report(best.failure());

@@ -2,6 +2,7 @@
 
 #include "app/gen/probe.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -163,6 +164,9 @@ generator_settings(gen_words& words, const std::vector<std::string>& eal) {
     options.gateway_base = *base;
     options.routed = words.routed;
     options.eal = eal;
+    options.float_lcores = std::none_of(eal.begin(), eal.end(), [](const std::string& one) {
+        return one.starts_with("-l") || one.starts_with("-c") || one.starts_with("--lcores");
+    });
     options.flows.table = words.table;
     options.flows.limit = words.limit;
     options.flows.flows = words.flows;

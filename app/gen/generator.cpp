@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
@@ -18,7 +17,7 @@ namespace {
 
 constexpr unsigned pool_mbufs = 16384;
 constexpr unsigned pool_cache = 256;
-constexpr unsigned memory_mib = 128;
+constexpr unsigned memory_mb = 128;
 constexpr std::uint16_t descriptors = 2048;
 
 error port_error(std::string_view what, std::uint16_t port, int code) {
@@ -57,18 +56,17 @@ result<std::unique_ptr<generator>> generator::open(const generator_options& opti
 }
 
 result<void> generator::start(const generator_options& options) {
-    eal_request request;
-    request.program = options.program;
-    request.passed = options.eal;
-    request.memory_mib = memory_mib;
-    request.lcore_count = 1 + !options.tx.empty() + !options.rx.empty();
+    launch_settings launch;
+    launch.program = options.program;
+    launch.memory_mb = memory_mb;
+    launch.workers = unsigned{!options.tx.empty()} + !options.rx.empty();
     const auto take = [&](const std::string& text, std::optional<device>& into) -> result<void> {
-        auto parsed = parse_device(text, static_cast<unsigned>(request.devices.size()));
+        auto parsed = parse_device(text, static_cast<unsigned>(launch.eal.size()));
         if (!parsed) {
             return parsed.failure();
         }
         into = *parsed;
-        request.devices.push_back(*parsed);
+        launch.eal.push_back(parsed->argument);
         return {};
     };
     if (options.tx.empty() && options.rx.empty()) {
@@ -88,11 +86,17 @@ result<void> generator::start(const generator_options& options) {
         return flows.failure();
     }
     flows_ = std::move(*flows);
-    if (auto started = start_eal(request); !started) {
-        return started;
+    if (options.float_lcores) {
+        launch.eal.push_back(floating_lcores(1 + launch.workers));
     }
-    if (auto started = start_ports(options); !started) {
-        return started;
+    launch.eal.insert(launch.eal.end(), options.eal.begin(), options.eal.end());
+    auto started = eal_session::start(launch);
+    if (!started) {
+        return started.failure();
+    }
+    eal_ = std::move(*started);
+    if (auto ready = start_ports(options); !ready) {
+        return ready;
     }
     start_lcores(options);
     return {};
@@ -221,7 +225,6 @@ generator::~generator() {
     }
     if (pool_ != nullptr) {
         rte_mempool_free(pool_);
-        rte_eal_cleanup();
     }
 }
 

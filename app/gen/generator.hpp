@@ -7,6 +7,7 @@
 #include "app/gen/transmitter.hpp"
 #include "app/gen/trial.hpp"
 #include "engine/base/result.hpp"
+#include "engine/setup/launch.hpp"
 
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@ struct generator_options {
     std::vector<std::uint16_t> sizes = {64};
     mac_address gateway_base{2, 0x70, 0, 0, 0, 0}; // the sink's gateway i has this plus i
     bool routed = false;
+    bool float_lcores = true; // over all CPUs; false: EAL's options place them, or one a CPU
     std::vector<std::string> eal;
     std::string program = "pantala";
 };
@@ -54,6 +56,7 @@ class generator {
     result<std::uint16_t> start_port(const device& wanted, bool receives);
     void start_lcores(const generator_options& options);
 
+    std::unique_ptr<eal_session> eal_;
     flow_set flows_;
     double setup_seconds_ = 0;
     std::optional<device> tx_device_;

@@ -76,7 +76,7 @@ result<void> serve_trials(generator& gen, const std::string& socket, stop_signal
     bool stop = false;
     add_handlers(server, gen, stop);
     std::vector<pollfd> fds;
-    while (!stop && !signals.came()) {
+    while (!stop && !signals.requested()) {
         fds.assign(1, {signals.fd(), POLLIN, 0});
         server.watch(fds);
         poll(fds.data(), fds.size(), static_cast<int>(server.wait_ms()));

@@ -4,7 +4,7 @@
 #include "app/control/client.hpp"
 #include "app/gen/generator.hpp"
 #include "app/gen/trial.hpp"
-#include "app/signals.hpp"
+#include "engine/setup/launch.hpp"
 
 #include <string>
 

@@ -1,0 +1,16 @@
+// What the control socket of a running router answers. Names and words are those of the commands
+// in cli/net_commands.cpp.
+#pragma once
+
+#include "app/control/server.hpp"
+#include "app/run/router.hpp"
+
+namespace pantala::app {
+
+// `stop` is set when a client asks for the end.
+void add_requests(control_server& server, router& of, bool& stop);
+
+// Those of routes, in a file of their own.
+void add_route_requests(control_server& server, router& of);
+
+} // namespace pantala::app

@@ -1,0 +1,309 @@
+// Start and stop of a router, and the work of its control loop. (Changes: router_changes.cpp;
+// questions: router_questions.cpp.)
+#include "app/run/router.hpp"
+
+#include <algorithm>
+#include <future>
+
+#include <fmt/format.h>
+#include <rte_ethdev.h>
+
+namespace pantala::app {
+
+namespace {
+
+// An error of a record of the configuration, with its place.
+error at_line(const config& from, std::uint32_t line, const error& failure) {
+    if (line == 0) {
+        return failure;
+    }
+    return {failure.code, fmt::format("{}:{}: {}", from.file, line, failure.text)};
+}
+
+engine_settings engine_settings_of(const config& from) {
+    engine_settings settings;
+    settings.dispatch =
+        from.engine.dispatch == "deferred" ? dispatch_policy::deferred : dispatch_policy::direct;
+    settings.idle.policy = from.engine.idle == "busy" ? idle_policy::busy : idle_policy::adaptive;
+    settings.mbufs = from.engine.mbufs;
+    settings.ports_planned = std::max<unsigned>(1, static_cast<unsigned>(from.ports.size()));
+    for (const port_config& port : from.ports) {
+        settings.descriptors =
+            std::max({settings.descriptors, port.rx_descriptors, port.tx_descriptors});
+        settings.mbuf_bytes =
+            std::max<unsigned>(settings.mbuf_bytes, std::min(port.mtu + 64U, 9600U));
+    }
+    return settings;
+}
+
+} // namespace
+
+result<std::unique_ptr<router>> router::make(
+    const config& from, const std::vector<std::string>& eal, const progress_report& progress) {
+    std::unique_ptr<router> made(new router);
+    if (auto started = made->start(from, eal, progress); !started) {
+        return started.failure();
+    }
+    return made;
+}
+
+router::~router() {
+    if (engine_) {
+        engine_->stop();
+    }
+    stacks_.clear();
+    for (const auto& replica : replicas_) {
+        rib_->leave(*replica);
+    }
+}
+
+result<void> router::start(
+    const config& from, const std::vector<std::string>& eal, const progress_report& progress) {
+    auto devices = start_engine(from, eal);
+    if (!devices) {
+        return devices.failure();
+    }
+    log_ = std::make_unique<route_log>();
+    auto made = rib::make(*log_);
+    if (!made) {
+        return made.failure();
+    }
+    rib_ = std::move(*made);
+    for (std::size_t i = 0; i < from.ports.size(); ++i) {
+        if (auto added = add_port(from.ports[i], (*devices)[i]); !added) {
+            return at_line(from, from.ports[i].line, added.failure());
+        }
+    }
+    if (auto done = configure(from); !done) {
+        return done;
+    }
+    if (auto done = load_tables(from, progress); !done) {
+        return done;
+    }
+    if (auto done = start_workers(); !done) {
+        return done;
+    }
+    for (const neigh_config& neigh : from.neighs) { // the owner of neighbours is a worker
+        const neigh_change wanted{
+            .verb = change_verb::replace,
+            .address = *parse_ip4(neigh.address),
+            .lladdr = *parse_mac(neigh.lladdr),
+            .dev = neigh.dev};
+        if (auto done = change(wanted); !done) {
+            return at_line(from, neigh.line, done.failure());
+        }
+    }
+    start_seconds_ =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    return {};
+}
+
+result<std::vector<device>>
+router::start_engine(const config& from, const std::vector<std::string>& eal) {
+    if (from.ports.empty()) {
+        return error{
+            EINVAL, "no ports: name them with --port NAME=DEVICE or [[port]] in a "
+                    "configuration (pantala run --reference shows all keys)"};
+    }
+    launch_settings launch;
+    launch.workers = from.engine.workers;
+    if (from.engine.memory_mib != 0) {
+        launch.memory_mb = from.engine.memory_mib;
+    }
+    std::vector<device> devices;
+    for (const port_config& port : from.ports) {
+        auto parsed = parse_device(port.device, static_cast<unsigned>(devices.size()));
+        if (!parsed) {
+            return at_line(from, port.line, parsed.failure());
+        }
+        launch.eal.push_back(parsed->argument);
+        devices.push_back(*parsed);
+    }
+    if (!from.engine.lcores.empty()) {
+        launch.eal.push_back(
+            "--lcores=" + (from.engine.lcores == "floating" ? floating_lcores(launch.workers + 1)
+                                                            : from.engine.lcores));
+    }
+    launch.eal.insert(launch.eal.end(), from.engine.eal.begin(), from.engine.eal.end());
+    launch.eal.insert(launch.eal.end(), eal.begin(), eal.end());
+    auto session = eal_session::start(launch);
+    if (!session) {
+        return session.failure();
+    }
+    eal_ = std::move(*session);
+    auto made = engine::make(engine_settings_of(from), worker_places());
+    if (!made) {
+        return made.failure();
+    }
+    engine_ = std::move(*made);
+    return devices;
+}
+
+result<void> router::add_port(const port_config& port, const device& where) {
+    if (links_.find(port.name)) {
+        return error{EEXIST, fmt::format("two ports are called '{}'", port.name)};
+    }
+    auto found = find_port(where);
+    if (!found) {
+        return found.failure();
+    }
+    const port_id id{*found};
+    if (!port.mac.empty()) {
+        rte_ether_addr mac;
+        const mac_address bytes = *parse_mac(port.mac);
+        std::copy(bytes.begin(), bytes.end(), mac.addr_bytes);
+        if (int code = rte_eth_dev_default_mac_addr_set(id.value, &mac); code != 0) {
+            return error{
+                -code, fmt::format(
+                           "port {}: its driver does not take the Ethernet "
+                           "address {}; leave 'mac' out",
+                           port.name, port.mac)};
+        }
+    }
+    const port_settings settings{
+        .mtu = static_cast<std::uint16_t>(port.mtu),
+        .rx_descriptors = static_cast<std::uint16_t>(port.rx_descriptors),
+        .tx_descriptors = static_cast<std::uint16_t>(port.tx_descriptors),
+        .queues = static_cast<std::uint16_t>(port.queues),
+        .promiscuous = port.promiscuous,
+    };
+    auto opened = engine_->add_port(id, settings);
+    if (!opened) {
+        return opened.failure();
+    }
+    const link named{.name = port.name, .port_name = port.name, .port = id};
+    auto added = add_link(named, opened->mtu, true);
+    return added ? result<void>() : added.failure();
+}
+
+result<iface_id> router::add_link(const link& named, std::uint16_t mtu, bool up) {
+    iface record;
+    record.present = true;
+    record.up = up;
+    record.port = named.port;
+    record.vlan = named.vlan.value_or(vlan_none);
+    record.mtu = mtu;
+    for (const port_report& port : engine_->ports()) {
+        if (port.id == named.port) {
+            record.mac = port.mac;
+        }
+    }
+    auto id = rib_->add_interface(record);
+    if (id) {
+        link made = named;
+        made.id = *id;
+        links_.add(std::move(made));
+    }
+    return id;
+}
+
+result<void> router::configure(const config& from) {
+    for (const link_config& wanted : from.links) {
+        auto port = links_.find(wanted.port);
+        if (!port) {
+            return at_line(from, wanted.line, port.failure());
+        }
+        if (links_.find(wanted.name)) {
+            return at_line(
+                from, wanted.line,
+                {EEXIST, fmt::format("two interfaces are called '{}'", wanted.name)});
+        }
+        const link named{
+            .name = wanted.name,
+            .port_name = port->port_name,
+            .port = port->port,
+            .vlan = static_cast<std::uint16_t>(wanted.vlan)};
+        const auto mtu = wanted.mtu != 0 ? static_cast<std::uint16_t>(wanted.mtu)
+                                         : rib_->interface(port->id).mtu;
+        if (auto added = add_link(named, mtu, wanted.up); !added) {
+            return at_line(from, wanted.line, added.failure());
+        }
+    }
+    for (const addr_config& wanted : from.addrs) {
+        const addr_change made{
+            .address = *parse_interface_address(wanted.address), .dev = wanted.dev};
+        if (auto done = change(made); !done) {
+            return at_line(from, wanted.line, done.failure());
+        }
+    }
+    for (const route_config& wanted : from.routes) {
+        route_change made;
+        made.to = *parse_destination(wanted.to);
+        made.mtu = static_cast<std::uint16_t>(wanted.mtu);
+        for (const std::string& via : wanted.via) {
+            made.hops.push_back({*parse_ip4(via), wanted.dev});
+        }
+        if (wanted.via.empty() && !wanted.dev.empty()) {
+            made.hops.push_back({0, wanted.dev});
+        }
+        if (auto done = finish_route(made, wanted.kind); !done) {
+            return at_line(from, wanted.line, done.failure());
+        }
+        if (auto done = change(made); !done) {
+            return at_line(from, wanted.line, done.failure());
+        }
+    }
+    return {};
+}
+
+result<void> router::load_tables(const config& from, const progress_report& progress) {
+    for (const table_config& wanted : from.tables) {
+        std::vector<std::uint32_t> via;
+        for (const std::string& text : wanted.via) {
+            via.push_back(*parse_ip4(text));
+        }
+        std::string path = wanted.file;
+        if (const auto slash = from.file.rfind('/');
+            slash != std::string::npos && !path.starts_with('/')) {
+            path = from.file.substr(0, slash + 1) + path;
+        }
+        auto reading = std::async(std::launch::async, read_table, path, wanted.limit);
+        while (reading.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
+            progress("reading " + path, 0, 0);
+        }
+        const auto contents = reading.get();
+        if (!contents) {
+            return at_line(from, wanted.line, contents.failure());
+        }
+        if (auto loaded = load(*contents, via); !loaded) {
+            return at_line(from, wanted.line, loaded.failure());
+        }
+    }
+    return {};
+}
+
+result<void> router::start_workers() {
+    std::vector<stack*> stacks;
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        auto replica = rib_->join();
+        if (!replica) {
+            return replica.failure();
+        }
+        replicas_.push_back(std::move(*replica));
+        stacks_.push_back(std::make_unique<stack>(
+            engine_->rig(worker_id{w}).services(), *replicas_.back(), stack_settings{}));
+        engine_->fabric().set_context(w, stacks_.back().get());
+        stacks.push_back(stacks_.back().get());
+    }
+    return engine_->start<stack>(std::span<stack* const>(stacks));
+}
+
+bool router::turn() {
+    engine_->control().poll();
+    const bool quiet = rib_->pump();
+    if (log_->words_written() != woken_for_) {
+        woken_for_ = log_->words_written();
+        wake_workers();
+    }
+    engine_->control().flush();
+    return quiet;
+}
+
+// A worker asleep does not look at the log.
+void router::wake_workers() {
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        engine_->fabric().endpoint(w).bell().ring_if_armed();
+    }
+}
+
+} // namespace pantala::app

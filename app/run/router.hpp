@@ -1,0 +1,105 @@
+// A running router: EAL, engine, ports, stacks and RIB put together from a configuration, and the
+// changes and questions of operators. Control thread only.
+#pragma once
+
+#include "app/changes.hpp"
+#include "app/config/config.hpp"
+#include "app/eal/devices.hpp"
+#include "app/run/links.hpp"
+#include "app/run/table_file.hpp"
+#include "engine/base/result.hpp"
+#include "engine/setup/engine.hpp"
+#include "stack/route/rib.hpp"
+#include "stack/stack.hpp"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace pantala::app {
+
+using nlohmann::json;
+
+// Of a step at start-up that may take more than a second.
+using progress_report =
+    std::function<void(std::string_view what, std::uint64_t done, std::uint64_t of)>;
+
+class router {
+  public:
+    // Does everything the configuration says, up to running workers. `eal`: the operator's own
+    // options. An error names the configuration's line where there is one.
+    static result<std::unique_ptr<router>>
+    make(const config& from, const std::vector<std::string>& eal, const progress_report& progress);
+    ~router();
+    router(const router&) = delete;
+    router& operator=(const router&) = delete;
+
+    // --- changes ---
+    result<void> change(const route_change& change);
+    result<void> change(const addr_change& change);
+    result<void> change(const neigh_change& change);
+    result<void> change(const link_change& change);
+    // All routes of a table file at once; those without a gateway are spread over `via` by the
+    // skewed rule.
+    result<void> load(const table_contents& table, std::span<const std::uint32_t> via);
+
+    // --- a feed's changes: one gateway, no names ---
+    // The hop of a gateway, kept for the life of the router.
+    result<nexthop_id> feed_hop(std::uint32_t gateway);
+    rib& routes() { return *rib_; }
+
+    // --- questions ---
+    // At most `count` prefixes' routes from `from` on, as rows; where to go on.
+    std::optional<prefix4> list_routes(
+        const prefix4& from, std::size_t count, const std::function<void(json)>& each) const;
+    json find_routes(const prefix4& prefix) const;
+    result<json> get_route(std::uint32_t address) const;
+    json list_links() const;
+    json list_addrs() const;
+    json list_neighs();
+    json list_netisr();
+    json list_stats(bool all);
+    json summary();
+
+    // --- control's loop ---
+    // Moves what waits to the workers and handles their messages. True: nothing waits.
+    bool turn();
+    doorbell& bell() { return engine_->control().bell(); }
+    bool has_messages() { return engine_->control().has_messages(); }
+
+  private:
+    router() = default;
+    result<void>
+    start(const config& from, const std::vector<std::string>& eal, const progress_report& progress);
+    result<std::vector<device>>
+    start_engine(const config& from, const std::vector<std::string>& eal);
+    result<void> add_port(const port_config& port, const device& where);
+    result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
+    result<void> configure(const config& from);
+    result<void> load_tables(const config& from, const progress_report& progress);
+    result<void> start_workers();
+    result<route> to_route(const route_change& change) const;
+    json route_row(const route& one) const;
+    void wake_workers();
+
+    std::unique_ptr<eal_session> eal_;
+    std::unique_ptr<route_log> log_;
+    std::unique_ptr<rib> rib_;
+    std::unique_ptr<engine> engine_;
+    std::vector<std::unique_ptr<route_replica>> replicas_;
+    std::vector<std::unique_ptr<stack>> stacks_;
+    link_names links_;
+    std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+    double start_seconds_ = 0;
+    std::uint64_t woken_for_ = 0; // log words that the workers know of
+};
+
+} // namespace pantala::app

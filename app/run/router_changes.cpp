@@ -1,0 +1,182 @@
+#include "app/next_hop_rule.hpp"
+#include "app/run/router.hpp"
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+prefix4 to_prefix(ip4_prefix prefix) {
+    return {prefix.address, prefix.length};
+}
+
+} // namespace
+
+result<route> router::to_route(const route_change& change) const {
+    route wanted;
+    wanted.prefix = to_prefix(change.to);
+    wanted.mtu = change.mtu;
+    wanted.protocol = route_protocol::fixed;
+    for (const route_hop& hop : change.hops) {
+        route_target target;
+        target.kind = hop.via == 0 ? nexthop_kind::connected : nexthop_kind::gateway;
+        target.gateway = hop.via;
+        if (!hop.dev.empty()) {
+            auto dev = links_.find(hop.dev);
+            if (!dev) {
+                return dev.failure();
+            }
+            target.interface = dev->id;
+        }
+        wanted.targets.push_back(target);
+    }
+    if (change.hops.empty() && change.verb != change_verb::del) {
+        wanted.targets.push_back({.kind = change.kind});
+    }
+    return wanted;
+}
+
+result<void> router::change(const route_change& change) {
+    auto wanted = to_route(change);
+    if (!wanted) {
+        return wanted.failure();
+    }
+    switch (change.verb) {
+    case change_verb::add:
+        return rib_->add(*wanted);
+    case change_verb::replace:
+        return rib_->replace(*wanted);
+    case change_verb::del:
+        return rib_->del(*wanted);
+    }
+    return {};
+}
+
+result<void> router::change(const addr_change& change) {
+    auto dev = links_.find(change.dev);
+    if (!dev) {
+        return dev.failure();
+    }
+    switch (change.verb) {
+    case change_verb::del:
+        return rib_->del_address(dev->id, change.address.address, change.address.length);
+    case change_verb::add:
+    case change_verb::replace:
+        break;
+    }
+    auto added = rib_->add_address(dev->id, change.address.address, change.address.length);
+    const bool fine =
+        change.verb == change_verb::replace && !added && added.failure().code == EEXIST;
+    return fine ? result<void>() : added;
+}
+
+result<void> router::change(const neigh_change& change) {
+    auto dev = links_.find(change.dev);
+    if (!dev) {
+        return dev.failure();
+    }
+    neighbor_command command;
+    command.key = make_neighbor_key(dev->id, be32::from(change.address));
+    command.operation =
+        change.verb == change_verb::del ? neighbor_operation::remove : neighbor_operation::add;
+    if (change.lladdr) {
+        command.mac.bytes = *change.lladdr;
+    }
+    engine_->control().call(0, command);
+    if (command.done) {
+        return {};
+    }
+    return change.verb == change_verb::del
+               ? error{ESRCH, fmt::format("no neighbour {} on {}", format_ip4(change.address),
+                                          change.dev)}
+               : error{ENOSPC, fmt::format("the neighbour table has no room for {}",
+                                           format_ip4(change.address))};
+}
+
+result<void> router::change(const link_change& change) {
+    if (change.verb == link_change::verbs::add) {
+        auto port = links_.find(change.port);
+        if (!port) {
+            return port.failure();
+        }
+        if (links_.find(change.name)) {
+            return error{EEXIST, fmt::format("interface '{}' exists", change.name)};
+        }
+        const link named{
+            .name = change.name,
+            .port_name = port->port_name,
+            .port = port->port,
+            .vlan = change.vlan};
+        auto added = add_link(named, rib_->interface(port->id).mtu, true);
+        return added ? result<void>() : added.failure();
+    }
+    auto dev = links_.find(change.name);
+    if (!dev) {
+        return dev.failure();
+    }
+    if (change.verb == link_change::verbs::del) {
+        if (!dev->vlan) {
+            return error{
+                EBUSY, fmt::format(
+                           "'{}' is a port; only VLANs can be deleted (set it "
+                           "down instead)",
+                           change.name)};
+        }
+        auto gone = rib_->del_interface(dev->id);
+        if (gone) {
+            links_.remove(dev->id);
+        }
+        return gone;
+    }
+    result<void> done;
+    if (change.mtu) {
+        done = rib_->set_mtu(dev->id, *change.mtu);
+    }
+    if (done && change.mac) {
+        done = rib_->set_mac(dev->id, *change.mac);
+    }
+    if (done && change.up) {
+        done = rib_->set_up(dev->id, *change.up);
+    }
+    return done;
+}
+
+result<nexthop_id> router::feed_hop(std::uint32_t gateway) {
+    const auto known = feed_hops_.find(gateway);
+    if (known != feed_hops_.end()) {
+        return known->second;
+    }
+    const route_target target{.gateway = gateway};
+    auto hop = rib_->hop(std::span(&target, 1));
+    if (hop) {
+        feed_hops_.emplace(gateway, *hop);
+    }
+    return hop;
+}
+
+result<void> router::load(const table_contents& table, std::span<const std::uint32_t> via) {
+    std::vector<feed_route> routes;
+    routes.reserve(table.routes.size());
+    for (const table_route& one : table.routes) {
+        std::uint32_t gateway = one.via;
+        if (gateway == 0) {
+            if (via.empty()) {
+                return error{
+                    EINVAL, fmt::format(
+                                "{} has no gateway of its own; say 'via GATEWAY', "
+                                "once or several times",
+                                format_prefix(one.to))};
+            }
+            gateway = via[skewed_choice(one.to, static_cast<unsigned>(via.size()))];
+        }
+        auto hop = feed_hop(gateway);
+        if (!hop) {
+            return hop.failure();
+        }
+        routes.push_back({to_prefix(one.to), *hop});
+    }
+    return rib_->load(routes);
+}
+
+} // namespace pantala::app

@@ -1,0 +1,327 @@
+#include "app/run/router.hpp"
+
+#include "engine/drop.hpp"
+
+#include <fmt/format.h>
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+
+namespace pantala::app {
+
+namespace {
+
+std::string_view protocol_word(route_protocol protocol) {
+    switch (protocol) {
+    case route_protocol::kernel:
+        return "kernel";
+    case route_protocol::boot:
+        return "boot";
+    case route_protocol::fixed:
+        return "static";
+    case route_protocol::bgp:
+        return "bgp";
+    case route_protocol::ospf:
+        return "ospf";
+    case route_protocol::other:
+        return "other";
+    }
+    return "?";
+}
+
+// Rows of `stats`: what, of whom, how much, and what it means.
+class stat_rows {
+  public:
+    explicit stat_rows(bool all) : all_(all) {}
+    void
+    add(std::string_view where, std::string_view name, json value, std::string_view text = {}) {
+        if (!all_ && value.is_number() && value == 0) {
+            return;
+        }
+        json row = {{"where", where}, {"name", name}, {"value", std::move(value)}};
+        if (!text.empty()) {
+            row["text"] = text;
+        }
+        rows_.push_back(std::move(row));
+    }
+    json take() { return std::move(rows_); }
+
+  private:
+    bool all_;
+    json rows_ = json::array();
+};
+
+void port_stats(stat_rows& rows, const std::string& name, std::uint16_t port, bool all) {
+    const std::string where = "port " + name;
+    rte_eth_stats stats{};
+    if (rte_eth_stats_get(port, &stats) == 0) {
+        rows.add(where, "rx_packets", stats.ipackets);
+        rows.add(where, "tx_packets", stats.opackets);
+        rows.add(where, "rx_bytes", stats.ibytes);
+        rows.add(where, "tx_bytes", stats.obytes);
+        rows.add(where, "rx_missed", stats.imissed, "lost by the port: nobody took them in time");
+        rows.add(where, "rx_errors", stats.ierrors);
+        rows.add(where, "tx_errors", stats.oerrors);
+        rows.add(where, "rx_no_mbuf", stats.rx_nombuf, "no buffer for a frame that came");
+    }
+    const int count = all ? rte_eth_xstats_get_names(port, nullptr, 0) : 0;
+    if (count <= 0) {
+        return;
+    }
+    std::vector<rte_eth_xstat_name> names(static_cast<std::size_t>(count));
+    std::vector<rte_eth_xstat> values(static_cast<std::size_t>(count));
+    if (rte_eth_xstats_get_names(port, names.data(), static_cast<unsigned>(count)) == count &&
+        rte_eth_xstats_get(port, values.data(), static_cast<unsigned>(count)) == count) {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            rows.add(where, names[i].name, values[i].value, "the driver's own");
+        }
+    }
+}
+
+// Time and number of the rounds that had work, without those that were kept from their CPU.
+struct busy_time {
+    std::uint64_t ns = 0;
+    std::uint64_t rounds = 0;
+};
+
+busy_time undisturbed(const round_stats& rounds) {
+    constexpr std::uint64_t longest_ns = 200'000; // far more than a full round takes
+    busy_time sum;
+    for (unsigned i = 0; i + 1 < round_stats::buckets; ++i) {
+        const std::uint64_t end = round_stats::floor_ns(i + 1);
+        if (end <= longest_ns) {
+            sum.rounds += rounds.bucket(i);
+            sum.ns += rounds.bucket(i) * (round_stats::floor_ns(i) + end) / 2;
+        }
+    }
+    return sum;
+}
+
+} // namespace
+
+json router::route_row(const route& one) const {
+    json row = {{"to", format(one.prefix)}, {"protocol", protocol_word(one.protocol)}};
+    json hops = json::array();
+    std::string_view kind = "unicast";
+    for (const route_target& target : one.targets) {
+        if (target.kind != nexthop_kind::gateway && target.kind != nexthop_kind::connected) {
+            kind = kind_word(target.kind);
+        }
+        json hop = json::object();
+        if (target.kind == nexthop_kind::gateway) {
+            hop["via"] = format_address4(target.gateway);
+        }
+        if (target.interface) {
+            hop["dev"] = links_.name_of(*target.interface);
+        }
+        if (target.weight != 1) {
+            hop["weight"] = target.weight;
+        }
+        if (!hop.empty()) {
+            hops.push_back(std::move(hop));
+        }
+    }
+    const bool on_link = one.targets.size() == 1 && one.targets[0].kind == nexthop_kind::connected;
+    row["kind"] = on_link ? "connected" : kind;
+    row["hops"] = std::move(hops);
+    if (one.mtu != 0) {
+        row["mtu"] = one.mtu;
+    }
+    if (one.metric.value_or(0) != 0) {
+        row["metric"] = *one.metric;
+    }
+    return row;
+}
+
+std::optional<prefix4> router::list_routes(
+    const prefix4& from, std::size_t count, const std::function<void(json)>& each) const {
+    return rib_->visit(0, from, count, [&](const route& one) { each(route_row(one)); });
+}
+
+json router::find_routes(const prefix4& prefix) const {
+    json rows = json::array();
+    for (const route& one : rib_->find(prefix)) {
+        rows.push_back(route_row(one));
+    }
+    return rows;
+}
+
+result<json> router::get_route(std::uint32_t address) const {
+    const auto found = rib_->get(address);
+    if (!found) {
+        return found.failure();
+    }
+    json row = route_row(*found);
+    row["address"] = format_address4(address);
+    return row;
+}
+
+json router::list_links() const {
+    json rows = json::array();
+    for (const link& one : links_.all()) {
+        const iface& record = rib_->interface(one.id);
+        json addresses = json::array();
+        for (const iface_address4& address : record.ip4()) {
+            addresses.push_back(fmt::format(
+                "{}/{}", format_address4(address.address.host()), address.prefix_length));
+        }
+        json row = {
+            {"name", one.name},
+            {"port", one.port_name},
+            {"vlan", one.vlan ? json(*one.vlan) : json()},
+            {"address", format_mac(record.mac)},
+            {"mtu", record.mtu},
+            {"state", record.up ? "up" : "down"},
+            {"addresses", std::move(addresses)}};
+        rte_eth_link carrier{};
+        if (rte_eth_link_get_nowait(one.port.value, &carrier) == 0) {
+            row["carrier"] = carrier.link_status == RTE_ETH_LINK_UP;
+        }
+        for (const port_report& port : engine_->ports()) {
+            if (port.id == one.port && !one.vlan) {
+                row["driver"] = port.driver;
+                row["rx_queues"] = port.rx_queues;
+                row["tx_queues"] = port.tx_queues;
+                row["rss"] = port.rss;
+                row["notes"] = port.notes;
+            }
+        }
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+json router::list_addrs() const {
+    json rows = json::array();
+    for (const link& one : links_.all()) {
+        for (const iface_address4& address : rib_->interface(one.id).ip4()) {
+            rows.push_back(
+                {{"dev", one.name},
+                 {"address",
+                  fmt::format(
+                      "{}/{}", format_address4(address.address.host()), address.prefix_length)}});
+        }
+    }
+    return rows;
+}
+
+json router::list_neighs() {
+    json rows = json::array();
+    neighbor_command command;
+    command.operation = neighbor_operation::list;
+    do {
+        engine_->control().call(0, command);
+        for (unsigned i = 0; i < command.count; ++i) {
+            const neighbor_owner::row& row = command.rows[i];
+            if (!row.key.is_ip4()) {
+                continue;
+            }
+            const bool resolved = !row.mac.is_zero();
+            rows.push_back(
+                {{"address", format_address4(row.key.ip4().host())},
+                 {"dev", links_.name_of(row.key.iface)},
+                 {"lladdr", resolved ? json(format_mac(row.mac.bytes)) : json()},
+                 {"state", name_of(row.state)},
+                 {"age_ms", row.age_ns / ns_per_ms}});
+        }
+    } while (!command.done);
+    return rows;
+}
+
+json router::list_netisr() {
+    json rows = json::array();
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        const netisr& packets = engine_->rig(worker_id{w}).packets;
+        for (std::uint8_t p = 0; p < protocols_max; ++p) {
+            const char* name = packets.name(protocol_id{p});
+            if (name == nullptr) {
+                continue;
+            }
+            const netisr_counters& counts = packets.counters(protocol_id{p});
+            rows.push_back(
+                {{"worker", w},
+                 {"protocol", name},
+                 {"came", counts.came.read()},
+                 {"direct", counts.direct.read()},
+                 {"deferred", counts.deferred.read()},
+                 {"queued", counts.queued.read()},
+                 {"dropped", counts.dropped.read()},
+                 {"unhandled", counts.unhandled.read()},
+                 {"handled", counts.handled.read()},
+                 {"runs", counts.runs.read()}});
+        }
+    }
+    return rows;
+}
+
+json router::list_stats(bool all) {
+    stat_rows rows(all);
+    for (const link& one : links_.all()) {
+        if (!one.vlan) {
+            port_stats(rows, one.name, one.port.value, all);
+        }
+    }
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        const std::string where = fmt::format("worker {}", w);
+        worker_rig& rig = engine_->rig(worker_id{w});
+        for (const ip4_counter_name& one : ip4_counter_names) {
+            rows.add(where, one.name, (stacks_[w]->ip4_counts().*one.member).read());
+        }
+        rows.add(where, "rounds_busy", rig.rounds.busy_rounds());
+        rows.add(where, "rounds_idle", rig.rounds.idle_rounds());
+        rows.add(where, "sleeps", rig.rounds.sleeps());
+        rows.add(where, "round_p50_ns", rig.rounds.percentile_ns(500));
+        rows.add(where, "round_p999_ns", rig.rounds.percentile_ns(999));
+        rows.add(where, "route_generation", log_->generation(replicas_[w]->reader()));
+        for (std::size_t i = 1; i < drop_reason_count; ++i) {
+            const drop_reason_text& reason = drop_reason_texts[i];
+            rows.add(
+                where, fmt::format("drop_{}", reason.name),
+                rig.drops.dropped(static_cast<drop_reason>(i)), reason.text);
+        }
+    }
+    const rib_counts counts = rib_->counts();
+    rows.add("routes", "ipv4", counts.routes4);
+    rows.add("routes", "hops", counts.hops);
+    rows.add("routes", "replica_bytes_ipv4", counts.replica_bytes4, "of one worker");
+    rows.add("routes", "authority_bytes", counts.authority_bytes, "control's own");
+    rows.add("routes", "generation", counts.generation);
+    rows.add("routes", "changes", counts.changes);
+    return rows.take();
+}
+
+json router::summary() {
+    const rib_counts counts = rib_->counts();
+    std::uint64_t forwarded = 0;
+    std::uint64_t received = 0;
+    std::uint64_t dropped = 0;
+    busy_time busy;
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        worker_rig& rig = engine_->rig(worker_id{w});
+        forwarded += stacks_[w]->ip4_counts().forwarded.read();
+        for (const rx_queue& queue : rig.rx) {
+            received += queue.received();
+        }
+        for (std::size_t i = 1; i < drop_reason_count; ++i) {
+            dropped += rig.drops.dropped(static_cast<drop_reason>(i));
+        }
+        const busy_time one = undisturbed(rig.rounds);
+        busy.ns += one.ns;
+        busy.rounds += one.rounds;
+    }
+    return {
+        {"workers", engine_->workers()},
+        {"ipv4_routes", counts.routes4},
+        {"replica_bytes_ipv4", counts.replica_bytes4},
+        {"generation", counts.generation},
+        {"changes", counts.changes},
+        {"settled", rib_->settled()},
+        {"forwarded", forwarded},
+        {"received", received},
+        {"dropped", dropped},
+        {"busy_ns", busy.ns},
+        {"busy_rounds", busy.rounds},
+        {"tsc_hz", rte_get_tsc_hz()},
+        {"start_seconds", start_seconds_}};
+}
+
+} // namespace pantala::app
