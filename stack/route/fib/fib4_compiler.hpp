@@ -12,7 +12,7 @@
 #include "stack/route/fib/fib4_allocator.hpp"
 #include "stack/route/fib/fib4_image.hpp"
 #include "stack/route/prefix4.hpp"
-#include "stack/route/route_writer.hpp"
+#include "stack/route/rib/route_writer.hpp"
 
 #include <cstdint>
 #include <functional>

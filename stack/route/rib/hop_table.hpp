@@ -9,7 +9,7 @@
 #include "stack/route/records.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/route/rib/bucket_space.hpp"
-#include "stack/route/route_writer.hpp"
+#include "stack/route/rib/route_writer.hpp"
 
 #include <compare>
 #include <cstdint>

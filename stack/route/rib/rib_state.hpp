@@ -6,7 +6,7 @@
 #include "stack/route/rib/hop_table.hpp"
 #include "stack/route/rib/prefix_index4.hpp"
 #include "stack/route/rib/prefix_map4.hpp"
-#include "stack/route/route_writer.hpp"
+#include "stack/route/rib/route_writer.hpp"
 
 #include <array>
 #include <cstdint>

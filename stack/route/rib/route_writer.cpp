@@ -1,4 +1,4 @@
-#include "stack/route/route_writer.hpp"
+#include "stack/route/rib/route_writer.hpp"
 
 namespace pantala {
 

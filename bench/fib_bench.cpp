@@ -1,0 +1,47 @@
+// fib_bench: longest-prefix lookups and updates, Pantala beside DPDK's libraries.
+//
+//   fib_bench --table FILE [--hops N] [--rule skewed|even] [--benchmark_filter=...] ...
+//
+// Without a table the synthetic one is taken. rte_lpm takes a minute and a half to load the full
+// table; it is loaded only when its rows are selected (--benchmark_filter=-rte_lpm leaves it out).
+#include "bench/fib/lookup4.hpp"
+
+#include <CLI/CLI.hpp>
+#include <benchmark/benchmark.h>
+#include <rte_eal.h>
+
+int main(int argc, char** argv) {
+    using namespace pantala;
+    benchmark::Initialize(&argc, argv);
+    bench::fib_options options;
+    CLI::App app("IPv4 lookups and updates beside rte_lpm and rte_fib");
+    app.add_option("--table", options.table, "prefix file, plain or gzip'd (default: synthetic)");
+    app.add_option("--hops", options.hops, "next hops")->check(CLI::Range(1, 32000));
+    app.add_option("--rule", options.rule, "how prefixes get their next hops")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, hop_rule>{
+            {"skewed", hop_rule::skewed}, {"even", hop_rule::even}}));
+    app.add_option("--seed", options.seed, "of the keys");
+    app.add_option("--keys", options.keys, "in each set");
+    app.add_option("--zipf-flows", options.zipf_flows, "flows that the zipf keys are drawn from");
+    CLI11_PARSE(app, argc, argv);
+
+    const char* eal[] = {
+        argv[0],
+        "--no-huge",
+        "--no-pci",
+        "--no-shconf",
+        "--no-telemetry",
+
+        "-m",
+        "1024",
+        "--log-level=*:error",
+        "--force-max-simd-bitwidth=512"};
+    if (rte_eal_init(std::size(eal), const_cast<char**>(eal)) < 0) {
+        bench::say("EAL does not start");
+        return 1;
+    }
+    bench::fib_data data(options);
+    bench::register_lookup4(data);
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+}
