@@ -23,7 +23,7 @@ constexpr std::uint32_t age_step = 0xffff; // -1 in byte 0, +1 in the upper half
 constexpr std::uint32_t age_carry_from = 0xfffe0000;
 constexpr std::uint32_t age_carry = 0x10000;
 
-constexpr std::uint32_t load32(const std::uint8_t* from) {
+std::uint32_t load32(const std::uint8_t* from) {
     std::uint32_t value = 0;
     std::memcpy(&value, from, sizeof value);
     return value;

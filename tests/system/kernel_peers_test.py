@@ -89,6 +89,10 @@ def fragments(net):
     # DF off, and the whole packet fits the left link: so the router has to cut it.
     answered, output = ping(net, "left", peers.RIGHT[1], "-M", "dont", "-s", "1472")
     expect(answered == PINGS, output)
+
+
+def fragments_of_fragments(net):
+    net.on("left", "ip", "route", "flush", "cache")
     # Cut by the kernel already, and once more by the router.
     answered, output = ping(net, "left", peers.RIGHT[1], "-M", "dont", "-s", "8000")
     expect(answered == PINGS, output)
@@ -127,11 +131,19 @@ CASES = [
     ("traceroute over UDP and ICMP", traceroute),
     ("path MTU discovery", path_mtu),
     ("fragmentation", fragments),
+    ("fragments of fragments", fragments_of_fragments),
     ("net unreachable", no_route),
     ("4 MiB over TCP", tcp),
     ("a clean end on SIGTERM", ends_cleanly),
 ]
+# DPDK's af_packet driver asks the kernel to put fragments together before it reads them, and then
+# cuts the result off at its own frame size: none of the router's doing.
+NOT_ON_VETH = [fragments_of_fragments]
 NETWORKS = [("veth", 1), ("veth", 2), ("tap", 1)]
+
+
+def cases_of(wire):
+    return [(name, case) for name, case in CASES if wire != "veth" or case not in NOT_ON_VETH]
 
 
 def main():
@@ -139,11 +151,11 @@ def main():
     if why:
         print(f"1..0 # SKIP {why}")
         return 0
-    print(f"1..{len(CASES) * len(NETWORKS)}", flush=True)
+    print(f"1..{sum(len(cases_of(wire)) for wire, _ in NETWORKS)}", flush=True)
     number, failed = 0, 0
     for wire, workers in NETWORKS:
         plural = "worker" if workers == 1 else "workers"
-        cases = [(f"{wire}, {workers} {plural}: {name}", case) for name, case in CASES]
+        cases = [(f"{wire}, {workers} {plural}: {name}", case) for name, case in cases_of(wire)]
         try:
             with peers.Network(sys.argv[1], wire, workers) as net:
                 for name, case in cases:

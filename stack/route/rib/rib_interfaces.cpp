@@ -10,7 +10,6 @@ namespace pantala {
 namespace {
 
 constexpr unsigned mtu_min = 68; // RFC 791
-constexpr unsigned mtu_max = 65535;
 
 } // namespace
 
