@@ -7,7 +7,10 @@
 #include "engine/drop.hpp"
 #include "engine/mbuf_burst.hpp"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <span>
 
 namespace pantala {
 
@@ -27,10 +30,24 @@ class tx_port {
 
     // Gives the packet away.
     void push(rte_mbuf* packet) {
+        pending_.push(packet);
         if (pending_.full()) {
             flush();
         }
-        pending_.push(packet);
+    }
+
+    // Gives them all away, in order; at most burst_max.
+    void push(std::span<rte_mbuf* const> packets) {
+        const auto room = burst_max - pending_.count;
+        const auto now = packets.first(std::min<std::size_t>(packets.size(), room));
+        std::memcpy(pending_.end(), now.data(), now.size_bytes());
+        pending_.count = static_cast<std::uint16_t>(pending_.count + now.size());
+        if (pending_.full()) {
+            flush();
+            const auto rest = packets.subspan(now.size());
+            std::memcpy(pending_.packets, rest.data(), rest.size_bytes());
+            pending_.count = static_cast<std::uint16_t>(rest.size());
+        }
     }
 
     // Hands on what was gathered; the worker calls it at the end of a round.
