@@ -14,10 +14,12 @@
 #include "engine/base/cache_line.hpp"
 #include "engine/base/check.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 
 namespace pantala {
@@ -31,7 +33,7 @@ class mailbox_lane {
     // `capacity`: a power of two, 16 or more. Control: allocates.
     explicit mailbox_lane(unsigned capacity = lane_capacity_default)
         : capacity_(capacity), shift_(static_cast<unsigned>(std::countr_zero(capacity))),
-          slots_(new slot_line[capacity / slots_a_line]()) {
+          slots_(new (std::align_val_t{sharing_range_bytes}) slot[capacity]()) {
         PANTALA_ASSERT(capacity >= 16 && std::has_single_bit(capacity));
         limit_ = capacity;
     }
@@ -44,17 +46,28 @@ class mailbox_lane {
         std::uint64_t count = words.size();
         if (limit_ - tail_ < count) {
             limit_ = credit_.load(std::memory_order_acquire) + capacity_; // with grant
-            count = count < limit_ - tail_ ? count : limit_ - tail_;
+            count = std::min(count, limit_ - tail_);
         }
         if (count == 0) {
             return 0;
         }
-        for (std::uint64_t i = 1; i < count; ++i) {
-            PANTALA_DCHECK((words[i] & 1) == 0);
-            slot(tail_ + i).store(words[i] | lap(tail_ + i), std::memory_order_relaxed);
+        const std::uint64_t before_end = capacity_ - (tail_ & (capacity_ - 1));
+        std::uint64_t i = count;
+        if (count > before_end) {
+            const mailbox_word next_lap = lap(tail_) ^ 1;
+            while (i > before_end) {
+                --i;
+                slots_[i - before_end].store(words[i] | next_lap, std::memory_order_relaxed);
+            }
         }
-        PANTALA_DCHECK((words[0] & 1) == 0);
-        slot(tail_).store(words[0] | lap(tail_), std::memory_order_release); // with pop
+        // From the last to the first: the reader watches the first one's line, which so changes
+        // hands once a burst.
+        slot* const first = at(tail_);
+        while (i > 1) {
+            --i;
+            first[i].store(words[i] | lap(tail_), std::memory_order_relaxed);
+        }
+        first->store(words[0] | lap(tail_), std::memory_order_release); // with pop
         tail_ += count;
         return static_cast<unsigned>(count);
     }
@@ -63,12 +76,23 @@ class mailbox_lane {
     unsigned pop(std::span<mailbox_word> out) {
         unsigned count = 0;
         while (count < out.size()) {
-            const mailbox_word word =
-                slot(head_ + count).load(std::memory_order_acquire); // with push
-            if ((word & 1) != lap(head_ + count)) {
+            const std::uint64_t position = head_ + count;
+            const slot* const first = at(position);
+            const mailbox_word filled = lap(position);
+            const auto run = static_cast<unsigned>(std::min<std::uint64_t>(
+                out.size() - count, capacity_ - (position & (capacity_ - 1))));
+            unsigned i = 0;
+            for (; i < run; ++i) {
+                const mailbox_word word = first[i].load(std::memory_order_acquire); // with push
+                if ((word & 1) != filled) {
+                    break;
+                }
+                out[count + i] = word ^ filled;
+            }
+            count += i;
+            if (i < run) {
                 break;
             }
-            out[count++] = word & ~mailbox_word{1};
         }
         if (count != 0) {
             head_ += count;
@@ -78,21 +102,19 @@ class mailbox_lane {
     }
 
     // Reader. Cost: one read.
-    bool empty() const { return (slot(head_).load(std::memory_order_relaxed) & 1) != lap(head_); }
+    bool empty() const { return (at(head_)->load(std::memory_order_relaxed) & 1) != lap(head_); }
 
     unsigned capacity() const { return capacity_; }
 
   private:
-    static constexpr unsigned slots_a_line = cache_line_bytes / sizeof(mailbox_word);
-    using slot_type = std::atomic<mailbox_word>;
-    struct alignas(cache_line_bytes) slot_line {
-        slot_type slots[slots_a_line];
+    using slot = std::atomic<mailbox_word>;
+    struct free_slots {
+        void operator()(slot* slots) const {
+            ::operator delete[](slots, std::align_val_t{sharing_range_bytes});
+        }
     };
 
-    slot_type& slot(std::uint64_t position) const {
-        const std::uint64_t index = position & (capacity_ - 1);
-        return slots_[index / slots_a_line].slots[index % slots_a_line];
-    }
+    slot* at(std::uint64_t position) const { return &slots_[position & (capacity_ - 1)]; }
     // 1 on the first lap: a zeroed ring is empty.
     mailbox_word lap(std::uint64_t position) const { return ~(position >> shift_) & 1; }
 
@@ -107,7 +129,7 @@ class mailbox_lane {
     // Constant.
     unsigned capacity_;
     unsigned shift_;
-    std::unique_ptr<slot_line[]> slots_;
+    std::unique_ptr<slot[], free_slots> slots_;
     // The writer's.
     alignas(sharing_range_bytes) std::uint64_t tail_ = 0;
     std::uint64_t limit_ = 0; // it may write positions below this one
