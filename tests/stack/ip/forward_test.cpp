@@ -1,6 +1,6 @@
 // Forwarding: what leaves, byte for byte, and by which way.
 #include "stack/wire/format.hpp"
-#include "tests/harness/router.hpp"
+#include "tests/stack/ip/small_net.hpp"
 
 #include <map>
 
@@ -11,31 +11,7 @@ namespace {
 
 using wire::ether_type;
 
-// Two ports: hosts of 10.0.0.0/24 on the first, a gateway 10.0.1.2 on the second.
-class forward : public testing::Test {
-  protected:
-    forward() {
-        inside = net.add_iface(0, {"10.0.0.1/24"});
-        outside = net.add_iface(1, {"10.0.1.1/24"});
-        net.add_route("192.0.2.0/24", {"10.0.1.2"});
-        net.learn(inside, host, host_mac);
-        net.learn(outside, gateway, gateway_mac);
-        net.sent(0);
-        net.sent(1);
-    }
-
-    const wire::ipv4_address host = ip(10, 0, 0, 2);
-    const wire::ipv4_address gateway = ip(10, 0, 1, 2);
-    const wire::ipv4_address far_away = ip(192, 0, 2, 7);
-    const wire::mac_address host_mac = mac(0x10);
-    const wire::mac_address gateway_mac = mac(0x20);
-    const link_fields to_router{router::mac_of(0), host_mac};
-
-    mbuf_pool pool;
-    router net{pool};
-    iface_id inside;
-    iface_id outside;
-};
+class forward : public testing::Test, protected small_net {};
 
 TEST_F(forward, by_gateway_byte_for_byte) {
     ip4_fields fields{host, far_away};
