@@ -2,10 +2,60 @@
 #pragma once
 
 #include "engine/base/byte_order.hpp"
+#include "engine/base/serial.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+
+namespace pantala {
+
+// A TCP sequence number: a point on a circle of 2^32 (RFC 9293 section 3.4). Comparisons mean
+// "before" and "after" and hold for points less than 2^31 apart; they are no total order, so there
+// is no operator<=>.
+struct tcp_seq {
+    std::uint32_t value = 0;
+
+    constexpr tcp_seq() = default;
+    constexpr explicit tcp_seq(std::uint32_t v) : value(v) {}
+
+    constexpr bool operator==(const tcp_seq&) const = default;
+    constexpr tcp_seq& operator+=(std::uint32_t bytes) {
+        value += bytes;
+        return *this;
+    }
+};
+
+constexpr tcp_seq operator+(tcp_seq at, std::uint32_t bytes) {
+    return tcp_seq{at.value + bytes};
+}
+constexpr tcp_seq operator-(tcp_seq at, std::uint32_t bytes) {
+    return tcp_seq{at.value - bytes};
+}
+// Bytes from `earlier` forward to `later`.
+constexpr std::uint32_t operator-(tcp_seq later, tcp_seq earlier) {
+    return later.value - earlier.value;
+}
+constexpr bool operator<(tcp_seq a, tcp_seq b) {
+    return serial_less(a.value, b.value);
+}
+constexpr bool operator>(tcp_seq a, tcp_seq b) {
+    return serial_less(b.value, a.value);
+}
+constexpr bool operator<=(tcp_seq a, tcp_seq b) {
+    return !serial_less(b.value, a.value);
+}
+constexpr bool operator>=(tcp_seq a, tcp_seq b) {
+    return !serial_less(a.value, b.value);
+}
+constexpr tcp_seq seq_max(tcp_seq a, tcp_seq b) {
+    return a < b ? b : a;
+}
+constexpr tcp_seq seq_min(tcp_seq a, tcp_seq b) {
+    return a < b ? a : b;
+}
+
+} // namespace pantala
 
 namespace pantala::wire {
 

@@ -1,0 +1,19 @@
+// What an acceptable segment's ACK field means for the sender (RFC 9293 3.10.7.4, fifth step).
+#pragma once
+
+#include "stack/tcp/input/tcp_input.hpp"
+#include "stack/tcp/tcp_conn.hpp"
+
+namespace pantala::tcp {
+
+class host;
+
+// True: go on with the segment; false: its ACK is unacceptable and the segment is dropped (it has
+// been answered).
+bool process_ack(host& h, conn& c, const segment_in& segment);
+// The window of the segment, scaled unless it is a SYN.
+std::uint32_t window_of(const conn& c, const segment_in& segment);
+// Frees `bytes` from the front of the send queue.
+void send_queue_trim(conn& c, std::uint32_t bytes);
+
+} // namespace pantala::tcp

@@ -1,0 +1,353 @@
+#include "stack/tcp/open/tcp_listen.hpp"
+
+#include "stack/tcp/input/tcp_states.hpp"
+#include "stack/tcp/open/tcp_isn.hpp"
+#include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_user.hpp"
+#include "stack/wire/tcp.hpp"
+
+#include <algorithm>
+
+namespace pantala::tcp {
+
+namespace {
+
+using namespace wire::tcp_flag;
+
+constexpr std::uint32_t syn_ack_interval_ms = 1'000; // RFC 6298 2.1; doubled at each retry
+
+std::uint32_t clock_for(const host& h, const flow_key& key) {
+    return h.now_ms() + timestamp_offset(h, key);
+}
+
+std::uint16_t listen_window(const host& h) {
+    return static_cast<std::uint16_t>(std::min(h.config.rcv_buffer, 65'535U));
+}
+
+void send_syn_ack(host& h, const syn_entry& entry, std::uint32_t ts_value) {
+    segment_out answer{.key = &entry.key, .seq = entry.iss, .ack = entry.irs + 1};
+    answer.flags = syn | ack;
+    answer.flags |= entry.ecn ? ece : std::uint8_t{0};
+    answer.window = listen_window(h);
+    wire::tcp_options options;
+    options.has_mss = true;
+    options.mss = mss_to_offer(h, entry.key, entry.path_mtu);
+    options.sack_permitted = entry.sack;
+    options.has_window_scale = entry.window_scale;
+    options.window_scale = window_shift_for(h);
+    options.has_timestamp = entry.timestamps;
+    options.ts_value = ts_value;
+    options.ts_echo = entry.ts_recent;
+    answer.options_bytes = static_cast<std::uint8_t>(
+        wire::write_tcp_syn_options(answer.options, options, h.config.option_order));
+    if (send_segment(h, answer)) {
+        h.stats.sndctrl.add(1);
+    }
+}
+
+syn_entry entry_from(const host& h, const segment_in& segment, std::uint64_t hash) {
+    const wire::tcp_options& options = segment.options;
+    syn_entry entry;
+    entry.key = segment.key;
+    entry.hash = hash;
+    entry.irs = segment.seq;
+    entry.began_ms = h.now_ms();
+    entry.timestamps = options.has_timestamp && h.config.timestamps;
+    entry.ts_recent = entry.timestamps ? options.ts_value : 0;
+    entry.sack = options.sack_permitted && h.config.sack;
+    entry.window_scale = options.has_window_scale && h.config.window_scale;
+    entry.snd_wscale = std::min<std::uint8_t>(options.window_scale, wire::tcp_window_scale_max);
+    entry.ecn = segment.has(ece) && segment.has(cwr) && h.config.ecn_accept;
+    entry.peer_mss = options.has_mss ? options.mss : (segment.key.is_v4() ? 536 : 1'220);
+    entry.path_mtu = h.paths.mtu(h.paths.context, segment.key.remote);
+    return entry;
+}
+
+void answer_with_cookie(host& h, syn_entry& entry) {
+    h.stats.sc_sendcookie.add(1);
+    h.cookies_until_ms = h.now_ms() + cookie_periods_valid * cookie_period_ms;
+    h.cookies_sent = true;
+    entry.iss = make_cookie(h.secrets.cookie, entry.key, entry.irs, entry.peer_mss, h.now);
+    const syn_cookie memory{
+        entry.peer_mss, entry.snd_wscale, entry.window_scale, entry.sack, entry.ecn};
+    if (!entry.timestamps) { // nothing to remember these by
+        entry.sack = false;
+        entry.window_scale = false;
+        entry.ecn = false;
+    }
+    send_syn_ack(h, entry, cookie_timestamp(memory, clock_for(h, entry.key)));
+}
+
+void take_syn(
+    host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id,
+    const tcp_seq* floor) {
+    syn_entry entry = entry_from(h, segment, hash);
+    entry.listener = id;
+    if (entry.path_mtu == 0) {
+        h.stats.sc_dropped.add(1); // no way back to the peer
+        return;
+    }
+    if (h.config.syn_cookies && !h.syns.has_room(hash)) {
+        answer_with_cookie(h, entry);
+        return;
+    }
+    entry.iss = initial_sequence(h.secrets.isn, entry.key, h.now);
+    if (floor != nullptr && entry.iss <= *floor) { // RFC 6191, RFC 9293 3.6.1 (2)
+        entry.iss = *floor + 64'000;
+    }
+    (h.syns.bucket_full(hash)                     ? h.stats.sc_bucketoverflow
+     : h.syns.size() == h.syns.entries.capacity() ? h.stats.sc_cacheoverflow
+                                                  : h.stats.sc_added)
+        .add(1);
+    syn_entry dropped;
+    if (h.syns.add(entry, syn_ack_interval_ms, &dropped) == no_id) {
+        h.stats.sc_dropped.add(1);
+        return;
+    }
+    send_syn_ack(h, entry, clock_for(h, entry.key));
+}
+
+// A SYN for a half-open flow: the same again (our SYN-ACK was lost), or a new one.
+void take_duplicate_syn(host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id) {
+    h.stats.sc_dupsyn.add(1);
+    syn_entry& entry = h.syns.entries[id];
+    if (segment.seq == entry.irs) {
+        if (entry.timestamps && segment.options.has_timestamp) {
+            entry.ts_recent = segment.options.ts_value;
+        }
+        send_syn_ack(h, entry, clock_for(h, entry.key));
+        return;
+    }
+    const std::uint32_t listening = entry.listener;
+    h.syns.remove(id);
+    take_syn(h, segment, hash, listening, nullptr);
+}
+
+// A connection as the handshake agreed on it; the final ACK is then processed as any segment.
+conn* conn_from(host& h, const syn_entry& entry) {
+    conn* fresh = h.new_conn();
+    if (fresh == nullptr) {
+        return nullptr;
+    }
+    conn& c = *fresh;
+    init_conn(h, c, entry.key, entry.path_mtu);
+    c.hash = entry.hash;
+    c.state = conn_state::syn_received;
+    c.set(conn_flag::passive);
+    c.iss = entry.iss;
+    c.snd_una = entry.iss;
+    c.snd_nxt = entry.iss + 1;
+    c.snd_end = entry.iss + 1;
+    c.high_seq = entry.iss;
+    c.ecn_end = entry.iss;
+    c.rack_dsack_round = entry.iss;
+    c.irs = entry.irs;
+    c.rcv_nxt = entry.irs + 1;
+    c.last_ack = c.rcv_nxt;
+    c.rcv_adv = c.rcv_nxt + listen_window(h);
+    c.rexmt_shift = entry.retries;
+    segment_in spoken; // negotiates with what the SYN said
+    spoken.flags = syn | (entry.ecn ? ece | cwr : 0);
+    spoken.options.has_mss = true;
+    spoken.options.mss = entry.peer_mss;
+    spoken.options.sack_permitted = entry.sack;
+    spoken.options.has_window_scale = entry.window_scale;
+    spoken.options.window_scale = entry.snd_wscale;
+    spoken.options.has_timestamp = entry.timestamps;
+    spoken.options.ts_value = entry.ts_recent;
+    if (entry.ecn) {
+        c.set(conn_flag::ecn);
+    }
+    negotiate(h, c, spoken);
+    if (!h.insert(c)) {
+        h.release(c);
+        return nullptr;
+    }
+    return fresh;
+}
+
+// The handshake is complete: a connection for the accept queue.
+void complete(host& h, segment_in& segment, const syn_entry& entry) {
+    conn* c = conn_from(h, entry);
+    if (c == nullptr) {
+        h.stats.connfull.add(1);
+        return;
+    }
+    h.stats.sc_completed.add(1);
+    h.stats.accepts.add(1);
+    listener& listening = h.listeners[entry.listener];
+    c->listener = entry.listener;
+    listening.accepted.push_back(h.handle_of(*c));
+    if (listening.accepted.size() == 1) {
+        h.accept_ready.push_back(entry.listener);
+    }
+    segment_arrives(h, *c, segment);
+}
+
+bool queue_full(const host& h, std::uint32_t id) {
+    return h.listeners[id].accepted.size() >= h.listeners[id].backlog;
+}
+
+// The third segment, for an entry of the cache.
+void take_ack(host& h, segment_in& segment, std::uint32_t id) {
+    const syn_entry entry = h.syns.entries[id];
+    const bool old = entry.timestamps && segment.options.has_timestamp &&
+                     serial_less(segment.options.ts_value, entry.ts_recent);
+    if (old || segment.ack != entry.iss + 1) {
+        h.stats.sc_badack.add(1);
+        if (!old) { // RFC 9293 3.10.7.4, SYN-RECEIVED
+            send_reset(h, {&segment.key, segment.seq, segment.ack, 0, true});
+        }
+        return;
+    }
+    // RFC 9293 3.4: it must lie in the window our SYN-ACK told.
+    if (segment.seq < entry.irs + 1 || segment.seq > entry.irs + 1 + listen_window(h)) {
+        h.stats.sc_badack.add(1);
+        return;
+    }
+    if (queue_full(h, entry.listener)) {
+        h.stats.listendrop.add(1); // the entry stays: the peer, or our SYN-ACK, tries again
+        return;
+    }
+    h.syns.remove(id);
+    complete(h, segment, entry);
+}
+
+// The third segment of a handshake that only the cookie remembers.
+bool take_cookie(host& h, segment_in& segment, std::uint64_t hash, std::uint32_t listening) {
+    if (!h.cookies_sent || serial_less(h.cookies_until_ms, h.now_ms())) {
+        return false; // none can be valid: nothing to guess
+    }
+    const tcp_seq irs = segment.seq - 1;
+    const auto mss = check_cookie(h.secrets.cookie, segment.key, irs, segment.ack - 1, h.now);
+    if (!mss) {
+        h.stats.sc_badcookie.add(1);
+        return false;
+    }
+    h.stats.sc_recvcookie.add(1);
+    if (queue_full(h, listening)) {
+        h.stats.listendrop.add(1);
+        return true;
+    }
+    syn_entry entry;
+    entry.key = segment.key;
+    entry.hash = hash;
+    entry.listener = listening;
+    entry.iss = segment.ack - 1;
+    entry.irs = irs;
+    entry.peer_mss = *mss;
+    entry.path_mtu = h.paths.mtu(h.paths.context, segment.key.remote);
+    if (segment.options.has_timestamp && h.config.timestamps) {
+        syn_cookie memory;
+        read_cookie_timestamp(segment.options.ts_echo, memory);
+        entry.timestamps = true;
+        entry.ts_recent = segment.options.ts_value;
+        entry.window_scale = memory.window_scale && h.config.window_scale;
+        entry.snd_wscale = std::min<std::uint8_t>(memory.snd_wscale, wire::tcp_window_scale_max);
+        entry.sack = memory.sack && h.config.sack;
+        entry.ecn = memory.ecn && h.config.ecn_accept;
+    }
+    complete(h, segment, entry);
+    return true;
+}
+
+void take_reset(host& h, const segment_in& segment, std::uint32_t id) {
+    const syn_entry& entry = h.syns.entries[id];
+    if (segment.seq == entry.irs + 1) { // RFC 5961 3.2: exactly, or not at all
+        h.stats.sc_reset.add(1);
+        h.syns.remove(id);
+    }
+}
+
+} // namespace
+
+std::uint32_t find_listener(const host& h, const flow_key& key) {
+    std::uint32_t any = no_id;
+    for (std::uint32_t id = 0; id < h.listeners.size(); ++id) {
+        const listener& one = h.listeners[id];
+        if (!one.open || one.local.port != key.local_port) {
+            continue;
+        }
+        if (one.local.address == key.local) {
+            return id;
+        }
+        const bool same_family =
+            !one.local.address.is_v4() || key.is_v4(); // [::] takes both, 0.0.0.0 only IPv4
+        if (one.local.address.is_any() && same_family) {
+            any = id;
+        }
+    }
+    return any;
+}
+
+bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor) {
+    const std::uint32_t half = h.syns.find(hash, segment.key);
+    if (half != no_id) {
+        if (segment.has(rst)) {
+            take_reset(h, segment, half);
+        } else if (segment.has(syn) && !segment.has(ack)) {
+            take_duplicate_syn(h, segment, hash, half);
+        } else if (segment.has(ack) && !segment.has(syn)) {
+            take_ack(h, segment, half);
+        }
+        return true;
+    }
+    const std::uint32_t listening = find_listener(h, segment.key);
+    if (listening == no_id) {
+        return false;
+    }
+    // RFC 9293 3.10.7.2: RST is ignored, ACK is answered by a reset, SYN begins.
+    if (segment.has(rst)) {
+        return true;
+    }
+    if (segment.has(ack)) {
+        return !segment.has(syn) && take_cookie(h, segment, hash, listening);
+    }
+    if (segment.has(syn) && !segment.has(fin)) {
+        take_syn(h, segment, hash, listening, floor);
+    }
+    return true;
+}
+
+void listen_icmp(host& h, const flow_key& key, std::uint64_t hash, tcp_seq seq) {
+    const std::uint32_t id = h.syns.find(hash, key);
+    // RFC 5927: the quoted number must be ours. Once is not enough after a SYN-ACK was repeated.
+    if (id != no_id && h.syns.entries[id].iss == seq && h.syns.entries[id].retries > 0) {
+        h.stats.sc_unreach.add(1);
+        h.syns.remove(id);
+    }
+}
+
+unsigned listen_expire(host& h, unsigned budget) {
+    unsigned used = 0;
+    for (; used < budget; ++used) {
+        const std::uint32_t id = h.syns.due(h.now_ms());
+        if (id == no_id) {
+            break;
+        }
+        syn_entry& entry = h.syns.entries[id];
+        if (entry.retries >= syn_ack_retries_max) {
+            h.stats.sc_timed_out.add(1);
+            h.syns.remove(id);
+            continue;
+        }
+        h.stats.sc_retransmitted.add(1);
+        entry.ecn = false; // RFC 3168 6.1.1.1
+        send_syn_ack(h, entry, clock_for(h, entry.key));
+        h.syns.retry_later(id, h.now_ms() + (syn_ack_interval_ms << (entry.retries + 1)));
+    }
+    return used;
+}
+
+void listen_forget(host& h, std::uint32_t listening) {
+    for (std::uint32_t id = 0; id < h.syns.entries.high_water(); ++id) {
+        // A released record keeps its last content; only one that is still found is alive.
+        const syn_entry& entry = h.syns.entries[id];
+        if (entry.listener == listening && h.syns.find(entry.hash, entry.key) == id) {
+            h.syns.remove(id);
+        }
+    }
+}
+
+} // namespace pantala::tcp

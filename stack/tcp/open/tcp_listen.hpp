@@ -1,0 +1,25 @@
+// Passive opens: listeners, the handshake through the SYN cache or cookies, the accept queue.
+#pragma once
+
+#include "stack/tcp/input/tcp_input.hpp"
+
+#include <cstdint>
+
+namespace pantala::tcp {
+
+class host;
+struct syn_entry;
+
+// A segment of no known flow. False: nobody listens there (the caller answers with a reset).
+// `floor`: it reopens a TIME-WAIT flow, and our sequence numbers must begin above this one.
+bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor);
+// A hard ICMP error about a SYN-ACK of ours.
+void listen_icmp(host& h, const flow_key& key, std::uint64_t hash, tcp_seq seq);
+// Retransmits or forgets SYN-ACKs that are due, at most `budget`; returns how many.
+unsigned listen_expire(host& h, unsigned budget);
+// The listener for a local endpoint: the exact address before "any". no_id: none.
+std::uint32_t find_listener(const host& h, const flow_key& key);
+// Forgets the half-open connections of a listener that closes.
+void listen_forget(host& h, std::uint32_t listener);
+
+} // namespace pantala::tcp

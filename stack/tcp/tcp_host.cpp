@@ -1,0 +1,250 @@
+#include "stack/tcp/tcp_host.hpp"
+
+#include "stack/tcp/input/tcp_ack.hpp"
+#include "stack/tcp/input/tcp_reassembly.hpp"
+#include "stack/tcp/open/tcp_listen.hpp"
+#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_timer.hpp"
+
+#include <algorithm>
+
+#include <rte_mbuf.h>
+
+namespace pantala::tcp {
+
+namespace {
+
+siphash_key draw_key(random_source& random) {
+    return {random.next(), random.next()};
+}
+
+host_secrets draw_secrets(random_source& random) {
+    return {
+        draw_key(random), draw_key(random), draw_key(random), draw_key(random), draw_key(random)};
+}
+
+// Once a second the rate limits are full again.
+void refill_limits(host& h) {
+    const std::uint32_t second = h.now_ms() / 1'000 + 1;
+    if (h.limits_second != second) {
+        h.limits_second = second;
+        h.resets_left = h.config.resets_per_second;
+        h.challenges_left = h.config.challenge_acks_per_second;
+    }
+}
+
+void free_send_queue(conn& c) {
+    free_chain(c.snd_head);
+    c.snd_head = nullptr;
+    c.snd_tail = nullptr;
+    c.snd_cursor = nullptr;
+}
+
+} // namespace
+
+const char* name_of(conn_state state) {
+    static constexpr const char* names[] = {
+        "CLOSED",     "SYN-SENT",   "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
+        "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",      "LAST-ACK",    "TIME-WAIT"};
+    return names[static_cast<unsigned>(state)];
+}
+
+void free_segment(rte_mbuf* segment) {
+    segment->next = nullptr;
+    segment->nb_segs = 1;
+    rte_pktmbuf_free_seg(segment);
+}
+
+void free_chain(rte_mbuf* head) {
+    while (head != nullptr) {
+        rte_mbuf* next = head->next;
+        free_segment(head);
+        head = next;
+    }
+}
+
+void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes) {
+    (void)h;
+    rte_mbuf* last = packet;
+    std::uint32_t left = bytes;
+    std::uint16_t pieces = 1;
+    while (left > last->data_len && last->next != nullptr) {
+        left -= last->data_len;
+        last = last->next;
+        ++pieces;
+    }
+    last->data_len = static_cast<std::uint16_t>(std::min<std::uint32_t>(left, last->data_len));
+    rte_mbuf* rest = last->next;
+    last->next = nullptr;
+    packet->nb_segs = pieces;
+    packet->pkt_len = bytes;
+    free_chain(rest);
+}
+
+host::host(
+    const host_services& services, const settings& chosen, const limits& capacity, instant start)
+    : config(chosen), sizes(capacity), secrets(draw_secrets(services.random)), now(start),
+      pool(services.pool), drops(services.drops), random(services.random), sink(services.sink),
+      paths(services.paths), conns(capacity.conns), table(capacity.conns),
+      sents(capacity.sent_segments), wheel(start, capacity.conns), time_waits(capacity.time_waits),
+      syns(capacity.syn_entries, capacity.syn_bucket) {
+    listeners.reserve(capacity.listeners);
+    output_ready.reserve(capacity.conns);
+    event_ready.reserve(capacity.conns);
+    accept_ready.reserve(capacity.listeners);
+    generation = static_cast<std::uint32_t>(random.next()) | 1;
+    refill_limits(*this);
+}
+
+host::~host() {
+    for (std::uint32_t id = 0; id < conns.high_water(); ++id) {
+        conn& c = conns[id];
+        if (c.generation != 0) {
+            receive_clear(c);
+            free_send_queue(c);
+        }
+    }
+    flush_spent();
+    rte_pktmbuf_free_bulk(out.packets, out.count);
+}
+
+conn* host::find(conn_handle handle) {
+    if (handle.id >= conns.high_water()) {
+        return nullptr;
+    }
+    conn& c = conns[handle.id];
+    return c.generation == handle.generation && handle.generation != 0 ? &c : nullptr;
+}
+
+void host::flush_spent() {
+    if (!spent.empty()) {
+        rte_pktmbuf_free_bulk(spent.packets, spent.count);
+        spent.clear();
+    }
+}
+
+void host::flush_output() {
+    if (!out.empty()) {
+        sink.send(sink.context, out);
+        out.clear();
+    }
+}
+
+void host::want_output(conn& c) {
+    if (!c.has(conn_flag::output_queued)) {
+        c.set(conn_flag::output_queued);
+        output_ready.push_back(id_of(c));
+    }
+}
+
+void host::tell(conn& c, std::uint8_t events) {
+    if (c.has(conn_flag::orphan)) {
+        return;
+    }
+    c.events |= events;
+    // Before it is accepted nobody listens; accept() queues what has gathered.
+    if (!c.has(conn_flag::event_queued) && c.listener == no_id) {
+        c.set(conn_flag::event_queued);
+        event_ready.push_back(id_of(c));
+    }
+}
+
+conn* host::new_conn() {
+    const std::uint32_t id = conns.allocate();
+    if (id == no_id) {
+        return nullptr;
+    }
+    conn& c = conns[id];
+    generation += 2; // odd, never 0
+    c.generation = generation;
+    return &c;
+}
+
+bool host::insert(conn& c) {
+    if (!table.insert(c.hash, id_of(c))) {
+        return false;
+    }
+    c.set(conn_flag::in_table);
+    return true;
+}
+
+void host::detach(conn& c) {
+    if (c.has(conn_flag::in_table)) {
+        table.erase(c.hash, id_of(c));
+        c.clear(conn_flag::in_table);
+    }
+    timer_disarm_all(c);
+    c.schedule = {};
+    sent_clear(*this, c);
+    free_send_queue(c);
+    early_clear(c);
+}
+
+void host::release(conn& c) {
+    detach(c);
+    receive_clear(c);
+    // The ready lists may still name it: without its flags such an entry means nothing.
+    c.flags = 0;
+    c.generation = 0;
+    c.state = conn_state::closed;
+    conns.release(id_of(c));
+}
+
+void host::finish(conn& c, conn_error why) {
+    stats.closed.add(1);
+    detach(c);
+    c.error = why;
+    const bool shell = c.state == conn_state::time_wait;
+    c.state = conn_state::closed;
+    if (c.has(conn_flag::orphan)) {
+        release(c);
+        return;
+    }
+    if (c.listener != no_id && why != conn_error::none) { // died before it was accepted
+        std::erase(listeners[c.listener].accepted, handle_of(c));
+        release(c);
+        return;
+    }
+    if (shell) {
+        c.state = conn_state::time_wait;
+    }
+    tell(c, conn_event::closed | conn_event::readable);
+}
+
+instant next_deadline(const host& h) {
+    if (!h.output_ready.empty()) {
+        return h.now;
+    }
+    return std::min(
+        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now), h.syns.next_deadline(h.now)});
+}
+
+unsigned expire(host& h, instant now, unsigned budget) {
+    h.now = now;
+    refill_limits(h);
+    timed_conns conns{h};
+    unsigned used = h.wheel.advance(conns, now, budget);
+    used += listen_expire(h, budget);
+    const unsigned ended = h.time_waits.expire(h.now_ms(), budget);
+    h.stats.tw_expired.add(ended);
+    return used + ended;
+}
+
+void end_of_round(host& h, instant now) {
+    h.now = now;
+    // What becomes ready while this runs (a burst limit reached) waits for the next round.
+    const std::size_t count = h.output_ready.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        conn& c = h.conns[h.output_ready[i]];
+        if (c.has(conn_flag::output_queued)) { // else gone since
+            c.clear(conn_flag::output_queued);
+            output(h, c);
+        }
+    }
+    h.output_ready.erase(
+        h.output_ready.begin(), h.output_ready.begin() + static_cast<std::ptrdiff_t>(count));
+    h.flush_output();
+    h.flush_spent();
+}
+
+} // namespace pantala::tcp

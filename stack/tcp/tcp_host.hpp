@@ -1,0 +1,170 @@
+// The TCP of one worker: its connections, listeners, tables, counters and settings, and the ends
+// where packets enter and leave. Everything here belongs to that worker. The functions of the room
+// take the host first; the split by duty is that of the files.
+//
+// A round: input() for each burst of segments, expire() for the timers, then end_of_round(), which
+// sends what the round made ready. In between the application uses tcp_user.hpp. Nothing here reads
+// a clock: `now` is given to each of the three and holds until the next.
+#pragma once
+
+#include "engine/base/clock.hpp"
+#include "engine/base/siphash.hpp"
+#include "engine/counters.hpp"
+#include "engine/drop.hpp"
+#include "engine/mbuf_burst.hpp"
+#include "engine/random.hpp"
+#include "engine/timer_wheel.hpp"
+#include "stack/tcp/open/tcp_syn_cache.hpp"
+#include "stack/tcp/recovery/tcp_sent.hpp"
+#include "stack/tcp/tcp_conn.hpp"
+#include "stack/tcp/tcp_settings.hpp"
+#include "stack/tcp/tcp_table.hpp"
+#include "stack/tcp/tcp_time_wait.hpp"
+
+#include <cstdint>
+#include <vector>
+
+struct rte_mempool;
+
+namespace pantala::tcp {
+
+struct counters {
+#define TCP_COUNTER(name, text) counter name;
+#include "stack/tcp/tcp_counters.def"
+#undef TCP_COUNTER
+};
+
+// Where whole IP packets go: each mbuf starts at its IP header, l2_len 0, l3_len and l4_len set,
+// checksums filled in. The function empties the burst; it owns the packets from then on.
+struct packet_sink {
+    void (*send)(void* context, mbuf_burst& packets) = nullptr;
+    void* context = nullptr;
+};
+
+// What TCP asks of routing when a connection begins: the MTU of the path in bytes of L3, 0 if there
+// is no route.
+struct path_oracle {
+    std::uint16_t (*mtu)(void* context, const ip_address& remote) = nullptr;
+    // Do packets of this flow come to this worker (RSS)? nullptr: there is only one.
+    bool (*comes_home)(void* context, const flow_key& key) = nullptr;
+    void* context = nullptr;
+};
+
+// Keys nobody outside knows; drawn at construction.
+struct host_secrets {
+    siphash_key table;
+    siphash_key isn;
+    siphash_key timestamp;
+    siphash_key cookie;
+    siphash_key port;
+};
+
+struct listener {
+    ip_endpoint local; // an "any" address accepts for every address of ours
+    std::uint32_t backlog = 0;
+    std::uint32_t pending = 0; // in the SYN cache and in `accepted`
+    bool open = false;
+    void* user = nullptr;
+    std::vector<conn_handle> accepted; // reserved to the backlog; oldest first
+};
+
+struct host_services {
+    rte_mempool* pool;
+    drop_sink& drops;
+    random_source& random;
+    packet_sink sink;
+    path_oracle paths;
+};
+
+class host {
+  public:
+    host(const host_services& services, const settings& config, const limits& sizes, instant start);
+    host(const host&) = delete;
+    host& operator=(const host&) = delete;
+    ~host(); // frees every buffer; sends nothing
+
+    settings config;
+    limits sizes;
+    counters stats;
+    host_secrets secrets;
+    instant now;
+
+    rte_mempool* pool;
+    drop_sink& drops;
+    random_source& random;
+    packet_sink sink;
+    path_oracle paths;
+
+    slab<conn> conns;
+    flow_table table;
+    slab<sent_segment> sents;
+    timer_wheel wheel;
+    time_wait_table time_waits;
+    syn_cache syns;
+    std::vector<listener> listeners;
+    std::vector<std::uint32_t> output_ready; // connections with something to send
+    std::vector<std::uint32_t> event_ready;  // connections with something to tell
+    std::vector<std::uint32_t> accept_ready; // listeners with something to accept
+    mbuf_burst out;                          // built, not yet given to `sink`
+    mbuf_burst spent;                        // consumed segments, freed together
+    std::uint32_t resets_left = 0;           // rate limits, refilled each second
+    std::uint32_t challenges_left = 0;
+    std::uint32_t limits_second = 0;
+    std::uint32_t generation = 0;
+    std::uint32_t cookies_until_ms = 0; // with cookies_sent: a cookie may be valid until then
+    bool cookies_sent = false;
+    std::uint32_t port_next = 0; // RFC 6056 algorithm 3's counter
+
+    std::uint32_t now_ms() const { return static_cast<std::uint32_t>(now.ms()); }
+    std::uint32_t now_us() const { return static_cast<std::uint32_t>(now.us()); }
+    std::uint32_t id_of(const conn& c) const { return static_cast<std::uint32_t>(&c - &conns[0]); }
+    conn_handle handle_of(const conn& c) const { return {id_of(c), c.generation}; }
+    // The connection a handle means, or nullptr if it is gone.
+    conn* find(conn_handle handle);
+
+    // Frees a consumed mbuf, together with others.
+    void consume(rte_mbuf* segment) {
+        if (spent.full()) {
+            flush_spent();
+        }
+        spent.push(segment);
+    }
+    void flush_spent();
+    // Gives a built packet to the sink, together with others.
+    void emit(rte_mbuf* packet) {
+        if (out.full()) {
+            flush_output();
+        }
+        out.push(packet);
+    }
+    void flush_output();
+
+    void want_output(conn& c);
+    void tell(conn& c, std::uint8_t events);
+
+    // A connection with its id and generation, or nullptr (counted) when all are taken.
+    conn* new_conn();
+    bool insert(conn& c); // into the table under its key
+    // Takes it off the wire: out of the table, timers off, send side freed. The application may
+    // still hold it; what it received can still be read.
+    void detach(conn& c);
+    // Back to the pool. Only when the application has let go and it is detached.
+    void release(conn& c);
+    // The end of a connection, for whatever reason: detach, tell or release.
+    void finish(conn& c, conn_error why);
+};
+
+// Frees one mbuf segment (not the chain behind it).
+void free_segment(rte_mbuf* segment);
+void free_chain(rte_mbuf* head);
+// Leaves the first `bytes` of a packet; what lies behind is cut off and freed.
+void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes);
+
+// When expire() has something to do, for idle sleep.
+instant next_deadline(const host& h);
+// Timers; `budget` bounds the work. Returns how much of it was used.
+unsigned expire(host& h, instant now, unsigned budget);
+// Sends what is ready: segments, ACKs; frees what was consumed.
+void end_of_round(host& h, instant now);
+
+} // namespace pantala::tcp

@@ -1,0 +1,449 @@
+#include "stack/tcp/tcp_output.hpp"
+
+#include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/recovery/tcp_recovery.hpp"
+#include "stack/tcp/recovery/tcp_sent.hpp"
+#include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_timer.hpp"
+#include "stack/wire/tcp.hpp"
+
+#include <algorithm>
+
+#include <rte_mbuf.h>
+
+namespace pantala::tcp {
+
+namespace {
+
+// One connection sends at most this many segments a round; the rest in the next.
+constexpr unsigned segments_per_round_max = 64;
+constexpr std::uint32_t window_field_max = 65'535;
+
+// -- Receive window (RFC 9293 3.8.6.2.2: no small moves of the right edge; never leftwards).
+
+std::uint32_t window_to_tell(const conn& c) {
+    const std::uint32_t free = c.rcv_limit > c.rcv_buffered ? c.rcv_limit - c.rcv_buffered : 0;
+    const std::uint32_t current = c.rcv_adv > c.rcv_nxt ? c.rcv_adv - c.rcv_nxt : 0;
+    const std::uint32_t step = std::min<std::uint32_t>(c.rcv_limit / 2, c.rcv_mss);
+    return free < current + step ? current : free;
+}
+
+// The window field, and what it commits us to. Rounding down by the scale may tell a little less
+// than we still accept (RFC 7323 2.4); rcv_adv keeps the larger.
+std::uint16_t tell_window(conn& c, bool scaled) {
+    const unsigned shift = scaled && c.has(conn_flag::window_scale) ? c.rcv_wscale : 0;
+    const std::uint32_t field = std::min(window_to_tell(c) >> shift, window_field_max);
+    c.rcv_adv = seq_max(c.rcv_adv, c.rcv_nxt + (field << shift));
+    return static_cast<std::uint16_t>(field);
+}
+
+// -- Options.
+
+std::uint32_t timestamp_now(const host& h, const conn& c) {
+    return h.now_ms() + c.ts_offset;
+}
+
+void put_options(host& h, conn& c, segment_out& segment) {
+    wire::tcp_options options;
+    if (c.has(conn_flag::timestamps)) {
+        options.has_timestamp = true;
+        options.ts_value = timestamp_now(h, c);
+        options.ts_echo = c.ts_recent;
+    }
+    if (c.has(conn_flag::sack)) {
+        if (c.has(conn_flag::dsack_ready)) { // RFC 2883 section 4: the first block, once
+            options.sack[options.sack_count++] = c.dsack;
+            c.clear(conn_flag::dsack_ready);
+            h.stats.dsack_snd.add(1);
+        }
+        const unsigned room = options.has_timestamp ? 3 : 4;
+        for (unsigned i = 0; i < c.rcv_sack_count && options.sack_count < room; ++i) {
+            options.sack[options.sack_count++] = c.rcv_sack[i];
+        }
+        h.stats.sack_snd_blocks.add(options.sack_count);
+    }
+    segment.options_bytes =
+        static_cast<std::uint8_t>(wire::write_tcp_options(segment.options, options));
+}
+
+void put_syn_options(host& h, conn& c, segment_out& segment) {
+    wire::tcp_options options;
+    options.has_mss = true;
+    options.mss = mss_to_offer(h, c.key, c.path_mtu);
+    options.sack_permitted = c.has(conn_flag::sack);
+    options.has_window_scale = c.has(conn_flag::window_scale);
+    options.window_scale = c.rcv_wscale;
+    if (c.has(conn_flag::timestamps)) {
+        options.has_timestamp = true;
+        options.ts_value = timestamp_now(h, c);
+        options.ts_echo = c.state == conn_state::syn_sent ? 0 : c.ts_recent;
+    }
+    segment.options_bytes = static_cast<std::uint8_t>(
+        wire::write_tcp_syn_options(segment.options, options, h.config.option_order));
+}
+
+// Everything but SYN: numbers, window, options, ECN echo; and what an ACK settles.
+segment_out begin_segment(host& h, conn& c, tcp_seq seq) {
+    segment_out segment{.key = &c.key, .seq = seq, .ack = c.rcv_nxt};
+    segment.flags = wire::tcp_flag::ack;
+    if (c.has(conn_flag::ecn_echo)) {
+        segment.flags |= wire::tcp_flag::ece;
+    }
+    segment.window = tell_window(c, true);
+    put_options(h, c, segment);
+    return segment;
+}
+
+void ack_went_out(host& h, conn& c) {
+    c.clear(conn_flag::ack_now);
+    c.rcv_unacked = 0;
+    c.last_ack = c.rcv_nxt;
+    if (c.quick_acks > 0) {
+        --c.quick_acks;
+    }
+    timer_disarm(c, conn_timer::delack);
+    (void)h;
+}
+
+// Payload that fits beside SACK blocks and a D-SACK, which snd_mss does not count.
+std::uint32_t payload_max(const conn& c) {
+    if (c.rcv_sack_count == 0 && !c.has(conn_flag::dsack_ready)) {
+        return c.snd_mss;
+    }
+    const unsigned blocks = std::min<unsigned>(
+        c.rcv_sack_count + (c.has(conn_flag::dsack_ready) ? 1 : 0),
+        c.has(conn_flag::timestamps) ? 3 : 4);
+    return c.snd_mss - (4 + 8 * blocks);
+}
+
+// -- The send queue's cursor: where snd_nxt's byte lies.
+
+void settle_cursor(conn& c) {
+    if (c.snd_cursor == nullptr) {
+        c.snd_cursor = c.snd_head;
+        c.snd_cursor_offset = c.snd_head != nullptr ? c.snd_head->data_off : 0;
+    }
+    while (c.snd_cursor != nullptr &&
+           c.snd_cursor_offset == c.snd_cursor->data_off + c.snd_cursor->data_len &&
+           c.snd_cursor->next != nullptr) {
+        c.snd_cursor = c.snd_cursor->next;
+        c.snd_cursor_offset = c.snd_cursor->data_off;
+    }
+}
+
+void advance_cursor(conn& c, std::uint32_t bytes) {
+    while (bytes > 0) {
+        settle_cursor(c);
+        const std::uint32_t end = std::uint32_t{c.snd_cursor->data_off} + c.snd_cursor->data_len;
+        const std::uint32_t here = std::min(end - c.snd_cursor_offset, bytes);
+        c.snd_cursor_offset = static_cast<std::uint16_t>(c.snd_cursor_offset + here);
+        bytes -= here;
+    }
+}
+
+// -- What may be sent.
+
+// RFC 9293 3.8.6.2.1 (sender's silly-window avoidance) and 3.7.4 (Nagle).
+bool worth_sending(const conn& c, std::uint32_t bytes) {
+    if (bytes >= payload_max(c)) {
+        return true; // (1) a full segment
+    }
+    if (bytes == c.unsent()) {
+        if (c.has(conn_flag::fin_queued)) {
+            return true; // nothing will ever follow to fill it up
+        }
+        if (!c.has(conn_flag::cork) && (c.has(conn_flag::no_delay) || c.snd_una == c.snd_nxt)) {
+            return true; // (2) all there is, and Nagle agrees
+        }
+        return false;
+    }
+    return c.max_snd_wnd > 0 && bytes >= c.max_snd_wnd / 2; // (3)
+}
+
+bool fits_cwnd(const conn& c, std::uint32_t bytes) {
+    const std::uint32_t pipe = c.in_flight();
+    return pipe == 0 || pipe + bytes <= c.cwnd;
+}
+
+void note_flight(conn& c) {
+    const std::uint32_t pipe = c.in_flight();
+    if (pipe > c.most_in_flight || c.snd_una >= c.most_in_flight_end) {
+        c.most_in_flight = pipe;
+        c.most_in_flight_end = c.snd_nxt;
+    }
+}
+
+// RFC 5682 3.1 step 2.b: between the first and second ACK after a timeout, new data goes first.
+bool f_rto_prefers_new(conn& c) {
+    if (!c.has(conn_flag::f_rto) || c.recovery != recovery_state::loss ||
+        c.snd_una == c.undo_marker) {
+        return false;
+    }
+    if (c.unsent() == 0 || usable_window(c) == 0) {
+        c.clear(conn_flag::f_rto); // step 2.a: no new data may be sent; repair as usual
+        return false;
+    }
+    return true;
+}
+
+unsigned send_lost(host& h, conn& c, unsigned budget) {
+    unsigned sent = 0;
+    while (sent < budget && !f_rto_prefers_new(c)) {
+        const std::uint32_t id = sent_next_lost(h, c);
+        if (id == no_id) {
+            break;
+        }
+        const sent_segment& segment = h.sents[id];
+        if (!fits_cwnd(c, std::min<std::uint32_t>(segment.bytes(), c.snd_mss))) {
+            c.set(conn_flag::cwnd_limited);
+            break;
+        }
+        // Not beyond a window that the peer has shrunk, but always the first (RFC 9293 3.8.6).
+        if (segment.start >= c.snd_una + c.snd_wnd && segment.start != c.snd_una) {
+            break;
+        }
+        if (!send_again(h, c, id)) {
+            break;
+        }
+        ++sent;
+    }
+    return sent;
+}
+
+unsigned send_fresh(host& h, conn& c, unsigned budget) {
+    unsigned sent = 0;
+    while (sent < budget && c.unsent() > 0) {
+        const std::uint32_t bytes = std::min({c.unsent(), usable_window(c), payload_max(c)});
+        if (bytes == 0 || !worth_sending(c, bytes)) {
+            break;
+        }
+        if (!fits_cwnd(c, bytes)) {
+            c.set(conn_flag::cwnd_limited);
+            break;
+        }
+        if (!send_new(h, c, bytes)) {
+            break;
+        }
+        ++sent;
+    }
+    return sent;
+}
+
+bool fin_pending(const conn& c) {
+    return c.has(conn_flag::fin_queued) && !c.has(conn_flag::fin_sent) && c.unsent() == 0;
+}
+
+// A timer must stand behind everything that waits: data out, or data that the window holds back.
+void ensure_timer(host& h, conn& c) {
+    if (c.by_seq.head != no_id) {
+        timer_disarm(c, conn_timer::persist);
+        timer_ensure_rexmt(h, c);
+        return;
+    }
+    if ((c.unsent() > 0 || fin_pending(c)) && !c.is_armed(conn_timer::persist)) {
+        c.rexmt_shift = 0;
+        timer_arm_persist(h, c); // RFC 9293 3.8.6.1
+    }
+}
+
+} // namespace
+
+std::uint32_t usable_window(const conn& c) {
+    const tcp_seq edge = c.snd_una + c.snd_wnd;
+    return c.snd_nxt < edge ? edge - c.snd_nxt : 0;
+}
+
+std::uint8_t window_shift_for(const host& h) {
+    std::uint8_t shift = 0;
+    while (shift < wire::tcp_window_scale_max &&
+           h.config.rcv_buffer_max >> shift > window_field_max) {
+        ++shift;
+    }
+    return shift;
+}
+
+bool send_new(host& h, conn& c, std::uint32_t bytes) {
+    settle_cursor(c);
+    segment_out segment = begin_segment(h, c, c.snd_nxt);
+    segment.data = bytes > 0 ? c.snd_cursor : nullptr;
+    segment.data_offset = c.snd_cursor_offset;
+    segment.payload = bytes;
+    const bool last = bytes == c.unsent();
+    const bool fin = last && c.has(conn_flag::fin_queued);
+    segment.flags |= last ? wire::tcp_flag::psh : std::uint8_t{0};
+    segment.flags |= fin ? wire::tcp_flag::fin : std::uint8_t{0};
+    if (c.has(conn_flag::ecn)) { // RFC 3168 6.1.2 to 6.1.5: new data only
+        segment.ect = bytes > 0;
+        if (c.has(conn_flag::ecn_cwr)) {
+            segment.flags |= wire::tcp_flag::cwr;
+            c.clear(conn_flag::ecn_cwr);
+        }
+        h.stats.ecn_ect0.add(segment.ect ? 1 : 0);
+    }
+    const tcp_seq end = c.snd_nxt + bytes + (fin ? 1 : 0);
+    // The record first: a segment that is not remembered could never be repeated.
+    if (!sent_append(
+            h, c, c.snd_nxt, end, segment.data, segment.data_offset,
+            fin ? sent_flag::fin : std::uint8_t{0})) {
+        h.stats.sndnomem.add(1);
+        return false;
+    }
+    // Lost here for want of an mbuf is as lost on the way: the timers repair it.
+    send_segment(h, segment);
+    advance_cursor(c, bytes);
+    c.snd_nxt = end;
+    if (fin) {
+        c.set(conn_flag::fin_sent);
+        h.stats.sndctrl.add(1);
+    }
+    h.stats.sndpack.add(bytes > 0 ? 1 : 0);
+    h.stats.sndbyte.add(bytes);
+    if (c.sent_count == 1) {
+        c.stalled_ms = h.now_ms();
+    }
+    c.last_sent_ms = h.now_ms();
+    recovery_sent(c, end - segment.seq);
+    note_flight(c);
+    ack_went_out(h, c);
+    timer_sent_new(h, c);
+    return true;
+}
+
+bool send_again(host& h, conn& c, std::uint32_t id) {
+    if (h.sents[id].payload() > c.snd_mss && !h.sents[id].has(sent_flag::syn)) {
+        sent_split(h, c, id, h.sents[id].start + c.snd_mss); // the path MTU went down
+    }
+    const sent_segment& record = h.sents[id];
+    if (record.has(sent_flag::syn)) {
+        send_syn(h, c);
+        return true;
+    }
+    segment_out segment = begin_segment(h, c, record.start);
+    // SACK blocks beside a full old segment would exceed the MTU: the blocks give way.
+    if (record.payload() > payload_max(c) || segment.options_bytes > 12) {
+        wire::tcp_options options;
+        options.has_timestamp = c.has(conn_flag::timestamps);
+        options.ts_value = timestamp_now(h, c);
+        options.ts_echo = c.ts_recent;
+        segment.options_bytes =
+            static_cast<std::uint8_t>(wire::write_tcp_options(segment.options, options));
+    }
+    segment.data = record.payload() > 0 ? record.data : nullptr;
+    segment.data_offset = record.data_offset;
+    segment.payload = record.payload();
+    segment.flags |= wire::tcp_flag::psh;
+    segment.flags |= record.has(sent_flag::fin) ? wire::tcp_flag::fin : std::uint8_t{0};
+    send_segment(h, segment);
+    const std::uint32_t bytes = record.bytes();
+    sent_again(h, c, id);
+    if (c.has(conn_flag::undo_ready)) {
+        ++c.undo_resent;
+        if (c.resent_stamp == 0) {
+            c.resent_stamp = std::max(timestamp_now(h, c), 1U);
+        }
+    }
+    h.stats.sndrexmitpack.add(1);
+    h.stats.sndrexmitbyte.add(bytes);
+    if (c.recovery == recovery_state::recovery) {
+        h.stats.sack_rexmits.add(1);
+        h.stats.sack_rexmit_bytes.add(bytes);
+    }
+    recovery_sent(c, bytes);
+    note_flight(c);
+    ack_went_out(h, c);
+    return true;
+}
+
+void output(host& h, conn& c) {
+    if (!c.synchronized()) {
+        return;
+    }
+    // RFC 5681 4.1: after an idle RTO the window is no longer known to be safe.
+    if (c.snd_una == c.snd_nxt && c.unsent() > 0 && c.last_sent_ms != 0 &&
+        h.now_ms() - c.last_sent_ms > c.rto_us / 1'000) {
+        congestion_notify(h, c, congestion_event::idle);
+    }
+    c.clear(conn_flag::cwnd_limited);
+    unsigned sent = send_lost(h, c, segments_per_round_max);
+    sent += send_fresh(h, c, segments_per_round_max - sent);
+    if (fin_pending(c) && usable_window(c) > 0) {
+        sent += send_new(h, c, 0) ? 1 : 0;
+    }
+    if (sent >= segments_per_round_max) {
+        h.want_output(c);
+    }
+    if (c.has(conn_flag::ack_now)) {
+        send_ack(h, c);
+    }
+    ensure_timer(h, c);
+}
+
+void send_ack(host& h, conn& c) {
+    const segment_out segment = begin_segment(h, c, c.snd_nxt);
+    if (send_segment(h, segment)) {
+        h.stats.sndacks.add(1);
+        ack_went_out(h, c);
+    }
+}
+
+void send_syn(host& h, conn& c) {
+    segment_out segment{.key = &c.key, .seq = c.iss, .flags = wire::tcp_flag::syn};
+    if (c.state == conn_state::syn_received) {
+        segment.flags |= wire::tcp_flag::ack;
+        segment.flags |= c.has(conn_flag::ecn) ? wire::tcp_flag::ece : std::uint8_t{0};
+        segment.ack = c.rcv_nxt;
+    } else if (c.has(conn_flag::ecn)) { // RFC 3168 6.1.1
+        segment.flags |= wire::tcp_flag::ece | wire::tcp_flag::cwr;
+    }
+    segment.window = tell_window(c, false); // never scaled in a SYN (RFC 7323 2.2)
+    put_syn_options(h, c, segment);
+    const bool first = c.by_seq.head == no_id && c.snd_nxt == c.iss;
+    if (first) {
+        if (!sent_append(h, c, c.iss, c.iss + 1, nullptr, 0, sent_flag::syn)) {
+            return;
+        }
+        c.snd_nxt = c.iss + 1;
+    } else if (c.by_seq.head != no_id) {
+        sent_again(h, c, c.by_seq.head);
+    }
+    if (send_segment(h, segment)) {
+        h.stats.sndctrl.add(1);
+    }
+    c.last_ack = c.rcv_nxt;
+    c.last_sent_ms = h.now_ms();
+}
+
+void send_conn_reset(host& h, conn& c) {
+    segment_out segment{.key = &c.key, .seq = c.snd_nxt, .ack = c.rcv_nxt};
+    segment.flags = wire::tcp_flag::rst | wire::tcp_flag::ack;
+    if (send_segment(h, segment)) {
+        h.stats.sndrst.add(1);
+        h.stats.sndctrl.add(1);
+    }
+}
+
+void send_keep_probe(host& h, conn& c) {
+    // RFC 9293 3.8.4: SEG.SEQ = SND.NXT-1, outside the window, so the peer must answer.
+    const segment_out segment = begin_segment(h, c, c.snd_una - 1);
+    send_segment(h, segment);
+}
+
+void send_challenge_ack(host& h, conn& c) {
+    // Limits of its own for each connection, so that no other flow can measure ours (the flaw of a
+    // single global limit), below a limit for all (RFC 5961 section 7).
+    const std::uint32_t second = h.now_ms() / 1'000;
+    if (c.challenge_ms != second) {
+        c.challenge_ms = second;
+        c.challenge_count = 0;
+    }
+    if (c.challenge_count >= h.config.challenge_acks_per_conn || h.challenges_left == 0) {
+        h.stats.challenge_limited.add(1);
+        return;
+    }
+    ++c.challenge_count;
+    --h.challenges_left;
+    h.stats.challenge_acks.add(1);
+    send_ack(h, c);
+}
+
+} // namespace pantala::tcp

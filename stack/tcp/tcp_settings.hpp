@@ -1,0 +1,86 @@
+// Every limit and interval of TCP, with its reason. Times in milliseconds. All may change at run
+// time, between rounds, on the owner's thread; a change holds for what is started after it.
+#pragma once
+
+#include "stack/tcp/tcp_conn.hpp"
+
+#include <array>
+#include <cstdint>
+
+namespace pantala::tcp {
+
+// Retry n waits RTO times this (classic BSD). 12 retries at most.
+inline constexpr unsigned rexmt_retries_max = 12;
+inline constexpr std::array<std::uint16_t, rexmt_retries_max + 1> data_backoff = {
+    1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 512, 512, 512};
+inline constexpr std::array<std::uint16_t, rexmt_retries_max + 1> syn_backoff = {
+    1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 64, 64};
+inline constexpr std::uint32_t data_backoff_sum = 2559;
+
+struct settings {
+    // -- Timers (names of BSD's sysctls).
+    std::uint32_t keepinit_ms = 75'000;    // a connection attempt
+    std::uint32_t keepidle_ms = 7'200'000; // RFC 9293 3.8.4: at least two hours
+    std::uint32_t keepintvl_ms = 75'000;
+    std::uint32_t keepcnt = 8;
+    // RFC 9293 3.8.6.3 allows 500; 40 is what Linux uses at its lowest and stays well under the
+    // lowest RTO of the peers we meet (200).
+    std::uint32_t delacktime_ms = 40;
+    std::uint32_t msl_ms = 30'000;
+    std::uint32_t time_wait_ms = 60'000; // 2 MSL (RFC 9293 3.6.1)
+    std::uint32_t finwait2_ms = 60'000;  // orphan in FIN-WAIT-2 (RFC 9293 3.6 has no limit)
+    // RFC 6298 2.4 says 1 s; BSD 30 ms. 200 ms (Linux) lies above the peers' delayed ACKs, so a
+    // timeout means loss, and RACK-TLP repairs tails before it.
+    std::uint32_t rexmit_min_ms = 200;
+    std::uint32_t rexmit_initial_ms = 1'000; // RFC 6298 2.1
+    std::uint32_t rexmit_max_ms = 64'000;
+    std::uint32_t persist_min_ms = 5'000;
+    std::uint32_t persist_max_ms = 60'000;
+    bool always_keepalive = true;
+
+    // -- Sizes.
+    std::uint32_t rcv_buffer = 128 * 1024;
+    std::uint32_t rcv_buffer_max = 4 * 1024 * 1024; // auto-tuning stops here
+    std::uint32_t snd_buffer = 256 * 1024;
+    std::uint32_t snd_buffer_max = 4 * 1024 * 1024;
+    std::uint16_t mss_max = 65'000;
+    std::uint16_t mss_min = 216; // what a peer may ask at least: smaller is an attack
+    std::uint32_t initial_window_segments = 10; // RFC 6928
+    std::uint16_t ooo_segments_max = 512;       // out-of-order mbufs a connection may hold
+
+    // -- Features.
+    congestion_kind congestion = congestion_kind::cubic;
+    wire::tcp_option_order option_order = wire::tcp_option_order::linux_like;
+    bool timestamps = true;
+    bool sack = true;
+    bool window_scale = true;
+    bool ecn_request = false;    // ask for it in our SYN
+    bool ecn_accept = true;      // agree when the peer asks
+    bool syn_cookies = true;     // when the SYN cache is full
+    bool verify_checksum = true; // where the port has not
+    bool fill_checksum = true;   // false: the port does it (ol_flags are set)
+    bool auto_tune = true;
+    std::uint8_t ttl = 64;
+
+    // -- Rates.
+    std::uint32_t challenge_acks_per_second = 1'000; // of all; RFC 5961 7
+    std::uint32_t challenge_acks_per_conn = 10;      // of one connection, a second
+    std::uint32_t resets_per_second = 1'000;
+
+    // -- Range of ephemeral ports (RFC 6056).
+    std::uint16_t port_first = 32'768;
+    std::uint16_t port_last = 60'999;
+};
+
+// Fixed at construction: the sizes of pools and tables. Memory is touched as it is used.
+struct limits {
+    std::uint32_t conns = 65'536;
+    std::uint32_t sent_segments = 262'144; // records of segments in flight, of all connections
+    std::uint32_t time_waits = 65'536;
+    std::uint32_t syn_entries = 8'192;
+    std::uint32_t syn_bucket = 32; // entries one bucket may hold
+    std::uint32_t listeners = 64;
+    std::uint32_t listeners_backlog_max = 4'096;
+};
+
+} // namespace pantala::tcp

@@ -1,0 +1,297 @@
+#include "stack/tcp/tcp_timer.hpp"
+
+#include "stack/tcp/recovery/tcp_rack.hpp"
+#include "stack/tcp/recovery/tcp_recovery.hpp"
+#include "stack/tcp/recovery/tcp_rtt.hpp"
+#include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_output.hpp"
+
+#include <algorithm>
+
+namespace pantala::tcp {
+
+namespace {
+
+std::uint32_t& deadline_of(conn& c, conn_timer timer) {
+    return c.deadline_ms[static_cast<unsigned>(timer)];
+}
+
+std::uint32_t up_to_ms(std::uint32_t us) {
+    return us / 1'000 + (us % 1'000 != 0 ? 1 : 0);
+}
+
+bool before_established(const conn& c) {
+    return c.state == conn_state::syn_sent || c.state == conn_state::syn_received;
+}
+
+std::uint32_t maxidle_ms(const host& h) {
+    return h.config.keepcnt * h.config.keepintvl_ms;
+}
+
+// The user timeout (RFC 9293 3.9.1; RFC 5482): how long data may stay unacknowledged.
+bool user_timed_out(const host& h, const conn& c) {
+    return c.user_timeout_ms != 0 && h.now_ms() - c.stalled_ms >= c.user_timeout_ms;
+}
+
+void give_up(host& h, conn& c) {
+    h.stats.timeoutdrop.add(1);
+    h.finish(c, c.soft_error != 0 ? conn_error::unreachable : conn_error::timed_out);
+}
+
+// SYN or SYN-ACK not answered. True: the connection lives.
+bool rexmt_syn(host& h, conn& c) {
+    if (c.rexmt_shift >= rexmt_retries_max) {
+        h.stats.conndrops.add(1);
+        give_up(h, c);
+        return false;
+    }
+    ++c.rexmt_shift;
+    // From the third retry on without window scale and timestamps: something on the way may choke
+    // on them (BSD).
+    if (c.rexmt_shift == 3 && c.state == conn_state::syn_sent) {
+        c.clear(conn_flag::window_scale | conn_flag::timestamps);
+        c.rcv_wscale = 0;
+    }
+    c.clear(conn_flag::ecn); // RFC 3168 6.1.1.1: a SYN that asks for ECN may be what is dropped
+    send_syn(h, c);
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+    return true;
+}
+
+// Heritage 3, "rexmt"; RFC 6298 section 5.4 to 5.6.
+void rexmt_timeout(host& h, conn& c) {
+    h.stats.rexmttimeo.add(1);
+    if (before_established(c)) {
+        rexmt_syn(h, c);
+        return;
+    }
+    if (c.by_seq.head == no_id) { // nothing is out: it waited for memory
+        h.want_output(c);
+        return;
+    }
+    if (user_timed_out(h, c)) {
+        h.stats.usertimeo.add(1);
+        give_up(h, c);
+        return;
+    }
+    // A peer that answers with a closed window is alive, however long it takes (RFC 9293 3.8.6.1).
+    const bool alive_but_closed =
+        c.snd_wnd == 0 && h.now_ms() - c.last_heard_ms < h.config.rexmit_max_ms;
+    if (c.rexmt_shift >= rexmt_retries_max && !alive_but_closed) {
+        give_up(h, c);
+        return;
+    }
+    recovery_on_timeout(h, c);
+    c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
+    if (c.rexmt_shift > rexmt_retries_max / 4 && c.has(conn_flag::rtt_seen)) {
+        rtt_distrust(c);
+    }
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+    h.want_output(c);
+}
+
+void rexmt_due(host& h, conn& c) {
+    switch (c.rexmt_for) {
+    case rexmt_kind::reorder:
+        recovery_on_reorder_timeout(h, c);
+        timer_ensure_rexmt(h, c);
+        h.want_output(c);
+        return;
+    case rexmt_kind::tail_probe:
+        tail_probe_send(h, c);
+        timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+        return;
+    case rexmt_kind::rto:
+        rexmt_timeout(h, c);
+        return;
+    }
+}
+
+// Heritage 3, "persist"; RFC 9293 3.8.6.1. The probe is an empty segment outside the window, which
+// the peer must answer with its window; where the window is open but small, what fits goes out.
+void persist_due(host& h, conn& c) {
+    h.stats.persisttimeo.add(1);
+    const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
+    const std::uint64_t patience =
+        std::min<std::uint64_t>(maxidle_ms(h), std::uint64_t{c.rto_us} * data_backoff_sum / 1'000);
+    // A peer that answers but never reads may hold an application, not an orphan.
+    const bool spent = c.rexmt_shift >= rexmt_retries_max;
+    if ((spent && (idle >= patience || c.has(conn_flag::orphan))) || user_timed_out(h, c)) {
+        h.stats.persistdrop.add(1);
+        give_up(h, c);
+        return;
+    }
+    c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
+    const std::uint32_t fits = std::min(usable_window(c), c.unsent());
+    h.stats.sndprobe.add(1);
+    if (fits > 0 && send_new(h, c, std::min<std::uint32_t>(fits, c.snd_mss))) {
+        return; // it has a retransmission timer behind it now
+    }
+    send_keep_probe(h, c);
+    timer_arm_persist(h, c);
+}
+
+// Heritage 3, "keep"; RFC 9293 3.8.4. Read lazily: arriving segments only note their time.
+void keep_due(host& h, conn& c) {
+    if (before_established(c)) {
+        h.stats.keeptimeo.add(1);
+        h.stats.keepdrops.add(1);
+        h.stats.conndrops.add(1);
+        h.finish(c, c.soft_error != 0 ? conn_error::unreachable : conn_error::timed_out);
+        return;
+    }
+    const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
+    const bool probing = h.config.always_keepalive || c.has(conn_flag::keep_alive);
+    if (!probing || c.state > conn_state::closing) {
+        timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms);
+        return;
+    }
+    if (idle < h.config.keepidle_ms) {
+        c.keep_probes = 0;
+        timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms - idle);
+        return;
+    }
+    h.stats.keeptimeo.add(1);
+    if (idle >= h.config.keepidle_ms + maxidle_ms(h)) {
+        h.stats.keepdrops.add(1);
+        give_up(h, c);
+        return;
+    }
+    if (c.snd_una == c.snd_nxt) { // with data out the retransmissions are probe enough
+        h.stats.keepprobe.add(1);
+        ++c.keep_probes;
+        send_keep_probe(h, c);
+    }
+    timer_arm(h, c, conn_timer::keep, h.config.keepintvl_ms);
+}
+
+// Heritage 3, "2msl", outside TIME-WAIT (which is a record of its own): an orphan in FIN-WAIT-2
+// whose peer never closes.
+void msl2_due(host& h, conn& c) {
+    const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
+    if (idle < h.config.finwait2_ms) {
+        timer_arm(h, c, conn_timer::msl2, h.config.finwait2_ms - idle);
+        return;
+    }
+    h.stats.finwait2_drops.add(1);
+    h.finish(c, conn_error::none);
+}
+
+void fire(host& h, conn& c, conn_timer timer) {
+    timer_disarm(c, timer);
+    switch (timer) {
+    case conn_timer::rexmt:
+        return rexmt_due(h, c);
+    case conn_timer::persist:
+        return persist_due(h, c);
+    case conn_timer::keep:
+        return keep_due(h, c);
+    case conn_timer::msl2:
+        return msl2_due(h, c);
+    case conn_timer::delack:
+        h.stats.delack.add(1);
+        c.set(conn_flag::ack_now);
+        return h.want_output(c);
+    }
+}
+
+// A deadline in whole milliseconds as the wheel wants it.
+instant instant_of(const host& h, std::uint32_t deadline_ms) {
+    const auto ahead = static_cast<std::int32_t>(deadline_ms - h.now_ms());
+    const std::uint64_t ms = h.now.ms() + static_cast<std::uint64_t>(std::max(ahead, 0));
+    return instant{ms * ns_per_ms};
+}
+
+instant earliest_deadline(const host& h, const conn& c) {
+    instant earliest = instant::never();
+    for (unsigned i = 0; i < conn_timers; ++i) {
+        if ((c.armed & 1U << i) != 0) {
+            earliest = std::min(earliest, instant_of(h, c.deadline_ms[i]));
+        }
+    }
+    return earliest;
+}
+
+} // namespace
+
+void timer_arm(host& h, conn& c, conn_timer timer, std::uint32_t delay_ms) {
+    const std::uint32_t deadline = h.now_ms() + std::max(delay_ms, 1U);
+    deadline_of(c, timer) = deadline;
+    c.armed = static_cast<std::uint8_t>(c.armed | 1U << static_cast<unsigned>(timer));
+    timed_conns conns{h};
+    h.wheel.arm(conns, h.id_of(c), instant_of(h, deadline));
+}
+
+std::uint32_t rto_backed_off_us(const host& h, const conn& c) {
+    const auto& table = before_established(c) ? syn_backoff : data_backoff;
+    const std::uint64_t rto = std::uint64_t{c.rto_us} * table[c.rexmt_shift];
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
+        rto, std::uint64_t{h.config.rexmit_min_ms} * 1'000,
+        std::uint64_t{h.config.rexmit_max_ms} * 1'000));
+}
+
+void timer_arm_rexmt(host& h, conn& c, rexmt_kind kind, std::uint32_t delay_us) {
+    c.rexmt_for = kind;
+    timer_arm(h, c, conn_timer::rexmt, up_to_ms(delay_us));
+}
+
+void timer_restart_rexmt(host& h, conn& c) {
+    if (c.by_seq.head == no_id) { // RFC 6298 5.2
+        timer_disarm(c, conn_timer::rexmt);
+        return;
+    }
+    const std::uint32_t rto_us = rto_backed_off_us(h, c);
+    if (tail_probe_wanted(h, c)) {
+        const std::uint32_t probe_us = tail_probe_timeout_us(c);
+        if (probe_us < rto_us) {
+            timer_arm_rexmt(h, c, rexmt_kind::tail_probe, probe_us);
+            return;
+        }
+    }
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_us);
+}
+
+void timer_ensure_rexmt(host& h, conn& c) {
+    if (!c.is_armed(conn_timer::rexmt)) {
+        timer_restart_rexmt(h, c);
+    }
+}
+
+void timer_sent_new(host& h, conn& c) {
+    if (!c.is_armed(conn_timer::rexmt) || c.rexmt_for == rexmt_kind::tail_probe) {
+        timer_restart_rexmt(h, c);
+    }
+}
+
+void timer_arm_persist(host& h, conn& c) {
+    const std::uint64_t base = std::uint64_t{c.rto_us} / 1'000 * data_backoff[c.rexmt_shift];
+    // A window that is only too small for a good segment is overridden sooner (RFC 9293
+    // 3.8.6.2.1 (4)) than a closed one is probed.
+    const std::uint32_t least =
+        usable_window(c) > 0 ? h.config.rexmit_min_ms : h.config.persist_min_ms;
+    timer_arm(
+        h, c, conn_timer::persist,
+        static_cast<std::uint32_t>(
+            std::clamp<std::uint64_t>(base, least, h.config.persist_max_ms)));
+}
+
+timer_schedule& timed_conns::schedule(std::uint32_t id) {
+    return h.conns.at(id).schedule;
+}
+
+instant timed_conns::due(std::uint32_t id, instant now) {
+    (void)now; // the host's own
+    conn& c = h.conns[id];
+    const std::uint32_t generation = c.generation;
+    for (unsigned i = 0; i < conn_timers; ++i) {
+        if ((c.armed & 1U << i) != 0 && !serial_less(h.now_ms(), c.deadline_ms[i])) {
+            fire(h, c, static_cast<conn_timer>(i));
+            if (c.generation != generation || c.state == conn_state::closed) {
+                return instant::never(); // gone; perhaps already someone else
+            }
+        }
+    }
+    return earliest_deadline(h, c);
+}
+
+} // namespace pantala::tcp

@@ -1,0 +1,438 @@
+#include "stack/tcp/tcp_user.hpp"
+
+#include "stack/tcp/input/tcp_reassembly.hpp"
+#include "stack/tcp/open/tcp_isn.hpp"
+#include "stack/tcp/open/tcp_listen.hpp"
+#include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_timer.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include <rte_mbuf.h>
+
+namespace pantala::tcp {
+
+namespace {
+
+constexpr std::uint32_t tune_round_min_us = 20'000;
+
+bool taken(const host& h, const flow_key& key, std::uint64_t hash) {
+    const std::uint32_t id =
+        h.table.find(hash, [&](std::uint32_t candidate) { return h.conns[candidate].key == key; });
+    return id != no_id || h.time_waits.find(hash) != no_id || h.syns.find(hash, key) != no_id;
+}
+
+// RFC 6056 algorithm 3: a keyed offset for the destination plus a counter, the first free one whose
+// replies come to this worker.
+bool choose_port(host& h, flow_key& key, std::uint64_t& hash) {
+    const std::uint32_t range = h.config.port_last - h.config.port_first + 1U;
+    const std::uint32_t begin = port_offset(h.secrets.port, key) + h.port_next;
+    for (std::uint32_t tries = 0; tries < range; ++tries) {
+        const auto port = static_cast<std::uint16_t>(h.config.port_first + (begin + tries) % range);
+        key.local_port = l4_port::from(port);
+        hash = key.hash(h.secrets.table);
+        const bool home = h.paths.comes_home == nullptr || h.paths.comes_home(h.paths.context, key);
+        if (home && !taken(h, key, hash)) {
+            h.port_next += tries + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+void request_features(const host& h, conn& c) {
+    c.set(h.config.timestamps ? conn_flag::timestamps : 0);
+    c.set(h.config.sack ? conn_flag::sack : 0);
+    c.set(h.config.window_scale ? conn_flag::window_scale : 0);
+    c.rcv_wscale = h.config.window_scale ? window_shift_for(h) : std::uint8_t{0};
+}
+
+void start_handshake(host& h, conn& c) {
+    c.state = conn_state::syn_sent;
+    c.set(h.config.ecn_request ? conn_flag::ecn : 0);
+    c.iss = initial_sequence(h.secrets.isn, c.key, h.now);
+    c.snd_una = c.iss;
+    c.snd_nxt = c.iss;
+    c.snd_end = c.iss + 1;
+    c.high_seq = c.iss;
+    c.ecn_end = c.iss;
+    c.rack_dsack_round = c.iss;
+    c.stalled_ms = h.now_ms();
+    h.stats.connattempt.add(1);
+    send_syn(h, c);
+    timer_arm(h, c, conn_timer::keep, h.config.keepinit_ms);
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+}
+
+// Copies into the last mbuf's room and fresh mbufs; how many bytes found a place.
+std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+        if (c.snd_tail == nullptr || rte_pktmbuf_tailroom(c.snd_tail) == 0) {
+            rte_mbuf* fresh = rte_pktmbuf_alloc(h.pool);
+            if (fresh == nullptr) {
+                h.stats.sndnomem.add(1);
+                break;
+            }
+            fresh->data_off = 0; // never sent itself: no headroom needed
+            (c.snd_tail == nullptr ? c.snd_head : c.snd_tail->next) = fresh;
+            c.snd_tail = fresh;
+        }
+        const std::size_t here =
+            std::min<std::size_t>(bytes.size() - done, rte_pktmbuf_tailroom(c.snd_tail));
+        std::memcpy(
+            rte_pktmbuf_mtod_offset(c.snd_tail, std::byte*, c.snd_tail->data_len),
+            bytes.data() + done, here);
+        c.snd_tail->data_len = static_cast<std::uint16_t>(c.snd_tail->data_len + here);
+        done += here;
+    }
+    c.snd_end += static_cast<std::uint32_t>(done);
+    return done;
+}
+
+bool may_send(const conn& c) {
+    return !c.has(conn_flag::fin_queued) &&
+           (c.state == conn_state::syn_sent || c.state == conn_state::syn_received ||
+            c.state == conn_state::established || c.state == conn_state::close_wait);
+}
+
+std::size_t room_of(const conn& c) {
+    const std::uint32_t queued = c.snd_end - c.snd_una;
+    return may_send(c) && queued < c.snd_limit ? c.snd_limit - queued : 0;
+}
+
+// Dynamic right-sizing: what the application takes in a round trip, twice, is the buffer it needs.
+void tune_receive_buffer(host& h, conn& c, std::uint32_t bytes) {
+    c.tune_bytes += bytes;
+    const std::uint32_t elapsed_us = h.now_us() - c.tune_start_us;
+    if (!h.config.auto_tune || elapsed_us < std::max(c.srtt(), tune_round_min_us)) {
+        return;
+    }
+    const std::uint64_t wanted = std::uint64_t{c.tune_bytes} * 2;
+    if (wanted > c.rcv_limit && c.rcv_limit < h.config.rcv_buffer_max) {
+        c.rcv_limit =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, h.config.rcv_buffer_max));
+        h.stats.rcvbuf_tuned.add(1);
+    }
+    c.tune_bytes = 0;
+    c.tune_start_us = h.now_us();
+}
+
+// RFC 9293 3.8.6.2.2: tell a window that has opened by two segments or half the buffer.
+void tell_opened_window(host& h, conn& c) {
+    if (!c.synchronized() || c.has(conn_flag::fin_received)) {
+        return;
+    }
+    const std::uint32_t free = c.rcv_limit > c.rcv_buffered ? c.rcv_limit - c.rcv_buffered : 0;
+    const std::uint32_t told = c.rcv_adv > c.rcv_nxt ? c.rcv_adv - c.rcv_nxt : 0;
+    if (free >= told + std::min<std::uint32_t>(c.rcv_limit / 2, 2U * c.rcv_mss)) {
+        h.stats.sndwinup.add(c.has(conn_flag::ack_now) ? 0 : 1);
+        c.set(conn_flag::ack_now);
+        h.want_output(c);
+    }
+}
+
+void queue_fin(host& h, conn& c) {
+    if (c.has(conn_flag::fin_queued)) {
+        return;
+    }
+    c.set(conn_flag::fin_queued);
+    if (c.state == conn_state::established) {
+        c.state = conn_state::fin_wait_1;
+    } else if (c.state == conn_state::close_wait) {
+        c.state = conn_state::last_ack;
+    }
+    h.want_output(c);
+}
+
+void let_go(conn& c) {
+    c.set(conn_flag::orphan);
+    c.events = 0;
+    c.user = nullptr;
+}
+
+void set_flag(host& h, conn_handle handle, std::uint32_t flag, bool on) {
+    if (conn* c = h.find(handle)) {
+        on ? c->set(flag) : c->clear(flag);
+        h.want_output(*c);
+    }
+}
+
+} // namespace
+
+void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu) {
+    c.key = key;
+    c.path_mtu = path_mtu;
+    c.congestion = h.config.congestion;
+    c.rcv_limit = h.config.rcv_buffer;
+    c.snd_limit = h.config.snd_buffer;
+    c.rto_us = h.config.rexmit_initial_ms * 1'000;
+    c.ts_offset = timestamp_offset(h, key);
+    c.opened_ms = h.now_ms();
+    c.last_heard_ms = h.now_ms();
+    request_features(h, c);
+}
+
+open_answer open(host& h, const open_request& request) {
+    flow_key key{request.local, request.remote.address, request.local_port, request.remote.port};
+    if (key.local.is_v4() != key.remote.is_v4() || key.remote.is_any() || key.local.is_any() ||
+        key.remote_port.host() == 0) {
+        return {user_error::invalid, {}};
+    }
+    const std::uint16_t mtu = h.paths.mtu(h.paths.context, key.remote);
+    if (mtu == 0) {
+        return {user_error::no_route, {}};
+    }
+    std::uint64_t hash = key.hash(h.secrets.table);
+    if (key.local_port.host() != 0) {
+        if (taken(h, key, hash)) {
+            return {user_error::in_use, {}};
+        }
+    } else if (!choose_port(h, key, hash)) {
+        return {user_error::no_room, {}};
+    }
+    conn* c = h.new_conn();
+    if (c == nullptr) {
+        h.stats.connfull.add(1);
+        return {user_error::no_room, {}};
+    }
+    init_conn(h, *c, key, mtu);
+    c->hash = hash;
+    c->user = request.user;
+    if (!h.insert(*c)) {
+        h.release(*c);
+        return {user_error::no_room, {}};
+    }
+    start_handshake(h, *c);
+    return {user_error::none, h.handle_of(*c)};
+}
+
+listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user) {
+    if (local.port.host() == 0) {
+        return {user_error::invalid, no_id};
+    }
+    std::uint32_t id = no_id;
+    for (std::uint32_t i = 0; i < h.listeners.size(); ++i) {
+        if (h.listeners[i].open && h.listeners[i].local == local) {
+            return {user_error::in_use, no_id};
+        }
+        if (!h.listeners[i].open) {
+            id = i;
+        }
+    }
+    if (id == no_id) {
+        if (h.listeners.size() == h.sizes.listeners) {
+            return {user_error::no_room, no_id};
+        }
+        id = static_cast<std::uint32_t>(h.listeners.size());
+        h.listeners.emplace_back();
+    }
+    listener& fresh = h.listeners[id];
+    fresh = listener{};
+    fresh.local = local;
+    fresh.backlog = std::clamp(backlog, 1U, h.sizes.listeners_backlog_max);
+    fresh.open = true;
+    fresh.user = user;
+    fresh.accepted.reserve(fresh.backlog);
+    return {user_error::none, id};
+}
+
+void close_listener(host& h, std::uint32_t id) {
+    if (id >= h.listeners.size() || !h.listeners[id].open) {
+        return;
+    }
+    h.listeners[id].open = false;
+    listen_forget(h, id);
+    const std::vector<conn_handle> waiting = std::move(h.listeners[id].accepted);
+    h.listeners[id].accepted.clear();
+    std::erase(h.accept_ready, id);
+    for (const conn_handle handle : waiting) {
+        abort(h, handle);
+    }
+}
+
+conn_handle accept(host& h, std::uint32_t id, void* user) {
+    if (id >= h.listeners.size() || h.listeners[id].accepted.empty()) {
+        return {};
+    }
+    auto& waiting = h.listeners[id].accepted;
+    const conn_handle handle = waiting.front();
+    waiting.erase(waiting.begin());
+    conn* c = h.find(handle);
+    PANTALA_ASSERT(c != nullptr);
+    c->listener = no_id;
+    c->user = user;
+    h.tell(*c, c->events);
+    return handle;
+}
+
+std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes) {
+    conn* c = h.find(handle);
+    if (c == nullptr || !may_send(*c)) {
+        return 0;
+    }
+    const std::size_t fits = std::min(bytes.size(), room_of(*c));
+    const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
+    c->send_blocked = taken_bytes < bytes.size();
+    if (taken_bytes > 0) {
+        h.want_output(*c);
+    }
+    return taken_bytes;
+}
+
+std::size_t send_room(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    return c == nullptr ? 0 : room_of(*c);
+}
+
+std::span<const std::byte> peek(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    if (c == nullptr || c->rcv_head == nullptr) {
+        return {};
+    }
+    return {rte_pktmbuf_mtod(c->rcv_head, const std::byte*), c->rcv_head->data_len};
+}
+
+void consume(host& h, conn_handle handle, std::size_t bytes) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    auto left = static_cast<std::uint32_t>(std::min<std::size_t>(bytes, c->rcv_buffered));
+    c->rcv_buffered -= left;
+    tune_receive_buffer(h, *c, left);
+    while (left > 0) {
+        rte_mbuf* head = c->rcv_head;
+        const std::uint32_t here = std::min<std::uint32_t>(left, head->data_len);
+        head->data_off = static_cast<std::uint16_t>(head->data_off + here);
+        head->data_len = static_cast<std::uint16_t>(head->data_len - here);
+        left -= here;
+        if (head->data_len == 0) {
+            c->rcv_head = head->next;
+            if (c->rcv_head == nullptr) {
+                c->rcv_tail = nullptr;
+            }
+            head->next = nullptr;
+            h.consume(head);
+        }
+    }
+    tell_opened_window(h, *c);
+}
+
+bool at_end(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    return c == nullptr || (c->rcv_buffered == 0 &&
+                            (c->has(conn_flag::fin_received) || c->state == conn_state::closed));
+}
+
+std::size_t readable_bytes(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    return c == nullptr ? 0 : c->rcv_buffered;
+}
+
+void shutdown_send(host& h, conn_handle handle) {
+    conn* c = h.find(handle);
+    if (c != nullptr && may_send(*c)) {
+        queue_fin(h, *c);
+    }
+}
+
+void shutdown_receive(host& h, conn_handle handle) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    c->set(conn_flag::rcv_shut);
+    consume(h, handle, c->rcv_buffered);
+}
+
+void close(host& h, conn_handle handle) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    if (c->rcv_buffered > 0 && c->synchronized()) { // RFC 2525 2.17; RFC 9293 3.6 MUST-13
+        abort(h, handle);
+        return;
+    }
+    let_go(*c);
+    switch (c->state) {
+    case conn_state::closed:
+    case conn_state::time_wait:
+        h.release(*c);
+        return;
+    case conn_state::syn_sent: // RFC 9293 3.10.4: nothing to say to anybody
+        h.stats.closed.add(1);
+        h.release(*c);
+        return;
+    case conn_state::fin_wait_2:
+        timer_arm(h, *c, conn_timer::msl2, h.config.finwait2_ms);
+        return;
+    default:
+        queue_fin(h, *c);
+    }
+}
+
+void abort(host& h, conn_handle handle) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    c->listener = no_id;
+    let_go(*c);
+    // RFC 9293 3.10.5: a reset where the peer has a connection to lose.
+    if (c->synchronized() || c->state == conn_state::syn_received) {
+        send_conn_reset(h, *c);
+        h.stats.drops.add(1);
+    }
+    if (c->state == conn_state::closed || c->state == conn_state::time_wait) {
+        h.release(*c);
+    } else {
+        h.finish(*c, conn_error::aborted);
+    }
+}
+
+void set_no_delay(host& h, conn_handle handle, bool on) {
+    set_flag(h, handle, conn_flag::no_delay, on);
+}
+void set_cork(host& h, conn_handle handle, bool on) {
+    set_flag(h, handle, conn_flag::cork, on);
+}
+void set_keep_alive(host& h, conn_handle handle, bool on) {
+    set_flag(h, handle, conn_flag::keep_alive, on);
+}
+
+void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms) {
+    if (conn* c = h.find(handle)) {
+        c->user_timeout_ms = ms;
+    }
+}
+
+std::size_t poll_events(host& h, std::span<event> out) {
+    std::size_t told = 0;
+    std::size_t looked = 0;
+    for (; looked < h.event_ready.size() && told < out.size(); ++looked) {
+        conn& c = h.conns[h.event_ready[looked]];
+        if (!c.has(conn_flag::event_queued)) {
+            continue; // gone since
+        }
+        c.clear(conn_flag::event_queued);
+        out[told++] = {h.handle_of(c), c.events, c.error, c.user};
+        c.events = 0;
+    }
+    h.event_ready.erase(
+        h.event_ready.begin(), h.event_ready.begin() + static_cast<std::ptrdiff_t>(looked));
+    return told;
+}
+
+std::size_t poll_accepts(host& h, std::span<std::uint32_t> out) {
+    const std::size_t count = std::min(out.size(), h.accept_ready.size());
+    std::copy_n(h.accept_ready.begin(), count, out.begin());
+    h.accept_ready.erase(
+        h.accept_ready.begin(), h.accept_ready.begin() + static_cast<std::ptrdiff_t>(count));
+    return count;
+}
+
+} // namespace pantala::tcp

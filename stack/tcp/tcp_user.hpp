@@ -1,0 +1,92 @@
+// What the application asks for (RFC 9293 3.10.1 to 3.10.6), on the worker's own thread. The socket
+// layer is built on this; nothing here waits. Events come through `poll_events`.
+#pragma once
+
+#include "stack/tcp/tcp_conn.hpp"
+#include "stack/wire/flow.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+struct rte_mbuf;
+
+namespace pantala::tcp {
+
+class host;
+
+enum class user_error : std::uint8_t {
+    none,
+    not_found,     // no such connection
+    in_use,        // the address is taken
+    no_room,       // tables, ports or buffers are full
+    no_route,      // no way to that address
+    not_connected, // not yet, or no more
+    invalid,
+};
+
+// Common beginning of every connection: settings, limits, offsets. Not yet in the table.
+void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu);
+
+struct open_request {
+    ip_address local;
+    l4_port local_port; // 0: choose (RFC 6056)
+    ip_endpoint remote;
+    void* user = nullptr;
+};
+struct open_answer {
+    user_error error = user_error::none;
+    conn_handle handle;
+};
+// OPEN, active: sends the SYN.
+open_answer open(host& h, const open_request& request);
+
+struct listen_answer {
+    user_error error = user_error::none;
+    std::uint32_t listener = no_id;
+};
+// OPEN, passive. Backlog: connections established and not yet accepted.
+listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user);
+// Half-open and unaccepted connections of the listener are reset.
+void close_listener(host& h, std::uint32_t listener);
+// The oldest connection nobody accepted yet; id no_id if there is none.
+conn_handle accept(host& h, std::uint32_t listener, void* user);
+
+// SEND: how many bytes the send buffer took; 0 when it is full (then `writable` comes) or the
+// connection takes no more.
+std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes);
+std::size_t send_room(host& h, conn_handle handle);
+// RECEIVE without copying: the first contiguous piece of what is there; empty: nothing now. Valid
+// until the next call for this connection or the next round. `consume` gives room back.
+std::span<const std::byte> peek(host& h, conn_handle handle);
+void consume(host& h, conn_handle handle, std::size_t bytes);
+// All that was received is read and the peer has closed its side.
+bool at_end(host& h, conn_handle handle);
+std::size_t readable_bytes(host& h, conn_handle handle);
+
+// CLOSE of the sending side: FIN after what is queued.
+void shutdown_send(host& h, conn_handle handle);
+// Reads no more: what still comes is acknowledged and thrown away.
+void shutdown_receive(host& h, conn_handle handle);
+// CLOSE and let go of the handle. With unread data it becomes a reset (RFC 2525 2.17).
+void close(host& h, conn_handle handle);
+// ABORT: RST, and let go.
+void abort(host& h, conn_handle handle);
+
+void set_no_delay(host& h, conn_handle handle, bool on);
+void set_cork(host& h, conn_handle handle, bool on);
+void set_keep_alive(host& h, conn_handle handle, bool on);
+void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms);
+
+struct event {
+    conn_handle handle;
+    std::uint8_t events = 0;
+    conn_error error = conn_error::none;
+    void* user = nullptr;
+};
+// Takes up to out.size() events; each connection appears once with all that happened to it.
+std::size_t poll_events(host& h, std::span<event> out);
+// Takes up to out.size() listeners with something to accept.
+std::size_t poll_accepts(host& h, std::span<std::uint32_t> out);
+
+} // namespace pantala::tcp
