@@ -19,7 +19,7 @@
 //   0x10  4  nodes        1..64
 //   0x14  4  lanes        1..64, a power of two
 //   0x18  4  logs         lanes..64, a multiple of lanes
-//   0x1c  4  align        32: records begin at multiples of it
+//   0x1c  4  align        64: records begin at multiples of it
 //   0x20  8  node_bytes   64 KiB * logs .. 4 GiB, a power of two
 //   0x28  8  file_bytes   the size of the whole file
 //   0x30  8  created_ns   CLOCK_REALTIME at creation
@@ -56,7 +56,7 @@
 // chunk it sets `reserve` to the chunk's end. So the bytes from reserve - log_bytes up to head are
 // intact, and a reader that finds its position below that was overrun.
 //
-// Record: 32-byte header, frame, padding to a multiple of 32:
+// Record: 32-byte header, frame, padding to a multiple of 64:
 //   0x00  4  length       of the frame (no FCS); of a pad record: of the whole record
 //   0x04  2  flags        see record_flag
 //   0x06  2  tag          low 16 bits of the incarnation
@@ -92,7 +92,7 @@ namespace pantala::bus {
 inline constexpr std::array<char, 8> bus_magic = {'P', 'A', 'N', 'T', 'A', 'L', 'A', '\x01'};
 inline constexpr std::uint32_t bus_version = 1;
 inline constexpr std::uint32_t header_bytes = 4096;
-inline constexpr std::uint32_t record_align = 32;
+inline constexpr std::uint32_t record_align = 64;
 inline constexpr std::uint32_t nodes_max = 64;
 inline constexpr std::uint32_t lanes_max = 64;
 inline constexpr std::uint32_t logs_max = 64;

@@ -87,11 +87,20 @@ class log_writer {
 
     // Writes the header of a record of record_bytes(header.length), for which fits() holds, and
     // returns where its frame goes. Nobody sees it before publish().
-    std::uint8_t* append(record_header header) {
+    //
+    // Word by word out of registers: one wide copy of a struct that was just put together by narrow
+    // stores would wait for them to leave the store buffer, behind the log's own stores.
+    std::uint8_t* append(const record_header& header) {
         std::uint8_t* const record = data_ + (next_ & mask_);
-        header.tag = tag_;
-        header.sequence = sequence_++;
-        std::memcpy(record, &header, sizeof header);
+        const std::uint64_t words[4] = {
+            header.length | std::uint64_t{header.flags} << 32 | std::uint64_t{tag_} << 48,
+            header.hash | std::uint64_t{sequence_++} << 32, header.time_ns,
+            header.csum_start | std::uint64_t{header.csum_offset} << 16 |
+                std::uint64_t{header.header_bytes} << 32 |
+                std::uint64_t{header.segment_bytes} << 48};
+        for (unsigned i = 0; i < 4; ++i) {
+            std::memcpy(record + 8 * i, &words[i], sizeof words[i]);
+        }
         next_ += record_bytes(header.length);
         return record + sizeof header;
     }
@@ -114,6 +123,10 @@ class log_writer {
     std::uint32_t sequence_ = 0;
     std::uint16_t tag_ = 0;
 };
+
+// How far ahead of the cursor a reader fetches lines that were published (bus_bench, 64-byte frames
+// between near cores: 256 to 1024 bytes within the noise of each other, 3 % above none; far: 10 %).
+inline constexpr std::uint64_t prefetch_bytes = 1024;
 
 enum class next_record : std::uint8_t {
     frame,   // `header` is checked, `frame` points at header.length bytes inside the log
@@ -181,6 +194,10 @@ class log_reader {
                 return next_record::garbage;
             }
             cursor_ += bytes;
+            if (head_ - cursor_ > prefetch_bytes) {
+                __builtin_prefetch(data_ + ((cursor_ + prefetch_bytes) & mask_));
+                __builtin_prefetch(data_ + ((cursor_ + prefetch_bytes + 64) & mask_));
+            }
             if (!pad) {
                 frame = record + sizeof header;
                 return next_record::frame;

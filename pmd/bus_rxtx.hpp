@@ -17,7 +17,8 @@ namespace pantala::bus {
 
 inline constexpr std::uint32_t filter_addresses_max = 32;  // MAC addresses beside the first
 inline constexpr std::uint32_t filter_multicasts_max = 64; // multicast addresses
-inline constexpr std::uint32_t stash_max = 128;            // mbufs a receive queue keeps ready
+// mbufs a receive queue keeps ready: one burst, so that the same ones come round while still in L1.
+inline constexpr std::uint32_t stash_max = 32;
 
 // Written by one thread, read by any.
 class counter {
