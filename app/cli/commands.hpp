@@ -22,6 +22,7 @@ struct cli_program {
 void add_net_commands(cli_program program); // addr, route, neigh, link, netisr, stats
 void add_run_command(cli_program program);  // run
 void add_gen_command(cli_program program);  // gen
+void add_demo_command(cli_program program); // demo
 
 // The program behind main(): takes argv apart and runs one command. Returns the exit status.
 int run_program(int argc, const char* const* argv);

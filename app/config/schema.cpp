@@ -104,7 +104,8 @@ const key<engine_config> engine_keys[] = {
     {"dispatch", text_key<engine_config>{&engine_config::dispatch, is_dispatch},
      "direct: a packet of another worker's flow goes to it; deferred: queued there in any case"},
     {"lcores", text_key<engine_config>{&engine_config::lcores},
-     "EAL's --lcores, first control's, then one a worker; empty: all float on the allowed CPUs"},
+     "EAL's --lcores, control's and one a worker; floating: all over the allowed CPUs; empty: a "
+     "CPU for each worker"},
     {"memory_mib", number_key<engine_config>{&engine_config::memory_mib, 0, 1 << 20},
      "memory without hugepages, MiB; 0: by need"},
     {"mbufs", number_key<engine_config>{&engine_config::mbufs, 0, 1 << 24},

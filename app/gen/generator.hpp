@@ -2,8 +2,8 @@
 #pragma once
 
 #include "app/eal/devices.hpp"
-#include "app/gen/flows.hpp"
 #include "app/gen/receiver.hpp"
+#include "app/gen/table/flows.hpp"
 #include "app/gen/transmitter.hpp"
 #include "app/gen/trial.hpp"
 #include "engine/base/result.hpp"

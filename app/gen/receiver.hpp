@@ -1,9 +1,9 @@
 // The sink's receiving lcore: judges every packet. Hot, apart from the change of streams.
 #pragma once
 
-#include "app/gen/flows.hpp"
 #include "app/gen/histogram.hpp"
 #include "app/gen/probe.hpp"
+#include "app/gen/table/flows.hpp"
 #include "engine/counters.hpp"
 #include "engine/mbuf_burst.hpp"
 

@@ -2,8 +2,8 @@
 // commands, which control gives through atomics and the lcore takes between bursts.
 #pragma once
 
-#include "app/gen/flows.hpp"
 #include "app/gen/probe.hpp"
+#include "app/gen/table/flows.hpp"
 #include "engine/counters.hpp"
 #include "engine/mbuf_burst.hpp"
 

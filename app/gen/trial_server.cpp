@@ -59,6 +59,7 @@ void add_handlers(control_server& server, generator& gen, bool& stop) {
             {"prefixes", gen.flows().prefixes},
             {"setup_seconds", gen.setup_seconds()}});
     });
+    server.add("ready", [](control_request&) { return reply(result<void>()); });
     server.add("stop", [&](control_request&) {
         stop = true;
         return reply(result<void>());

@@ -53,6 +53,8 @@ void add_requests(control_server& server, router& of, bool& stop) {
     });
     server.add(
         "summary", [&of](control_request&) -> result<job_pointer> { return answer(of.summary()); });
+    server.add(
+        "ready", [](control_request&) -> result<job_pointer> { return answer(json::object()); });
     server.add("stop", [&stop](control_request&) -> result<job_pointer> {
         stop = true;
         return answer(json::object());

@@ -229,6 +229,45 @@ result<job_pointer> batch(router& of, control_request& request) {
     return job_pointer(new batch_job(of, std::move(request.body), line));
 }
 
+result<job_pointer> start_churn(router& of, control_request& request) {
+    const auto number = [&](const char* key, std::uint64_t otherwise) {
+        const auto found = request.args.find(key);
+        return found != request.args.end() && found->is_number_unsigned()
+                   ? found->get<std::uint64_t>()
+                   : otherwise;
+    };
+    const std::uint64_t rate = number("rate", 0);
+    if (rate == 0 || rate > 100'000'000) {
+        return error{EINVAL, "churn: 'rate' is wanted, changes a second, at most 100 M"};
+    }
+    auto started = of.start_churn(rate, number("seed", 1));
+    return started ? answer(json::object()) : result<job_pointer>(started.failure());
+}
+
+// Waits until every route is as it was, on every worker.
+class stop_churn_job final : public control_job {
+  public:
+    explicit stop_churn_job(router& of, json report) : router_(of), report_(std::move(report)) {}
+    result<std::optional<json>> turn(control_reply&) override {
+        return router_.churning() || !router_.routes().settled()
+                   ? std::nullopt
+                   : std::optional<json>{std::move(report_)};
+    }
+    unsigned wait_ms() const override { return 1; }
+
+  private:
+    router& router_;
+    json report_;
+};
+
+result<job_pointer> stop_churn(router& of, control_request&) {
+    auto report = of.stop_churn();
+    if (!report) {
+        return error{ENOENT, "no routes are churning"};
+    }
+    return job_pointer(new stop_churn_job(of, std::move(*report)));
+}
+
 } // namespace
 
 void add_route_requests(control_server& server, router& of) {
@@ -241,6 +280,8 @@ void add_route_requests(control_server& server, router& of) {
     add("route.get", get_route);
     add("route.load", load_routes);
     add("route.batch", batch);
+    add("churn.start", start_churn);
+    add("churn.stop", stop_churn);
 }
 
 } // namespace pantala::app

@@ -121,8 +121,8 @@ router::start_engine(const config& from, const std::vector<std::string>& eal) {
     }
     if (!from.engine.lcores.empty()) {
         launch.eal.push_back(
-            "--lcores=" + (from.engine.lcores == "floating" ? floating_lcores(launch.workers + 1)
-                                                            : from.engine.lcores));
+            from.engine.lcores == "floating" ? floating_lcores(launch.workers + 1)
+                                             : "--lcores=" + from.engine.lcores);
     }
     launch.eal.insert(launch.eal.end(), from.engine.eal.begin(), from.engine.eal.end());
     launch.eal.insert(launch.eal.end(), eal.begin(), eal.end());
@@ -290,7 +290,8 @@ result<void> router::start_workers() {
 
 bool router::turn() {
     engine_->control().poll();
-    const bool quiet = rib_->pump();
+    const bool churned = turn_churn();
+    const bool quiet = rib_->pump() && !churned;
     if (log_->words_written() != woken_for_) {
         woken_for_ = log_->words_written();
         wake_workers();

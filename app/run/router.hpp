@@ -5,6 +5,7 @@
 #include "app/changes.hpp"
 #include "app/config/config.hpp"
 #include "app/eal/devices.hpp"
+#include "app/run/churn.hpp"
 #include "app/run/links.hpp"
 #include "app/run/table_file.hpp"
 #include "engine/base/result.hpp"
@@ -55,6 +56,13 @@ class router {
     result<nexthop_id> feed_hop(std::uint32_t gateway);
     rib& routes() { return *rib_; }
 
+    // --- churn: see churn.hpp ---
+    // Of the routes that load() spread over gateways by the rule. Errors: EBUSY, ENOENT.
+    result<void> start_churn(std::uint64_t rate, std::uint64_t seed);
+    // No more changes; the routes are being restored. What was done; nothing: there was none.
+    std::optional<json> stop_churn();
+    bool churning() const { return churn_.has_value(); }
+
     // --- questions ---
     // At most `count` prefixes' routes from `from` on, as rows; where to go on.
     std::optional<prefix4> list_routes(
@@ -87,6 +95,7 @@ class router {
     result<void> start_workers();
     result<route> to_route(const route_change& change) const;
     json route_row(const route& one) const;
+    bool turn_churn();
     void wake_workers();
 
     std::unique_ptr<eal_session> eal_;
@@ -99,6 +108,11 @@ class router {
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double start_seconds_ = 0;
+    std::vector<std::uint32_t> rule_gateways_; // of the last load
+    std::uint64_t loaded_ = 0;                 // prefixes that loads added
+    std::optional<churn> churn_;
+    bool restoring_ = false;
+    std::string churn_failure_;
     std::uint64_t woken_for_ = 0; // log words that the workers know of
 };
 

@@ -1,6 +1,8 @@
 #include "app/next_hop_rule.hpp"
 #include "app/run/router.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace pantala::app {
@@ -176,7 +178,83 @@ result<void> router::load(const table_contents& table, std::span<const std::uint
         }
         routes.push_back({to_prefix(one.to), *hop});
     }
-    return rib_->load(routes);
+    const std::size_t before = rib_->counts().routes4;
+    auto loaded = rib_->load(routes);
+    if (loaded) {
+        rule_gateways_.assign(via.begin(), via.end());
+        loaded_ += rib_->counts().routes4 - before;
+    }
+    return loaded;
+}
+
+result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed) {
+    if (churn_) {
+        return error{EBUSY, "routes are churning already"};
+    }
+    const auto gateways = static_cast<unsigned>(rule_gateways_.size());
+    std::vector<churn::member> members;
+    result<void> good;
+    for (std::optional<prefix4> from = prefix4{}; from && good;) {
+        from = rib_->visit(0, *from, 65536, [&](const route& one) {
+            if (!good || one.protocol != route_protocol::bgp) {
+                return;
+            }
+            const ip4_prefix prefix{one.prefix.address, one.prefix.length};
+            auto usual = feed_hop(rule_gateways_[skewed_choice(prefix, gateways)]);
+            auto other = feed_hop(rule_gateways_[skewed_choice(prefix, gateways, seed)]);
+            if (!usual || !other) {
+                good = usual ? other.failure() : usual.failure();
+            } else if (*usual != *other) {
+                members.push_back({one.prefix, *usual, *other});
+            }
+        });
+    }
+    if (!good) {
+        return good;
+    }
+    if (members.empty()) {
+        return error{ENOENT, "no routes to churn: load a table over several gateways first"};
+    }
+    // Neighbours in the table do not change one after another.
+    std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
+        return mix64(a.prefix.address) < mix64(b.prefix.address);
+    });
+    churn_failure_.clear();
+    restoring_ = false;
+    churn_.emplace(*rib_, std::move(members), rate);
+    return {};
+}
+
+std::optional<json> router::stop_churn() {
+    if (!churn_) {
+        return std::nullopt;
+    }
+    restoring_ = true;
+    json report = churn_->report();
+    if (!churn_failure_.empty()) {
+        report["failure"] = churn_failure_;
+    }
+    return report;
+}
+
+// True: there is more to do soon.
+bool router::turn_churn() {
+    if (!churn_) {
+        return false;
+    }
+    if (restoring_) {
+        auto done = churn_->restore();
+        if (!done || *done) {
+            churn_.reset();
+        }
+        return churning();
+    }
+    if (churn_failure_.empty()) {
+        if (auto done = churn_->turn(); !done) {
+            churn_failure_ = done.failure().text;
+        }
+    }
+    return true;
 }
 
 } // namespace pantala::app

@@ -311,6 +311,7 @@ json router::summary() {
     return {
         {"workers", engine_->workers()},
         {"ipv4_routes", counts.routes4},
+        {"feed_routes", loaded_},
         {"replica_bytes_ipv4", counts.replica_bytes4},
         {"generation", counts.generation},
         {"changes", counts.changes},

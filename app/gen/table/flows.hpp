@@ -2,7 +2,7 @@
 // sink make the same set from the same options, each by itself.
 #pragma once
 
-#include "app/gen/slow_table.hpp"
+#include "app/gen/table/slow_table.hpp"
 #include "stack/wire/address.hpp"
 
 #include <cstdint>

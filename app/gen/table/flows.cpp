@@ -1,4 +1,4 @@
-#include "app/gen/flows.hpp"
+#include "app/gen/table/flows.hpp"
 
 #include "app/next_hop_rule.hpp"
 

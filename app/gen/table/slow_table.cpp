@@ -1,4 +1,4 @@
-#include "app/gen/slow_table.hpp"
+#include "app/gen/table/slow_table.hpp"
 
 #include <cstring>
 #include <memory>
