@@ -42,6 +42,7 @@ int main(int argc, char** argv) {
     }
     bench::fib_data data(options);
     bench::register_lookup4(data);
+    bench::register_update4(data);
     benchmark::RunSpecifiedBenchmarks();
     return 0;
 }
