@@ -178,7 +178,9 @@ void neighbor_owner::expire(instant now, unsigned budget) {
     for (const neighbor_state state : timed_states) {
         state_list& list = list_of(state);
         while (budget > 0 && !list.empty() && list.front().since + length_ns(state) <= now) {
-            due(list.front(), now);
+            if (!due(list.front(), now)) {
+                break; // messages are all under way: they are back within a round or two
+            }
             --budget;
         }
     }
@@ -195,33 +197,36 @@ instant neighbor_owner::next_deadline() const {
     return earliest;
 }
 
-void neighbor_owner::due(neighbor_record& record, instant now) {
+// False: nothing was done, for want of a message.
+bool neighbor_owner::due(neighbor_record& record, instant now) {
     switch (record.state) {
     case neighbor_state::incomplete:
     case neighbor_state::probe:
         if (record.tries >= settings_.tries) {
             enter(record, neighbor_state::failed, now);
-            return publish(record);
+            publish(record);
+        } else {
+            enter(record, record.state, now);
+            request(record);
         }
-        enter(record, record.state, now);
-        return request(record);
+        return true;
     case neighbor_state::reachable:
         enter(record, neighbor_state::stale, now);
-        return publish(record);
+        publish(record);
+        return true;
     case neighbor_state::delay:
         record.tries = 0;
         enter(record, neighbor_state::probe, now);
-        return request(record);
+        request(record);
+        return true;
     case neighbor_state::stale:
     case neighbor_state::failed:
-        if (!forget(record)) {
-            enter(record, record.state, now); // no message free: look again later
-        }
-        return;
+        return forget(record);
     case neighbor_state::unknown:
     case neighbor_state::permanent:
-        return;
+        break;
     }
+    return true;
 }
 
 // The latest state goes out when a message is free; states in between may be skipped.

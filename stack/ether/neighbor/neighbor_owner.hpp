@@ -115,7 +115,7 @@ class neighbor_owner {
     neighbor_record* create(const neighbor_key& key, instant now);
     void enter(neighbor_record& record, neighbor_state state, instant now);
     void request(neighbor_record& record);
-    void due(neighbor_record& record, instant now);
+    bool due(neighbor_record& record, instant now);
     void publish(neighbor_record& record);
     bool forget(neighbor_record& record);
     std::uint64_t length_ns(neighbor_state state) const;
