@@ -20,6 +20,7 @@ namespace {
 
 constexpr unsigned pool_packets = 32'767;
 constexpr unsigned expire_budget = 1'000;
+constexpr std::uint64_t restless_pause_ns = 3 * ns_per_ms;
 
 std::uint16_t mtu_of(void* context, const ip_address&) {
     return static_cast<node*>(context)->mtu;
@@ -198,6 +199,9 @@ bool network::step(instant until) {
     instant next = events_.empty() ? instant::never() : instant{events_.top().at_ns};
     for (node* one : nodes_) {
         next = std::min(next, tcp::next_deadline(one->host));
+        if (one->restless && one->restless()) {
+            next = std::min(next, now_ + restless_pause_ns);
+        }
     }
     if (next > until) {
         now_ = std::max(now_, until == instant::never() ? now_ : until);

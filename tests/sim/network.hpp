@@ -45,6 +45,7 @@ class node {
     std::vector<rte_mbuf*> sent; // by this round, not yet on the network
     tcp::host host;
     std::function<void()> application; // runs once a round, between input and output
+    std::function<bool()> restless;    // it wants a round soon although nothing happens
 };
 
 // Looks at a packet before the network does anything with it; false: it is lost here.

@@ -56,7 +56,9 @@ void stream::write() {
 }
 
 void stream::finish() {
-    if (sent_ < how_.send_bytes && error_ == tcp::conn_error::none) {
+    // A close before the handshake is over would drop everything (RFC 9293 3.10.4, SYN-SENT).
+    const bool done = connected_ && sent_ == how_.send_bytes;
+    if (!done && error_ == tcp::conn_error::none) {
         return;
     }
     if (!shut_) {
@@ -69,6 +71,18 @@ void stream::finish() {
         let_go_ = true;
         tcp::close(host_, handle_);
     }
+}
+
+bool stream::restless() const {
+    if (let_go_ || host_.find(handle_) == nullptr) {
+        return false;
+    }
+    const bool unread = tcp::readable_bytes(host_, handle_) > 0;
+    const bool unsent = sent_ < how_.send_bytes && tcp::send_room(host_, handle_) > 0;
+    const bool end_unseen = !saw_end_ && tcp::at_end(host_, handle_);
+    const bool over = saw_end_ || error_ != tcp::conn_error::none ||
+                      (connected_ && sent_ == how_.send_bytes && !shut_);
+    return unread || unsent || end_unseen || over;
 }
 
 void stream::run() {

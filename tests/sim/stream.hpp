@@ -37,6 +37,8 @@ class stream {
     // What an event said.
     void told(const tcp::event& event);
 
+    // There is something to do without any event: unread bytes, or room for unsent ones.
+    bool restless() const;
     std::uint64_t sent() const { return sent_; }
     std::uint64_t received() const { return received_; }
     bool saw_end() const { return saw_end_; }

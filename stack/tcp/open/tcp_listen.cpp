@@ -222,8 +222,10 @@ bool take_cookie(host& h, segment_in& segment, std::uint64_t hash, std::uint32_t
     const tcp_seq irs = segment.seq - 1;
     const auto mss = check_cookie(h.secrets.cookie, segment.key, irs, segment.ack - 1, h.now);
     if (!mss) {
+        // Perhaps a later segment of a good handshake that overtook the one with the cookie: no
+        // reset, the peer will send both again.
         h.stats.sc_badcookie.add(1);
-        return false;
+        return true;
     }
     h.stats.sc_recvcookie.add(1);
     if (queue_full(h, listening)) {

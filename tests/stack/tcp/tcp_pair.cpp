@@ -53,6 +53,8 @@ tcp_pair::tcp_pair(const pair_settings& settings)
     net.attach(client, server);
     client.application = [this] { run_client(); };
     server.application = [this] { run_server(); };
+    client.restless = [this] { return client_end && client_end->restless(); };
+    server.restless = [this] { return server_end && server_end->restless(); };
     listener =
         tcp::listen(server.host, {server_address, l4_port::from(test_port)}, 16, nullptr).listener;
 }
