@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdarg>
 #include <cstring>
+#include <random>
 
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -99,7 +100,7 @@ void set_link(rte_eth_dev* device, bool up) {
 }
 
 int link_update(rte_eth_dev* device, int) {
-    set_link(device, device->data->dev_started != 0 && !port_of(device).node.file().lost());
+    set_link(device, device->data->dev_started != 0 && !bus_lost(port_of(device)));
     return 0;
 }
 
@@ -115,14 +116,9 @@ node_profile profile_of(const port& self, std::size_t rx_queues, std::size_t tx_
     return profile;
 }
 
-int device_start(rte_eth_dev* device) {
+// Tells the bus about the port's queues and begins new logs.
+int start_native(rte_eth_dev* device) {
     port& self = port_of(device);
-    if (self.node.file().lost()) {
-        log_line(
-            RTE_LOG_ERR, "%s: its bus '%s' went away; close the port and probe it again",
-            self.name.c_str(), self.node.file().path().c_str());
-        return -ENODEV;
-    }
     self.shape.rx_queues = static_cast<std::uint16_t>(self.rx.size());
     self.shape.tx_queues = static_cast<std::uint16_t>(self.tx.size());
     self.shape.frame_bytes_max = frame_limit(self);
@@ -140,15 +136,43 @@ int device_start(rte_eth_dev* device) {
         return failed;
     }
     self.node.announce();
-    set_link(device, true);
     return 0;
+}
+
+int start_netbsd(port& self) {
+    if (self.arguments.lossless) {
+        log_line(RTE_LOG_WARNING, "%s: this format is always lossy", self.name.c_str());
+    }
+    if (!self.netbsd->bus.lock()) {
+        return -ENODEV;
+    }
+    self.netbsd->cursor = self.netbsd->bus.attach();
+    self.netbsd->bus.unlock();
+    return 0;
+}
+
+int device_start(rte_eth_dev* device) {
+    port& self = port_of(device);
+    if (bus_lost(self)) {
+        log_line(
+            RTE_LOG_ERR, "%s: its bus '%s' went away; close the port and probe it again",
+            self.name.c_str(), self.arguments.bus.c_str());
+        return -ENODEV;
+    }
+    const int failed = self.netbsd ? start_netbsd(self) : start_native(device);
+    if (failed == 0) {
+        set_link(device, true);
+    }
+    return failed;
 }
 
 int device_stop(rte_eth_dev* device) {
     port& self = port_of(device);
     device->data->dev_started = 0;
     stop_interrupts(device);
-    self.node.stop();
+    if (!self.netbsd) {
+        self.node.stop();
+    }
     set_link(device, false);
     return 0;
 }
@@ -198,7 +222,37 @@ const eth_dev_ops& primary_ops() {
     return table;
 }
 
-// Joins the bus. The number of queues is told to it at start.
+// Joins the native bus. The number of queues is told to it at start.
+result<void> join_native(port& self) {
+    geometry shape;
+    shape.node_bytes = self.arguments.size;
+    result<bus_file> file = open_or_create_bus(self.arguments.bus, shape);
+    if (!file) {
+        return file.failure();
+    }
+    self.has_barrier = register_for_barrier();
+    result<bus_node> node = bus_node::join(*std::move(file), profile_of(self, 1, 1));
+    if (!node) {
+        return node.failure();
+    }
+    self.node = *std::move(node);
+    self.shape.node = &self.node;
+    return {};
+}
+
+result<void> join_netbsd(port& self) {
+    result<netbsd_bus> bus = netbsd_bus::open(self.arguments.bus);
+    if (!bus) {
+        return bus.failure();
+    }
+    std::random_device random;
+    self.netbsd = std::make_unique<netbsd_port>();
+    self.netbsd->bus = *std::move(bus);
+    self.netbsd->sender = std::uint64_t{random()} << 32 | random();
+    self.shape.netbsd = self.netbsd.get();
+    return {};
+}
+
 result<std::unique_ptr<port>> make_port(const char* name, const char* text) {
     result<port_arguments> arguments = parse_arguments(text);
     if (!arguments) {
@@ -209,33 +263,22 @@ result<std::unique_ptr<port>> make_port(const char* name, const char* text) {
     self->name = name;
     self->mac = arguments->mac;
     self->mtu = arguments->mtu;
-    geometry shape;
-    shape.node_bytes = arguments->size;
-    shape.lanes = std::max(shape.lanes, std::bit_ceil(std::max(arguments->queues, 1u)));
-    result<bus_file> file = open_or_create_bus(arguments->bus, shape);
-    if (!file) {
-        return file.failure();
+    const result<void> joined =
+        arguments->format == bus_format::netbsd ? join_netbsd(*self) : join_native(*self);
+    if (!joined) {
+        return joined.failure();
     }
-    const geometry& found = file->map().shape;
-    if (arguments->queues > std::min(found.lanes, found.tx_queues_max())) {
+    if (arguments->queues > queues_most(*self)) {
         return error{
-            EINVAL, "bus '" + arguments->bus + "' allows " +
-                        std::to_string(std::min(found.lanes, found.tx_queues_max())) +
-                        " queues a port; give queues= accordingly or make a bus with more lanes"};
+            EINVAL, "bus '" + arguments->bus + "' allows " + std::to_string(queues_most(*self)) +
+                        " queues a port; give queues= accordingly"};
     }
-    if (arguments->mtu + frame_overhead > found.frame_bytes_max()) {
+    if (arguments->mtu + (self->netbsd ? RTE_ETHER_HDR_LEN : frame_overhead) > frame_most(*self)) {
         return error{
-            EINVAL, "bus '" + arguments->bus + "' carries an MTU of at most " +
-                        std::to_string(found.frame_bytes_max() - frame_overhead) +
-                        "; make one with a larger size="};
+            EINVAL, "bus '" + arguments->bus + "' carries frames of at most " +
+                        std::to_string(frame_most(*self)) +
+                        " bytes; give a smaller mtu= or make a bus with a larger size="};
     }
-    self->has_barrier = register_for_barrier();
-    result<bus_node> node = bus_node::join(*std::move(file), profile_of(*self, 1, 1));
-    if (!node) {
-        return node.failure();
-    }
-    self->node = *std::move(node);
-    self->shape.node = &self->node;
     return self;
 }
 
@@ -259,8 +302,8 @@ bool install(rte_vdev_device* vdev, std::unique_ptr<port> self) {
     device->data->mtu = self->mtu;
     device->data->dev_flags = RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
     device->dev_ops = &primary_ops();
-    device->rx_pkt_burst = rx_burst_native;
-    device->tx_pkt_burst = tx_burst_native;
+    device->rx_pkt_burst = self->netbsd ? rx_burst_netbsd : rx_burst_native;
+    device->tx_pkt_burst = self->netbsd ? tx_burst_netbsd : tx_burst_native;
     set_link(device, false);
     static_cast<private_data*>(device->data->dev_private)->self = self.release();
     rte_eth_dev_probing_finish(device);
@@ -314,8 +357,23 @@ port& port_of(rte_eth_dev* device) {
 
 std::uint32_t frame_limit(const port& self) {
     constexpr std::uint32_t second_tag = 4;
-    return std::min(
-        self.mtu + frame_overhead + second_tag, self.node.map().shape.frame_bytes_max());
+    return std::min(self.mtu + frame_overhead + second_tag, frame_most(self));
+}
+
+std::uint32_t frame_most(const port& self) {
+    return self.netbsd ? netbsd_frame_max : self.node.map().shape.frame_bytes_max();
+}
+
+std::uint32_t queues_most(const port& self) {
+    if (self.netbsd) {
+        return 1;
+    }
+    const geometry& shape = self.node.map().shape;
+    return std::min(shape.lanes, shape.tx_queues_max());
+}
+
+bool bus_lost(const port& self) {
+    return self.netbsd ? self.netbsd->bus.lost() : self.node.file().lost();
 }
 
 void log_line(std::uint32_t level, const char* format, ...) {

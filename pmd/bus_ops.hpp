@@ -171,6 +171,12 @@ class log_reader {
         sequence_known_ = true;
     }
 
+    // Reads from the oldest that is still there; what is gone does not count as lost.
+    void from_oldest() {
+        from_beginning();
+        sequence_known_ = cursor_ == 0;
+    }
+
     // Takes over the writer's head; true if there is something to read. Once a burst.
     bool look() {
         head_ = control_->head.load(std::memory_order_acquire); // with log_writer::publish

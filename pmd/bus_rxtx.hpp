@@ -66,9 +66,12 @@ struct mac_filter {
     bool takes(std::uint64_t destination) const;
 };
 
+struct netbsd_port;
+
 // What every queue of a started port reads. Changes only while the port is stopped.
 struct port_shape {
-    bus_node* node = nullptr;
+    bus_node* node = nullptr;      // of a native bus, else null
+    netbsd_port* netbsd = nullptr; // of a bus of NetBSD's format, else null
     mac_filter filter;
     std::uint16_t port_id = 0;
     std::uint16_t rx_queues = 1;

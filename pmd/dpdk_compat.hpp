@@ -1,11 +1,6 @@
-// Every difference between the DPDK releases that net_shmif builds against (22.11 to 25.11) is
-// here.
-//
-//   23.07  rte_eth_link grew and rte_eth_dev_data lost nothing we use
-//   23.11  struct fields are marked by macros, not attributes; stdatomic types behind a macro
-//   24.03  RTE_LOG_LINE
-//   24.11  __rte_cache_aligned moved in front; rte_mbuf's `rearm_data` markers were removed
-//   25.07  supported_ptypes and *_queue_stats: per-queue statistics have a call of their own
+// Every difference between the DPDK releases that net_shmif builds against is here. Built and
+// tested with 22.11 (Debian 12); for what later releases changed in the parts we use, see each
+// item.
 #pragma once
 
 #include <cstdint>
@@ -18,22 +13,13 @@
 
 namespace pantala::bus::compat {
 
-// The eight bytes data_off, refcnt, nb_segs, port.
+// The eight bytes data_off, refcnt, nb_segs, port. (rte_mbuf's zero-length marker `rearm_data` was
+// replaced by anonymous unions in 24.03, so it is not named.)
 inline void* rearm_at(rte_mbuf* packet) {
     return &packet->data_off;
 }
 static_assert(
     offsetof(rte_mbuf, port) == offsetof(rte_mbuf, data_off) + 6,
     "a PMD may write data_off, refcnt, nb_segs and port as one word");
-
-#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
-using ptypes_count = std::size_t;
-#endif
-
-#if RTE_VERSION >= RTE_VERSION_NUM(25, 7, 0, 0)
-inline constexpr bool split_queue_stats = true;
-#else
-inline constexpr bool split_queue_stats = false;
-#endif
 
 } // namespace pantala::bus::compat

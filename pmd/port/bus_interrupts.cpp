@@ -52,7 +52,7 @@ int fill_handle(port& self) {
 int start_interrupts(rte_eth_dev* device) {
     port& self = port_of(device);
     stop_interrupts(device);
-    if (device->data->dev_conf.intr_conf.rxq == 0) {
+    if (device->data->dev_conf.intr_conf.rxq == 0 || self.netbsd) {
         return 0;
     }
     for (std::size_t i = 0; i < self.rx.size(); ++i) {

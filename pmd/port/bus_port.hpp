@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pmd/bus_rxtx.hpp"
+#include "pmd/netbsd/netbsd_rxtx.hpp"
 #include "pmd/os/bus_bell.hpp"
 #include "pmd/port/bus_devargs.hpp"
 
@@ -18,7 +19,8 @@ inline constexpr std::uint32_t frame_overhead = 18; // Ethernet header and one V
 
 struct port {
     port_arguments arguments;
-    bus_node node;
+    bus_node node;                       // on a native bus
+    std::unique_ptr<netbsd_port> netbsd; // on a bus of NetBSD's format
     port_shape shape;
     std::string name;
     std::array<std::uint8_t, 6> mac{};
@@ -39,8 +41,14 @@ struct port {
 
 port& port_of(rte_eth_dev* device);
 
+// Longest frame the port's bus carries.
+std::uint32_t frame_most(const port& self);
 // Longest frame a port of this MTU and bus sends and expects.
 std::uint32_t frame_limit(const port& self);
+// Most queues each way that the port's bus allows.
+std::uint32_t queues_most(const port& self);
+// True once the port's bus went away.
+bool bus_lost(const port& self);
 
 // Logs a line of the driver's log type, pmd.net.shmif.
 [[gnu::format(printf, 2, 3)]] void log_line(std::uint32_t level, const char* format, ...);

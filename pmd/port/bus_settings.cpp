@@ -25,8 +25,14 @@ std::uint64_t word_of(const rte_ether_addr& address) {
 
 // Receive queue of a hash's low bits: the writer picks the lane, the lane belongs to a queue.
 std::uint16_t queue_of(const port& self, unsigned entry, unsigned rx_queues) {
-    const std::uint32_t lane = entry & (self.node.map().shape.lanes - 1);
+    const std::uint32_t lanes = self.netbsd ? 1 : self.node.map().shape.lanes;
+    const std::uint32_t lane = entry & (lanes - 1);
     return static_cast<std::uint16_t>(lane % rx_queues);
+}
+
+// The NetBSD format leaves no room for a VLAN tag beside a full MTU.
+std::uint32_t mtu_most(const port& self) {
+    return frame_most(self) - (self.netbsd ? RTE_ETHER_HDR_LEN : frame_overhead);
 }
 
 int promiscuous_enable(rte_eth_dev* device) {
@@ -50,7 +56,9 @@ int mac_set(rte_eth_dev* device, rte_ether_addr* address) {
     port& self = port_of(device);
     std::memcpy(self.mac.data(), address->addr_bytes, self.mac.size());
     self.shape.filter.address[0].store(word_of(*address), std::memory_order_relaxed);
-    self.node.set_mac(self.mac);
+    if (!self.netbsd) {
+        self.node.set_mac(self.mac);
+    }
     return 0;
 }
 
@@ -83,7 +91,7 @@ int multicast_set(rte_eth_dev* device, rte_ether_addr* list, std::uint32_t count
 
 int mtu_set(rte_eth_dev* device, std::uint16_t mtu) {
     port& self = port_of(device);
-    const std::uint32_t most = self.node.map().shape.frame_bytes_max() - frame_overhead;
+    const std::uint32_t most = mtu_most(self);
     if (mtu > most) {
         log_line(
             RTE_LOG_ERR, "%s: MTU %u: this bus carries at most %u", self.name.c_str(), mtu, most);
@@ -91,7 +99,9 @@ int mtu_set(rte_eth_dev* device, std::uint16_t mtu) {
     }
     self.mtu = mtu;
     self.shape.frame_bytes_max = frame_limit(self);
-    self.node.entry().mtu = mtu;
+    if (!self.netbsd) {
+        self.node.entry().mtu = mtu;
+    }
     return 0;
 }
 
@@ -147,22 +157,24 @@ int reta_set(rte_eth_dev* device, rte_eth_rss_reta_entry64* reta, std::uint16_t 
 } // namespace
 
 void describe_device(const port& self, rte_eth_dev_info& info) {
-    const geometry& shape = self.node.map().shape;
-    const std::uint32_t most = std::min(shape.lanes, shape.tx_queues_max());
-    const std::uint32_t queues = self.arguments.queues != 0 ? self.arguments.queues : most;
+    const std::uint32_t queues =
+        self.arguments.queues != 0 ? self.arguments.queues : queues_most(self);
     info.max_rx_queues = static_cast<std::uint16_t>(queues);
     info.max_tx_queues = static_cast<std::uint16_t>(queues);
     info.max_mac_addrs = 1 + filter_addresses_max;
     info.min_rx_bufsize = 64;
-    info.max_rx_pktlen = shape.frame_bytes_max();
+    info.max_rx_pktlen = frame_most(self);
     info.min_mtu = RTE_ETHER_MIN_MTU;
-    info.max_mtu = static_cast<std::uint16_t>(shape.frame_bytes_max() - frame_overhead);
-    info.rx_offload_capa = RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_RSS_HASH;
+    info.max_mtu = static_cast<std::uint16_t>(mtu_most(self));
+    info.rx_offload_capa =
+        self.netbsd ? 0 : RTE_ETH_RX_OFFLOAD_SCATTER | RTE_ETH_RX_OFFLOAD_RSS_HASH;
     info.tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS | RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
     info.tx_queue_offload_capa = info.tx_offload_capa;
-    info.reta_size = reta_entries;
-    info.hash_key_size = rss_key_bytes;
-    info.flow_type_rss_offloads = rss_types;
+    if (!self.netbsd) {
+        info.reta_size = reta_entries;
+        info.hash_key_size = rss_key_bytes;
+        info.flow_type_rss_offloads = rss_types;
+    }
     info.speed_capa = RTE_ETH_LINK_SPEED_100G | RTE_ETH_LINK_SPEED_FIXED;
     info.default_rxportconf = {32, 512, 1};
     info.default_txportconf = {32, 512, 1};

@@ -1,0 +1,125 @@
+// The bus of NetBSD's shmif interface (header version 3), so that a rump kernel on the same file is
+// a neighbour. One ring of packets under one spin lock.
+//
+//   0x00  4  magic       0xca11d054; 0 = virgin file
+//   0x04  4  version     3; written by the wake-up, so 0 until the first send
+//   0x08  8  generation  +1 each time a write reaches or passes the end of the data area
+//   0x10  4  first       offset of the oldest intact packet; initially the data size
+//   0x14  4  last        offset of the last written packet's header; initially 0
+//   0x18  4  lock        0 free, 1 held
+//   0x1c  4  unused
+//   0x20     data        the file is exactly 1 MiB, the data area 1 MiB - 32
+//
+// Packet: u32 length, u32 seconds, u32 microseconds (of the sender's up-time), u32 unused, u64
+// sender (random, an interface does not hear itself), then the frame. No alignment; headers and
+// frames wrap byte by byte. The next packet lies at (offset + 24 + length) mod data size.
+//
+// Unlike the original, a peer cannot hurt us with what it writes, and a peer that died with the
+// lock held does not hang the bus: after a second the lock is taken over.
+#pragma once
+
+#include "engine/base/result.hpp"
+#include "pmd/os/bus_fault.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace pantala::bus {
+
+inline constexpr std::uint32_t netbsd_magic = 0xca11d054;
+inline constexpr std::uint32_t netbsd_version = 3;
+inline constexpr std::uint32_t netbsd_file_bytes = 1024 * 1024;
+inline constexpr std::uint32_t netbsd_data_bytes = netbsd_file_bytes - 32;
+inline constexpr std::uint32_t netbsd_frame_max = 1514;
+inline constexpr std::uint64_t netbsd_takeover_ms = 1000;
+
+struct netbsd_header {
+    std::atomic<std::uint32_t> magic;
+    std::atomic<std::uint32_t> version;
+    std::atomic<std::uint64_t> generation;
+    std::atomic<std::uint32_t> first;
+    std::atomic<std::uint32_t> last;
+    std::atomic<std::uint32_t> lock;
+    std::uint32_t unused;
+};
+static_assert(sizeof(netbsd_header) == 32 && offsetof(netbsd_header, lock) == 0x18);
+
+struct netbsd_packet {
+    std::uint32_t length;
+    std::uint32_t seconds;
+    std::uint32_t microseconds;
+    std::uint32_t unused;
+    std::uint64_t sender;
+};
+static_assert(sizeof(netbsd_packet) == 24);
+
+// Where a reader stands.
+struct netbsd_cursor {
+    std::uint32_t next = 0;
+    std::uint64_t generation = 0;
+    std::uint32_t last_seen = 0; // `last` when it had read everything
+};
+
+enum class netbsd_read : std::uint8_t {
+    packet,  // `header` and the first header.length bytes of the buffer are set
+    none,    // nothing more
+    overrun, // the cursor moved on to the oldest packet
+    garbage, // no packet there; the cursor moved to the end
+};
+
+class netbsd_bus {
+  public:
+    netbsd_bus() = default;
+    netbsd_bus(const netbsd_bus&) = delete;
+    netbsd_bus& operator=(const netbsd_bus&) = delete;
+    netbsd_bus(netbsd_bus&& other) noexcept;
+    netbsd_bus& operator=(netbsd_bus&& other) noexcept;
+    ~netbsd_bus();
+
+    // Opens (or makes, 0600) the bus at `path` and prefaults every page of it.
+    static result<netbsd_bus> open(const std::string& path);
+
+    // Takes the lock; false if the bus is lost. Spins, then sleeps 1 ms at a time; reports a lock
+    // that stood still for netbsd_takeover_ms, takes it over and repairs what its holder left.
+    bool lock();
+    void unlock();
+
+    // The functions below need the lock (attach() included).
+    netbsd_cursor attach() const;
+    void write(std::span<const std::uint8_t> frame, std::uint64_t sender);
+    netbsd_read
+    read(netbsd_cursor& cursor, netbsd_packet& header, std::array<std::uint8_t, 1514>& frame) const;
+
+    // True if a look under the lock may find something for this reader. No lock, no system call.
+    bool may_have(const netbsd_cursor& cursor) const;
+    // Wakes the peers, which sleep on file notification. One system call, without the lock.
+    void wake() const;
+
+    bool lost() const { return guard_.lost(); }
+    std::uint64_t takeovers() const { return takeovers_.load(std::memory_order_relaxed); }
+    const std::string& path() const { return path_; }
+    netbsd_header& header() const { return *reinterpret_cast<netbsd_header*>(base_); }
+
+  private:
+    void close();
+    void initialize();
+    bool take_over();
+    void repair();
+    std::uint32_t next_of(std::uint32_t offset) const;
+    netbsd_packet packet_at(std::uint32_t offset) const;
+    std::uint32_t copy_in(std::uint32_t offset, const void* from, std::uint32_t bytes, bool& wrap);
+    std::uint32_t copy_out(void* to, std::uint32_t offset, std::uint32_t bytes, bool& wrap) const;
+    void advance_first(std::uint32_t offset, std::uint32_t bytes);
+
+    int fd_ = -1;
+    std::string path_;
+    std::uint8_t* base_ = nullptr;
+    fault_guard guard_;
+    std::atomic<std::uint64_t> takeovers_{0};
+    bool arbitrating_ = false; // we took the lock over and hold the file lock that says so
+};
+
+} // namespace pantala::bus
