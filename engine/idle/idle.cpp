@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include <rte_ethdev.h>
@@ -51,11 +52,14 @@ void idle_waiter::open(const idle_settings& settings, std::vector<idle_queue> qu
     for (const idle_queue& queue : queues) {
         const int added = rte_eth_dev_rx_intr_ctl_q(
             queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, nullptr);
+        // A device that wakes but cannot be armed (net_tap) may show the packet only after a while,
+        // when another thread has had its signal: then the wake-up alone is not enough.
+        const bool arms =
+            added == 0 && rte_eth_dev_rx_intr_enable(queue.port.value, queue.queue) != -ENOTSUP;
         if (added == 0) {
             queues_.push_back(queue);
-        } else {
-            polled_ = true;
         }
+        polled_ = polled_ || !arms;
     }
 }
 

@@ -30,8 +30,13 @@ for device in /sys/bus/pci/devices/*; do
     [ "$(cat "$device/class")" = 0x020000 ] || continue
     address=${device##*/}
     echo uio_pci_generic >"$device/driver_override"
+    # virtio-pci, which the host's root came through, has taken the virtio NICs already.
+    [ ! -e "$device/driver" ] || echo "$address" >"$device/driver/unbind"
     echo "$address" >/sys/bus/pci/drivers_probe
-    [ -e "$device/driver" ] || fail "$address does not accept uio_pci_generic"
+    case $(readlink "$device/driver") in
+    */uio_pci_generic) ;;
+    *) fail "$address does not accept uio_pci_generic" ;;
+    esac
     nics="$nics $address"
 done
 echo "guest: huge pages free: $(grep HugePages_Free /proc/meminfo), NICs:$nics"

@@ -34,7 +34,7 @@ SIDES = [
 
 CONFIG = """[engine]
 workers = 1
-lcores = "0"
+idle = "busy"
 eal = ["--in-memory", "-m", "128", "--no-telemetry"]
 
 [control]
@@ -57,13 +57,13 @@ address = "10.2.0.1/24"
 dev = "right"
 """
 
-# Runs in the guest, in the host's root. A line on the console is the sign to stop.
+# Runs in the guest, in the host's root. A line on the console is the sign to show counts and stop.
 GUEST_SCRIPT = """#!/bin/sh
 cat >/tmp/router.toml <<'END'
 {config}END
 {pantala} run -c /tmp/router.toml </dev/null &
 router=$!
-(read -r word && kill -TERM $router) </dev/console &
+(read -r word && {pantala} --socket /run/pantala.sock stats; kill -TERM $router) </dev/console &
 wait $router
 echo "guest: pantala ended with status $?"
 """
@@ -80,12 +80,13 @@ class Peer:
         side = SIDES[index]
         self.mac, self.nic_mac = f.mac(side["peer_mac"]), f.mac(side["nic_mac"])
         self.ip, self.router = f.address(side["net"] + ".2"), f.address(side["net"] + ".1")
+        self.silent_ip = f.address(side["net"] + ".3")  # never speaks first: the router has to ask
         self.nic_path = os.path.join(directory, f"nic{index}")
         self.path = os.path.join(directory, f"peer{index}")
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         self.socket.bind(self.path)
-        self.asked = 0  # times the router asked for our address
+        self.asked = 0  # times the router asked for one of our addresses
 
     def send(self, frame):
         try:
@@ -101,9 +102,10 @@ class Peer:
         frame = f.Ethernet(self.socket.recv(65536))
         if frame.ethertype == f.ETHERTYPE_ARP:
             question = f.Arp(frame.payload)
-            if question.operation == f.ARP_REQUEST and question.target_ip == self.ip:
+            if question.operation == f.ARP_REQUEST and question.target_ip in (self.ip, self.silent_ip):
                 self.asked += 1
-                self.send(f.arp(f.ARP_REPLY, self.mac, self.ip, question.sender_mac, question.sender_ip))
+                self.send(f.arp(f.ARP_REPLY, self.mac, question.target_ip,
+                                question.sender_mac, question.sender_ip))
                 return None
         return frame
 
@@ -145,6 +147,13 @@ class Machine:
         if not self.ended.wait(REPLY_LIMIT_S * 3) or self.status is None:
             raise Failure("the router does not end when asked to")
         return self.status
+
+    def try_stop(self):
+        """After a failure: the counts on the console may tell why."""
+        try:
+            self.stop()
+        except (Failure, OSError):
+            pass
 
     def close(self):
         self.process.kill()
@@ -214,7 +223,7 @@ def check_datagram(frame, source, target, expected):
     datagram = f.Udp(packet)
     number = packet.identification
     right = (frame.source == target.nic_mac and frame.destination == target.mac and packet.ttl == 63 and
-             (packet.source, packet.destination) == (source.ip, target.ip) and
+             (packet.source, packet.destination) == (source.ip, target.silent_ip) and
              (datagram.source_port, datagram.destination_port) == (4000 + number, 5000) and
              datagram.payload == expected.get(number))
     if not right:
@@ -231,8 +240,9 @@ def check_forwarding(machine, peers):
             waiting = {}
             for number in range(start, stop):
                 waiting[number] = numbers.randbytes(numbers.randint(0, PAYLOAD_MAX))
-                body = f.udp(source.ip, target.ip, 4000 + number, 5000, waiting[number])
-                source.send_ip(f.ipv4(source.ip, target.ip, f.PROTOCOL_UDP, body, identification=number))
+                body = f.udp(source.ip, target.silent_ip, 4000 + number, 5000, waiting[number])
+                source.send_ip(
+                    f.ipv4(source.ip, target.silent_ip, f.PROTOCOL_UDP, body, identification=number))
 
             def take(peer, frame, source=source, target=target, waiting=waiting):
                 if peer is target:
@@ -245,7 +255,7 @@ def check_forwarding(machine, peers):
             except Failure as failure:
                 raise Failure(f"{len(waiting)} datagrams from {start} on did not come: {failure}") from None
         if not target.asked:
-            raise Failure("the router never asked for its neighbour")
+            raise Failure("the router never asked for a neighbour that it had not heard of")
 
 
 def check_time_exceeded(machine, peers):
@@ -301,6 +311,7 @@ def try_model(images, pantala, model):
         return True
     except (Failure, f.Malformed) as failure:
         print(f"{model}: {what}: FAILED: {failure}; the console is in {log}", flush=True)
+        machine.try_stop()
         return False
     finally:
         machine.close()
