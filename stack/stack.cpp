@@ -18,14 +18,12 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ether_sorted frames;
     ip4_delivered local;
     wire::ip4_plain plain;
-    nexthop_id hops[burst_max];
     ip4_.now = now;
 
-    ether_input(links_, port, burst, frames, link_counts_, worker_.drops);
+    ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
     arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
     ip4_input(frames.ip4, plain, frames.ip4_single, look_);
-    lookup(port, plain, frames.ip4.count, hops);
-    ip4_forward(ip4_, frames.ip4, plain, hops);
+    forward(port, frames.ip4, plain);
     ip4_single(ip4_, frames.ip4_single);
     ip4_local(ip4_, reassembly_, local);
     icmp4_input(ip4_, local.icmp);
@@ -71,14 +69,18 @@ instant stack::next_deadline() const {
 
 // ---------------------------------------------------------------------------------------------
 
-void stack::lookup(port_id port, const wire::ip4_plain& plain, unsigned count, nexthop_id* hops) {
+// Lookup and the way out, in the main table step by step (fib4_walk).
+void stack::forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain) {
     const std::uint8_t table = links_.port(port).table;
     if (table == 0) [[likely]] {
-        return routes_.fib4().lookup({plain.destination, count}, hops);
+        fib4_walk routes(routes_.fib4(), plain.destination, packets.count);
+        return ip4_forward(ip4_, packets, plain, routes);
     }
-    for (unsigned i = 0; i < count; ++i) {
+    nexthop_id hops[burst_max];
+    for (unsigned i = 0; i < packets.count; ++i) {
         hops[i] = routes_.lookup4(table, plain.destination[i]);
     }
+    ip4_forward(ip4_, packets, plain, hops);
 }
 
 void stack::deliver(ip4_delivered& packets) {

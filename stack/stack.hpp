@@ -7,6 +7,7 @@
 #include "engine/worker_services.hpp"
 #include "stack/ether/adjacencies.hpp"
 #include "stack/ether/arp.hpp"
+#include "stack/ether/l3_burst.hpp"
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/neighbor/neighbor_command.hpp"
@@ -73,7 +74,7 @@ class stack {
         neighbor_report* pop();
     };
 
-    void lookup(port_id port, const wire::ip4_plain& plain, unsigned count, nexthop_id* hops);
+    void forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain);
     void deliver(ip4_delivered& packets);
     void refuse_udp(mbuf_burst& packets);
     void refuse_tcp(mbuf_burst& packets);

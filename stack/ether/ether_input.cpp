@@ -126,7 +126,7 @@ struct sorter {
             (common ? sorted.ip4 : sorted.ip4_single)
                 .push(
                     frame, rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link.bytes),
-                    frame->pkt_len - link.bytes);
+                    frame->pkt_len - link.bytes, static_cast<std::uint8_t>(link.bytes));
             return;
         }
         rte_pktmbuf_adj(frame, link.bytes);
@@ -138,43 +138,56 @@ struct sorter {
 
 void ether_input(
     const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
-    link_counters& counters, drop_sink& drops) {
-    const link_table::port_link& link = links.port(port);
+    link_counters& counters, drop_sink& drops, const fib4_reader<>& directory) {
+    const link_table::port_link link = links.port(port); // a copy: in registers
     sorter slow{links, port, link.table, sorted, counters, drops};
     const unsigned count = frames.count;
-    for (unsigned i = 0; i < count && i < ether_prefetch_ahead; ++i) {
-        rte_prefetch0(rte_pktmbuf_mtod(frames.packets[i], void*));
+    // All frames' first lines at once: a device may have left them in a distant cache.
+    std::uint8_t* frame_data[burst_max];
+    for (unsigned i = 0; i < count; ++i) {
+        frame_data[i] = rte_pktmbuf_mtod(frames.packets[i], std::uint8_t*);
+        rte_prefetch0(frame_data[i]);
     }
     std::uint64_t bytes = 0;
     std::uint64_t plain = 0;
+    l3_burst& ip4 = sorted.ip4;
+    unsigned kept =
+        0; // ip4.count, in a register: the compiler cannot know that no store changes it
     for (unsigned i = 0; i < count; ++i) {
-        if (i + ether_prefetch_ahead < count) {
-            rte_prefetch0(rte_pktmbuf_mtod(frames.packets[i + ether_prefetch_ahead], void*));
-        }
         rte_mbuf* frame = frames.packets[i];
-        auto* data = rte_pktmbuf_mtod(frame, std::uint8_t*);
+        std::uint8_t* data = frame_data[i];
+        const std::uint32_t data_bytes = frame->data_len;
         std::uint64_t addresses = 0;
         std::uint16_t type = 0;
-        if (frame->data_len >= plain_ip4_min && frame->nb_segs == 1) [[likely]] {
+        if (data_bytes >= plain_ip4_min && frame->nb_segs == 1) [[likely]] {
             std::memcpy(&addresses, data, sizeof addresses);
             std::memcpy(&type, data + 12, sizeof type);
         }
         // One comparison: to our address, and the source's group bit is clear.
         if ((addresses & mac_and_group_mask) == link.match && type == ip4_type_raw) [[likely]] {
-            const std::uint32_t length =
-                frame->data_len - static_cast<std::uint32_t>(wire::ethernet_header_bytes);
-            bytes += length;
+            constexpr auto link_bytes = static_cast<std::uint8_t>(wire::ethernet_header_bytes);
+            be32 destination;
+            std::memcpy(&destination, data + plain_ip4_min - 4, sizeof destination);
+            directory.prefetch_root(destination.host());
+            bytes += data_bytes;
             ++plain;
             set_meta(*frame, {link.untagged, false});
-            sorted.ip4.push(frame, data + wire::ethernet_header_bytes, length);
+            ip4.packets[kept] = frame;
+            ip4.header[kept] = data + link_bytes;
+            ip4.bytes[kept] = data_bytes - link_bytes;
+            ip4.link_bytes[kept] = link_bytes;
+            ++kept;
         } else {
+            ip4.count = static_cast<std::uint16_t>(kept);
             slow.sort(frame);
+            kept = ip4.count;
         }
     }
+    ip4.count = static_cast<std::uint16_t>(kept);
     frames.clear();
     if (plain != 0) {
         counters[link.untagged].in_packets.add(plain);
-        counters[link.untagged].in_bytes.add(bytes);
+        counters[link.untagged].in_bytes.add(bytes - plain * wire::ethernet_header_bytes);
     }
 }
 

@@ -7,11 +7,9 @@
 #include "stack/ether/l3_burst.hpp"
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
+#include "stack/route/fib4.hpp"
 
 namespace pantala {
-
-// How many packets ahead of the one in hand the frame's first line is asked for.
-inline constexpr unsigned ether_prefetch_ahead = 6;
 
 struct ether_sorted {
     l3_burst ip4;        // to us alone, in one segment, all of the port's routing table
@@ -24,8 +22,11 @@ struct ether_sorted {
 // are truncated, not for us, from a group address, of an unknown VLAN or protocol, or for an
 // interface that is down are dropped. In the sorted bursts at least the minimal header of the
 // protocol lies in the first segment, and packet_meta is set.
+//
+// `directory`: of the routes that plain packets will be looked up in. Its lines are asked for here,
+// where the destination first is at hand, and arrive while the headers are checked.
 void ether_input(
     const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
-    link_counters& counters, drop_sink& drops);
+    link_counters& counters, drop_sink& drops, const fib4_reader<>& directory);
 
 } // namespace pantala

@@ -10,7 +10,9 @@
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
 
+#include <cstddef>
 #include <cstring>
+#include <span>
 
 namespace pantala {
 namespace {
@@ -86,35 +88,144 @@ const adjacency* find_forward(
 
 } // namespace
 
-void ip4_forward(
-    ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain,
-    const nexthop_id* nexthops) {
-    const unsigned count = packets.count;
-    std::uint64_t forwarded = 0;
-    for (unsigned i = 0; i < count; ++i) {
-        rte_mbuf* packet = packets.packets[i];
+namespace {
+
+// Port and interface of an adjacency as one word.
+std::uint32_t way_of(const adjacency& via) {
+    std::uint32_t way = 0;
+    static_assert(offsetof(adjacency, iface) == offsetof(adjacency, port) + sizeof via.port);
+    std::memcpy(&way, &via.port, sizeof way);
+    return way;
+}
+port_id port_of(std::uint32_t way) {
+    return port_id{static_cast<std::uint16_t>(way)};
+}
+iface_id iface_of(std::uint32_t way) {
+    return iface_id{static_cast<std::uint16_t>(way >> 16)};
+}
+
+// The outcome of the first pass over a burst.
+struct written {
+    std::uint32_t way[burst_max];    // where a packet goes that was written
+    std::uint32_t length[burst_max]; // its bytes of L3
+    std::uint64_t slow = 0;          // bit i: packet i was not written
+    std::uint64_t bytes = 0;         // of all that were
+    std::uint32_t mixed = 0;         // 0: all go the same way as the first
+};
+
+// Writes packets [first, last) as they leave, but for those that need more. Each touches its
+// adjacency, and in the packet the link header and one word of the network header.
+[[gnu::always_inline]] inline void write_packets(
+    ip4_context& context, const l3_burst& packets, const std::uint32_t* aged,
+    const nexthop_id* nexthops, unsigned first, unsigned last, written& out) {
+    const adjacency* const table = context.next.data();
+    std::uint64_t slow = 0;
+    std::uint64_t bytes = 0;
+    std::uint32_t mixed = 0;
+    const std::uint32_t common = first == 0 ? way_of(table[nexthops[0].value]) : out.way[0];
+    out.way[0] = common;
+    for (unsigned i = first; i < last; ++i) {
         std::uint8_t* header = packets.header[i];
-        const adjacency* via = &context.next[nexthops[i]];
+        const adjacency* via = table + nexthops[i].value;
         if (via->kind != adjacency_kind::forward) [[unlikely]] {
-            via = find_forward(context, via, *packet, header);
+            via = find_forward(context, via, *packets.packets[i], header);
         }
         be16 total_length;
         std::memcpy(&total_length, header + 2, sizeof total_length);
         const std::uint32_t total = total_length.host();
-        if (via == nullptr || !wire::ip4_lives(plain.aged[i]) || total > via->mtu) [[unlikely]] {
-            forward_unusual(context, packet, header, total, nexthops[i]);
+        const std::uint32_t word = aged[i];
+        if (via == nullptr || !wire::ip4_lives(word) || total > via->mtu) [[unlikely]] {
+            slow |= std::uint64_t{1} << i;
             continue;
         }
-        std::memcpy(header + 8, &plain.aged[i], sizeof plain.aged[i]);
         copy_rewrite(header, *via);
-        set_frame(*packet, header, total, via->rewrite_length);
-        packet->ol_flags = 0;
-        count_out(context, *via, total);
-        context.worker.tx[via->port.value].push(packet);
-        ++forwarded;
+        std::memcpy(header + 8, &word, sizeof word);
+        if (total != packets.bytes[i] || via->rewrite_length != packets.link_bytes[i])
+            [[unlikely]] {
+            set_frame(*packets.packets[i], header, total, via->rewrite_length);
+        }
+        const std::uint32_t way = way_of(*via);
+        out.way[i] = way;
+        out.length[i] = total;
+        mixed |= way ^ common;
+        bytes += total;
+    }
+    out.slow |= slow;
+    out.bytes += bytes;
+    out.mixed |= mixed;
+}
+
+void send_run(
+    ip4_context& context, std::span<rte_mbuf* const> packets, std::uint32_t way,
+    std::uint64_t bytes) {
+    link_counter& out = context.link_counts[iface_of(way)];
+    out.out_packets.add(packets.size());
+    out.out_bytes.add(bytes);
+    context.counters.forwarded.add(packets.size());
+    context.worker.tx[port_of(way).value].push(packets);
+}
+
+// Packets that go different ways, or need more: in order, neighbours of one way together.
+[[gnu::noinline]] void send_mixed(
+    ip4_context& context, const l3_burst& packets, const nexthop_id* nexthops,
+    const written& done) {
+    const auto is_slow = [&](unsigned i) { return (done.slow >> i & 1) != 0; };
+    for (unsigned i = 0; i < packets.count;) {
+        if (is_slow(i)) {
+            wire::ipv4_header ip;
+            std::memcpy(&ip, packets.header[i], sizeof ip);
+            forward_unusual(
+                context, packets.packets[i], packets.header[i], ip.total_length.host(),
+                nexthops[i]);
+            ++i;
+            continue;
+        }
+        unsigned end = i;
+        std::uint64_t bytes = 0;
+        while (end < packets.count && !is_slow(end) && done.way[end] == done.way[i]) {
+            bytes += done.length[end++];
+        }
+        send_run(context, std::span(packets.packets + i, end - i), done.way[i], bytes);
+        i = end;
+    }
+}
+
+void send_written(
+    ip4_context& context, l3_burst& packets, const nexthop_id* nexthops, const written& done) {
+    if (done.slow == 0 && done.mixed == 0) [[likely]] {
+        send_run(context, std::span(packets.packets, packets.count), done.way[0], done.bytes);
+    } else {
+        send_mixed(context, packets, nexthops, done);
     }
     packets.clear();
-    context.counters.forwarded.add(forwarded);
+}
+
+} // namespace
+
+void ip4_forward(
+    ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain, fib4_walk& routes) {
+    if (packets.empty()) {
+        return;
+    }
+    nexthop_id nexthops[burst_max];
+    written done;
+    for (unsigned first = 0; first < packets.count;) {
+        const unsigned last = routes.take(first, nexthops);
+        write_packets(context, packets, plain.aged, nexthops, first, last, done);
+        first = last;
+    }
+    send_written(context, packets, nexthops, done);
+}
+
+void ip4_forward(
+    ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain,
+    const nexthop_id* nexthops) {
+    if (packets.empty()) {
+        return;
+    }
+    written done;
+    write_packets(context, packets, plain.aged, nexthops, 0, packets.count, done);
+    send_written(context, packets, nexthops, done);
 }
 
 const adjacency& ip4_select(

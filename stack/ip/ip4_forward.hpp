@@ -3,6 +3,7 @@
 
 #include "stack/ether/l3_burst.hpp"
 #include "stack/ip/ip4_context.hpp"
+#include "stack/route/fib4_walk.hpp"
 #include "stack/route/nexthop.hpp"
 #include "stack/wire/ip4_plain.hpp"
 
@@ -12,6 +13,9 @@ namespace pantala {
 // context.local, those that cannot go on are dropped and, where the RFCs say so, their source is
 // told. Takes all of `packets` and empties it. Cost: per packet one adjacency, one line of the
 // packet, the first line of its mbuf.
+void ip4_forward(
+    ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain, fib4_walk& routes);
+// The same with next hops that are known.
 void ip4_forward(
     ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain,
     const nexthop_id* nexthops);

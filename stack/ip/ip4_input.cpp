@@ -40,12 +40,14 @@ void ip4_input(
     unsigned kept = 0;
     for (unsigned i = 0; i < count; ++i) {
         if ((mask >> i & 1) == 0) {
-            single.push(packets.packets[i], packets.header[i], packets.bytes[i]);
+            single.push(
+                packets.packets[i], packets.header[i], packets.bytes[i], packets.link_bytes[i]);
             continue;
         }
         packets.packets[kept] = packets.packets[i];
         packets.header[kept] = packets.header[i];
         packets.bytes[kept] = packets.bytes[i];
+        packets.link_bytes[kept] = packets.link_bytes[i];
         plain.destination[kept] = plain.destination[i];
         plain.aged[kept] = plain.aged[i];
         ++kept;
