@@ -6,7 +6,7 @@ namespace pantala::app {
 
 namespace {
 
-constexpr unsigned changes_a_turn = 4096;
+constexpr unsigned changes_a_turn = 8192;
 
 } // namespace
 
@@ -25,6 +25,10 @@ result<bool> churn::flip(member& one) {
     }
     one.changed = !one.changed;
     return true;
+}
+
+bool churn::due() const {
+    return static_cast<double>(made_) < elapsed() * static_cast<double>(rate_);
 }
 
 result<void> churn::turn() {

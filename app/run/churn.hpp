@@ -28,6 +28,8 @@ class churn {
 
     // Makes the changes that are due, some thousand at most. An error ends it.
     result<void> turn();
+    // There are changes to be made at once.
+    bool due() const;
     // Makes every route as it was, a part at a time; true when all are.
     result<bool> restore();
     nlohmann::json report() const;

@@ -80,6 +80,8 @@ class router {
     // Moves what waits to the workers and handles their messages. True: nothing waits.
     bool turn();
     doorbell& bell() { return engine_->control().bell(); }
+    // Work that need not wait for anything: the loop should not sleep.
+    bool has_work() const { return churn_ && (restoring_ || churn_->due()); }
     bool has_messages() { return engine_->control().has_messages(); }
 
   private:

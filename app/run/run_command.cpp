@@ -108,7 +108,7 @@ void wait_for_work(
     std::vector<pollfd>& fds) {
     of.bell().arm();
     int wait = static_cast<int>(std::min(server.wait_ms(), quiet ? 1000U : 1U));
-    if (of.has_messages()) {
+    if (of.has_messages() || of.has_work()) {
         wait = 0;
     }
     fds.assign(1, {signals.fd(), POLLIN, 0});

@@ -1,0 +1,116 @@
+#include "app/eal/devices.hpp"
+#include "app/gen/table/slow_table.hpp"
+#include "app/run/table_file.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <zlib.h>
+
+using namespace pantala;
+using namespace pantala::app;
+
+namespace {
+
+class table_file : public testing::Test {
+  protected:
+    void SetUp() override {
+        const int fd = mkstemp(path_.data());
+        ASSERT_GE(fd, 0);
+        close(fd);
+    }
+    void TearDown() override { unlink(path_.c_str()); }
+    void write(const std::string& text, const char* mode = "wbT") {
+        gzFile file = gzopen(path_.c_str(), mode);
+        ASSERT_NE(file, nullptr);
+        ASSERT_EQ(
+            gzwrite(file, text.data(), static_cast<unsigned>(text.size())),
+            static_cast<int>(text.size()));
+        gzclose(file);
+    }
+    std::string path_ = "/tmp/pantala_table_XXXXXX";
+};
+
+TEST_F(table_file, prefixes_with_and_without_gateways) {
+    write("# a table\n10.0.0.0/8\n\n192.0.2.0/24 via 10.0.0.1 # one\n2001:db8::/32\ndefault");
+    const auto table = read_table(path_, 0);
+    ASSERT_TRUE(table) << table.failure().text;
+    ASSERT_EQ(table->routes.size(), 3U);
+    EXPECT_EQ(table->routes[0].to, (ip4_prefix{0x0a000000, 8}));
+    EXPECT_EQ(table->routes[0].via, 0U);
+    EXPECT_EQ(table->routes[1].via, 0x0a000001U);
+    EXPECT_EQ(table->routes[2].to, (ip4_prefix{0, 0}));
+    EXPECT_EQ(table->ip6_skipped, 1U);
+    EXPECT_EQ(read_table(path_, 2)->routes.size(), 2U);
+}
+
+TEST_F(table_file, both_readers_agree_on_a_long_gzipped_one) {
+    std::string text;
+    for (unsigned i = 0; i < 200'000; ++i) {
+        text += format_prefix({i << 8, 24}) + (i % 3 == 0 ? "\r\n" : "\n");
+    }
+    write(text, "wb");
+    const auto table = read_table(path_, 0);
+    const auto list = read_prefix_list(path_, 0);
+    ASSERT_TRUE(table && list);
+    ASSERT_EQ(table->routes.size(), 200'000U);
+    ASSERT_EQ(list->size(), 200'000U);
+    for (std::size_t i = 0; i < list->size(); ++i) {
+        ASSERT_EQ(table->routes[i].to, (*list)[i]);
+    }
+}
+
+TEST_F(table_file, errors_name_the_line) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"10.0.0.0/8\n10.0.0.1/8\n", ":2: "},
+        {"x\n", ":1: "},
+        {"10.0.0.0/8 via\n", ":1: "},
+        {"10.0.0.0/8 by 1.1.1.1\n", ":1: "},
+        {"10.0.0.0/8 via 1.1.1.1 dev x\n", ":1: "},
+        {"10.0.0.0/33\n", ":1: "},
+    };
+    for (const auto& [text, place] : cases) {
+        write(text);
+        const auto table = read_table(path_, 0);
+        ASSERT_FALSE(table) << text;
+        EXPECT_NE(table.failure().text.find(path_ + place), std::string::npos)
+            << table.failure().text;
+    }
+    write("10.0.0.0/8\n" + std::string(100'000, 'x'));
+    EXPECT_FALSE(read_table(path_, 0));
+    EXPECT_FALSE(read_table("/nonexistent/table", 0));
+}
+
+TEST_F(table_file, a_truncated_archive_is_an_error_or_shorter_but_no_crash) {
+    std::string text;
+    for (unsigned i = 0; i < 20'000; ++i) {
+        text += format_prefix({i * 2654435761U & prefix_mask(24), 24}) + "\n";
+    }
+    write(text, "wb");
+    for (const long bytes : {0L, 5L, 20L, 1000L, 20'000L}) {
+        ASSERT_EQ(truncate(path_.c_str(), bytes), 0);
+        const auto table = read_table(path_, 0);
+        EXPECT_TRUE(!table || table->routes.size() < 20'000);
+        write(text, "wb");
+    }
+}
+
+TEST(device, a_bus_a_pci_address_or_a_vdev) {
+    const auto bus = parse_device("bus:/tmp/a.bus,size=64M", 3);
+    ASSERT_TRUE(bus);
+    EXPECT_EQ(bus->argument, "--vdev=net_shmif3,bus=/tmp/a.bus,size=64M");
+    EXPECT_EQ(bus->ethdev, "net_shmif3");
+    const auto pci = parse_device("01:00.0", 0);
+    ASSERT_TRUE(pci);
+    EXPECT_TRUE(pci->pci);
+    EXPECT_EQ(pci->ethdev, "0000:01:00.0");
+    EXPECT_EQ(parse_device("0000:01:00.1,arg=1", 0)->argument, "-a0000:01:00.1,arg=1");
+    EXPECT_EQ(parse_device("net_tap0,iface=x", 0)->ethdev, "net_tap0");
+    for (const char* text : {"", "bus:", "bus:,x", "eth0", "/tmp/a.bus", "01:00", "zz:00.0"}) {
+        EXPECT_FALSE(parse_device(text, 0)) << text;
+    }
+}
+
+} // namespace

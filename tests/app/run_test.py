@@ -1,0 +1,221 @@
+"""`pantala run` from outside: two buses, the commands, traffic that must all arrive, and the end.
+
+usage: run_test.py PANTALA. Prints TAP. Nothing here depends on how fast the machine is: every wait is for
+a state, and its bound is reached by a failure only.
+"""
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+LIMIT_S = 60
+
+CONFIG = """[engine]
+lcores = "floating"
+
+[[port]]
+name = "west"
+device = "bus:{dir}/west.bus,flow=lossless"
+mac = "02:00:00:00:00:01"
+
+[[port]]
+name = "east"
+device = "bus:{dir}/east.bus,flow=lossless"
+
+[[link]]
+name = "east.7"
+port = "east"
+vlan = 7
+
+[[addr]]
+address = "10.1.0.1/24"
+dev = "west"
+
+[[addr]]
+address = "10.2.0.1/24"
+dev = "east"
+
+[[neigh]]
+address = "10.2.0.2"
+lladdr = "02:70:00:00:00:00"
+dev = "east"
+
+[[route]]
+to = "20.0.0.0/8"
+via = "10.2.0.2"
+"""
+
+
+class Router:
+    """A running pantala, and the commands that speak to it."""
+
+    def __init__(self, program, directory):
+        self.program, self.directory = program, directory
+        self.socket = directory + "/control.sock"
+        with open(directory + "/router.toml", "w", encoding="ascii") as file:
+            file.write(CONFIG.format(dir=directory))
+        self.process = self.start()
+        line = self.process.stdout.readline()
+        assert line, "the router says nothing and ends"
+        self.ready = json.loads(line)
+
+    def start(self):
+        return subprocess.Popen(
+            [self.program, "--json", "--socket", self.socket, "run", "-c", self.directory + "/router.toml"],
+            stdout=subprocess.PIPE, text=True)
+
+    def command(self, *words, text=None):
+        """Status, stdout and stderr of a command."""
+        done = subprocess.run([self.program, "--socket", self.socket, *words], input=text, text=True,
+                              capture_output=True, timeout=LIMIT_S, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def ask(self, *words):
+        status, out, err = self.command("--json", *words)
+        assert status == 0, f"{words}: {err}"
+        return json.loads(out)
+
+    def refuses(self, *words, because, text=None):
+        status, _, err = self.command(*words, text=text)
+        assert status == 1 and because in err, f"{words}: status {status}, {err!r}"
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT_S)
+
+
+def starts_as_configured(router):
+    assert router.ready["state"]["workers"] == 1
+    links = {link["name"]: link for link in router.ask("link", "show")}
+    assert links["west"]["address"] == "02:00:00:00:00:01"
+    assert links["east.7"]["vlan"] == 7 and links["east"]["addresses"] == ["10.2.0.1/24"]
+    routes = {route["to"]: route for route in router.ask("route")}
+    assert routes["20.0.0.0/8"]["hops"][0]["via"] == "10.2.0.2"
+    neighbor = router.ask("neigh")[0]
+    assert (neighbor["address"], neighbor["lladdr"]) == ("10.2.0.2", "02:70:00:00:00:00")
+    assert neighbor["state"] == "permanent" and neighbor["dev"] == "east"
+    assert {row["protocol"] for row in router.ask("netisr", "show")} >= {"ether"}
+
+
+def routes_come_and_go(router):
+    router.ask("route", "add", "30.0.0.0/8", "via", "10.2.0.2")
+    assert router.ask("route", "get", "30.1.2.3")["to"] == "30.0.0.0/8"
+    router.refuses("route", "add", "30.0.0.0/8", "via", "10.2.0.2", because="30.0.0.0/8")
+    router.ask("route", "replace", "blackhole", "30.0.0.0/8")
+    assert router.ask("route", "get", "30.1.2.3")["kind"] == "blackhole"
+    router.ask("route", "add", "30.1.0.0/16", "nexthop", "via", "10.2.0.2", "nexthop", "via", "10.2.0.3")
+    assert len(router.ask("route", "get", "30.1.2.3")["hops"]) == 2
+    router.ask("route", "del", "30.1.0.0/16")
+    router.ask("route", "del", "30.0.0.0/8")
+    router.refuses("route", "get", "30.1.2.3", because="")
+    router.refuses("route", "add", "30.0.0.0/8", "via", "99.9.9.9", because="99.9.9.9")
+    router.refuses("route", "add", "30.0.0.0/8", "dev", "nowhere", because="nowhere")
+
+
+def interfaces_and_addresses_change(router):
+    router.ask("link", "add", "link", "west", "name", "west.9", "type", "vlan", "id", "9")
+    router.ask("addr", "add", "10.9.0.1/24", "dev", "west.9")
+    assert {"dev": "west.9", "address": "10.9.0.1/24"} in router.ask("addr")
+    assert router.ask("route", "get", "10.9.0.77")["kind"] == "connected"
+    router.ask("link", "set", "west.9", "down")
+    router.ask("addr", "del", "10.9.0.1/24", "dev", "west.9")
+    router.ask("link", "del", "west.9")
+    assert "west.9" not in {link["name"] for link in router.ask("link")}
+    router.refuses("link", "del", "west", because="port")
+    router.ask("neigh", "add", "10.2.0.9", "lladdr", "02:00:00:00:00:09", "dev", "east")
+    router.ask("neigh", "del", "10.2.0.9", "dev", "east")
+    router.refuses("neigh", "del", "10.2.0.9", "dev", "east", because="10.2.0.9")
+
+
+def batches_are_made_in_order_or_say_where_they_end(router):
+    lines = [f"replace 40.{i >> 8}.{i & 255}.0/24 via 10.2.0.2" for i in range(30000)]
+    status, out, err = router.command("--json", "route", "-b", "-", text="\n".join(lines) + "\n")
+    assert status == 0 and json.loads(out)["applied"] == 30000, err
+    assert router.ask("route", "get", "40.1.2.3")["to"] == "40.1.2.0/24"
+    text = "# all gone\n" + "".join(f"route del 40.{i >> 8}.{i & 255}.0/24\n" for i in range(30000))
+    status, out, err = router.command("--json", "route", "-b", "-", text=text)
+    assert status == 0 and json.loads(out)["applied"] == 30000, err
+    router.refuses("route", "-b", "-", text="add 41.0.0.0/8 via 10.2.0.2\nadd nonsense\n", because="line 2")
+    router.ask("route", "del", "41.0.0.0/8")
+
+
+def a_table_is_loaded_whole(router):
+    path = router.directory + "/table.gz"
+    with gzip.open(path, "wt") as file:
+        file.writelines(f"50.{i >> 8}.{i & 255}.0/24\n" for i in range(50000))
+        file.write("2001:db8::/32\n")
+    before = len(router.ask("route"))
+    answer = router.ask("route", "load", path, "via", "10.2.0.2", "via", "10.2.0.3")
+    assert answer["routes"] == 50000 and answer["ip6_skipped"] == 1
+    assert len(router.ask("route")) == before + 50000
+    assert router.ask("route", "get", "50.10.1.1")["to"] == "50.10.1.0/24"
+    router.refuses("route", "load", path, because="via GATEWAY")
+    router.refuses("route", "load", "/nonexistent", because="/nonexistent")
+
+
+def traffic_all_arrives(router):
+    done = subprocess.run(
+        [router.program, "gen", "--tx", f"bus:{router.directory}/west.bus,flow=lossless", "--rx",
+         f"bus:{router.directory}/east.bus", "--next", "02:00:00:00:00:01", "--from", "10.1.0.2", "--to",
+         "20.0.0.0/8", "--flows", "500", "--size", "64,200,1000", "--routed", "--count", "3000", "--rate",
+         "10k", "--seconds", str(LIMIT_S), "--json"],
+        capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["sent"] == report["received"] == 3000, report
+    assert not any(report[key] for key in ("lost", "duplicate", "reordered", "corrupt", "late")), report
+    forwarded = sum(row["value"] for row in router.ask("stats") if row["name"] == "forwarded")
+    assert forwarded >= 3000
+
+
+def a_second_router_on_the_socket_is_refused(router):
+    second = router.start()
+    assert second.wait(LIMIT_S) == 1
+    router.ask("link")
+
+
+def a_bad_configuration_names_its_line(router):
+    path = router.directory + "/bad.toml"
+    for text, place in (("[engine]\nworkres = 1\n", ":2:"), ('[[port]]\nname = "a"\ndevice = "what"\n', ":1:")):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        done = subprocess.run([router.program, "--socket", router.directory + "/bad.sock", "run", "-c", path],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        assert done.returncode == 1 and path + place in done.stderr, done.stderr
+
+
+def ends_cleanly(router):
+    assert router.stop() == 0
+    assert not os.path.exists(router.socket)
+    router.refuses("link", because="pantala run")
+
+
+def main():
+    tests = [starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
+             batches_are_made_in_order_or_say_where_they_end, traffic_all_arrives, a_table_is_loaded_whole,
+             a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
+    print(f"1..{len(tests)}", flush=True)
+    directory = tempfile.mkdtemp(prefix="pantala.")
+    router = Router(os.path.abspath(sys.argv[1]), directory)
+    bad = 0
+    try:
+        for number, test in enumerate(tests, 1):
+            try:
+                test(router)
+                print(f"ok {number} - {test.__name__.replace('_', ' ')}", flush=True)
+            except (AssertionError, KeyError, ValueError, subprocess.TimeoutExpired) as failure:
+                bad += 1
+                print(f"not ok {number} - {test.__name__.replace('_', ' ')}\n# {failure!r}", flush=True)
+    finally:
+        router.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+#include "app/gen/trial.hpp"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+using namespace pantala;
+using namespace pantala::app;
+
+namespace {
+
+// Two ends that know a device's limits: what it takes, and what it lets through.
+struct simulated {
+    double sender_limit = 10e6;
+    double path_limit = 3e6;
+    unsigned trials = 0;
+    sender_state sender;
+    sink_state sink;
+
+    trial_ends ends() {
+        return {
+            .begin =
+                [this](std::uint8_t) {
+                    sink = {};
+                    return result<void>();
+                },
+            .send =
+                [this](const send_order& order) {
+                    ++trials;
+                    const double asked = order.rate == 0 ? sender_limit : double(order.rate);
+                    const double rate = std::min(asked, sender_limit);
+                    sender.sent = static_cast<std::uint64_t>(rate * order.seconds);
+                    sender.seconds = order.seconds;
+                    sink.received = std::min(
+                        sender.sent, static_cast<std::uint64_t>(path_limit * order.seconds));
+                    return result<void>();
+                },
+            .sender = [this] { return result<sender_state>(sender); },
+            .sink = [this] { return result<sink_state>(sink); },
+        };
+    }
+};
+
+TEST(trial, counts_what_was_lost) {
+    simulated path;
+    trial_runner runner(path.ends());
+    const auto report = runner.run({.rate = 4'000'000, .seconds = 1});
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->lost(), 1'000'000U);
+    EXPECT_FALSE(report->clean());
+    EXPECT_DOUBLE_EQ(report->received_rate(), 3e6);
+    EXPECT_EQ(to_json(*report)["lost"], 1'000'000);
+}
+
+TEST(trial, packets_too_late_to_tell_are_not_lost) {
+    trial_report report;
+    report.sender.sent = 10;
+    report.sink.received = 7;
+    report.sink.late = 2;
+    EXPECT_EQ(report.lost(), 1U);
+}
+
+TEST(search, finds_the_rate_without_loss) {
+    for (const double limit : {50e3, 3e6, 9.2e6}) {
+        simulated path;
+        path.path_limit = limit;
+        trial_runner runner(path.ends());
+        const auto best =
+            search_throughput(runner, {.seconds = 1, .resolution = 0.02, .trials = 30});
+        ASSERT_TRUE(best);
+        EXPECT_TRUE(best->clean());
+        EXPECT_LE(best->sent_rate(), limit * 1.0001);
+        EXPECT_GE(best->sent_rate(), limit * 0.97) << limit;
+    }
+}
+
+TEST(search, ends_at_what_the_sender_can_do) {
+    simulated path;
+    path.path_limit = 1e9;
+    trial_runner runner(path.ends());
+    const auto best = search_throughput(runner, {});
+    ASSERT_TRUE(best);
+    EXPECT_DOUBLE_EQ(best->sent_rate(), path.sender_limit);
+    EXPECT_EQ(path.trials, 1U);
+}
+
+TEST(search, says_when_nothing_gets_through) {
+    simulated path;
+    path.path_limit = 0;
+    trial_runner runner(path.ends());
+    EXPECT_FALSE(search_throughput(runner, {.seconds = 1, .resolution = 0.1, .trials = 3}));
+    path.sender_limit = 0;
+    EXPECT_FALSE(search_throughput(runner, {}));
+}
+
+} // namespace
