@@ -50,15 +50,17 @@ void stack::expire(instant now, unsigned budget) {
 
 void stack::end_of_round(instant now) {
     ip4_.now = now;
-    for (rte_mbuf* packet : neighbors_.undeliverable) {
+    // An error may itself have nowhere to go: what that leaves behind is for the next round.
+    mbuf_burst undeliverable = neighbors_.undeliverable;
+    neighbors_.undeliverable.clear();
+    for (rte_mbuf* packet : undeliverable) {
         icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::host);
         worker_.drops.drop(packet, drop_reason::neighbor_failed);
     }
-    neighbors_.undeliverable.clear();
 }
 
 instant stack::next_deadline() const {
-    if (routes_.behind() || reports_.first != nullptr) {
+    if (routes_.behind() || reports_.first != nullptr || !neighbors_.undeliverable.empty()) {
         return now_;
     }
     const instant reassembly = reassembly_.next_deadline();

@@ -62,7 +62,6 @@ void ether_send(std::span<tx_port> tx, const adjacency& out, rte_mbuf* packet) {
 }
 
 void ether_send_frame(std::span<tx_port> tx, port_id port, rte_mbuf* frame) {
-    frame->ol_flags = 0;
     tx[port.value].push(frame);
 }
 

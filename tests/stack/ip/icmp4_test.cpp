@@ -74,6 +74,25 @@ TEST_F(icmp4_errors, host_unreachable_by_a_silent_neighbour) {
                      answer->header.identification.host())}));
 }
 
+TEST_F(icmp4_errors, one_with_nowhere_to_go_ends_there) {
+    // The host is gone as well, and an error about what it sent fails at its neighbour entry.
+    net.advance(40 * ns_per_s);
+    from_host(datagram({host, ip(10, 0, 1, 98)}));
+    net.advance(ns_per_s);
+    net.receive(
+        1,
+        ethernet(
+            {router::mac_of(1), gateway_mac}, wire::ether_type::ipv4, datagram({far_away, host})));
+    net.advance(60 * ns_per_s);
+    for (unsigned i = 0; i < 70; ++i) { // two silent neighbours, each the answer to the other
+        net.receive(
+            0, ethernet(to_router, wire::ether_type::ipv4, datagram({host, ip(10, 0, 1, 98)})));
+    }
+    net.advance(60 * ns_per_s);
+    EXPECT_EQ(pool.in_use(), 0u);
+    EXPECT_EQ(net.worker_stack().neighbors().queued(), 0u);
+}
+
 TEST_F(icmp4_errors, prohibited) {
     net.add_route("8.0.0.0/8", {}, nexthop_kind::prohibit);
     expect_unreachable(datagram({host, ip(8, 8, 8, 8)}), icmp4_unreachable::prohibited);
