@@ -1,7 +1,9 @@
 #include "stack/route/fib4_avx512.hpp"
 
 // GCC 12's own intrinsics start from undefined registers on purpose.
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #include <immintrin.h>
 
