@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <string>
 
 #include <rte_eal.h>
+#include <sched.h>
 
 namespace {
 
@@ -42,9 +44,10 @@ bench& the_bench() {
 } // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char*** argv) {
-    const char* arguments[] = {(*argv)[0], "--no-huge", "--no-pci",           "--no-shconf",
-                               "-m",       "256",       "--no-telemetry",     "--iova-mode=va",
-                               "--lcores", "0@0-255",   "--log-level=*:error"};
+    const std::string lcore = "0@(" + std::to_string(sched_getcpu()) + ")";
+    const char* arguments[] = {(*argv)[0], "--no-huge",   "--no-pci",           "--no-shconf",
+                               "-m",       "256",         "--no-telemetry",     "--iova-mode=va",
+                               "--lcores", lcore.c_str(), "--log-level=*:error"};
     if (rte_eal_init(static_cast<int>(std::size(arguments)), const_cast<char**>(arguments)) < 0) {
         std::abort();
     }

@@ -34,7 +34,7 @@ bytes operator+(bytes left, const bytes& right) {
 }
 
 void fix_ip4_checksum(std::span<std::uint8_t> header) {
-    const std::size_t length = (header[0] & 0x0fu) * 4;
+    const std::size_t length = std::min<std::size_t>((header[0] & 0x0fu) * 4, header.size());
     header[10] = header[11] = 0;
     const be16 sum = wire::checksum_of(wire::sum_bytes(header.data(), length));
     const std::uint16_t raw = sum.raw();
