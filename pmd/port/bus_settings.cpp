@@ -62,7 +62,7 @@ int mac_set(rte_eth_dev* device, rte_ether_addr* address) {
     return 0;
 }
 
-// ethdev keeps the list of addresses; the filter's copy is indexed alike, 0 where there is none.
+// ethdev keeps the list of addresses; the filter's copy is indexed alike.
 int mac_add(rte_eth_dev* device, rte_ether_addr* address, std::uint32_t index, std::uint32_t) {
     mac_filter& filter = port_of(device).shape.filter;
     filter.address[index].store(word_of(*address), std::memory_order_relaxed);
@@ -72,8 +72,8 @@ int mac_add(rte_eth_dev* device, rte_ether_addr* address, std::uint32_t index, s
 }
 void mac_remove(rte_eth_dev* device, std::uint32_t index) {
     mac_filter& filter = port_of(device).shape.filter;
-    const std::uint64_t first = filter.address[0].load(std::memory_order_relaxed);
-    filter.address[index].store(first, std::memory_order_relaxed);
+    constexpr std::uint64_t none = ~std::uint64_t{0}; // no 48 bits are equal to it
+    filter.address[index].store(none, std::memory_order_relaxed);
 }
 
 int multicast_set(rte_eth_dev* device, rte_ether_addr* list, std::uint32_t count) {

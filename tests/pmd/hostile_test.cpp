@@ -1,0 +1,222 @@
+// Files that are no bus, buses that break under us, peers that write garbage or die.
+#include "tests/pmd/bus_rig.hpp"
+
+#include "pmd/bus_attach.hpp"
+#include "pmd/bus_ops.hpp"
+
+#include <cstring>
+#include <fstream>
+#include <random>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace pantala::bus::test {
+namespace {
+
+void patch(const std::string& path, off_t at, const void* bytes, std::size_t count) {
+    const int fd = open(path.c_str(), O_RDWR);
+    ASSERT_GE(fd, 0);
+    ASSERT_EQ(pwrite(fd, bytes, count, at), static_cast<ssize_t>(count));
+    close(fd);
+}
+
+// The error of opening `path`; it must name the file and, in `words`, the trouble.
+void expect_refusal(const std::string& path, int code, const std::string& words) {
+    const result<bus_file> file = open_bus(path, bus_access::peer);
+    ASSERT_FALSE(file);
+    EXPECT_EQ(file.failure().code, code) << file.failure().text;
+    EXPECT_NE(file.failure().text.find(path), std::string::npos);
+    EXPECT_NE(file.failure().text.find(words), std::string::npos) << file.failure().text;
+    EXPECT_EQ(probe_error("bus=" + path), -code);
+}
+
+TEST(hostile_bus, what_is_not_a_bus_is_refused_in_words) {
+    const scratch_path path;
+    std::ofstream(path.string()) << "hello";
+    expect_refusal(path.string(), EINVAL, "not a bus");
+    std::ofstream(path.string()) << std::string(8192, 'x');
+    expect_refusal(path.string(), EINVAL, "not a bus");
+    unlink(path.string().c_str());
+    ASSERT_EQ(mkfifo(path.string().c_str(), 0600), 0);
+    expect_refusal(path.string(), EINVAL, "not a regular file");
+    EXPECT_EQ(probe_error("bus=/dev/shm/pantala-no-directory/x.bus"), -ENOENT);
+}
+
+TEST(hostile_bus, a_damaged_header_is_refused_in_words) {
+    const scratch_path path;
+    const auto damaged = [&path](off_t at, std::uint32_t value, int code, const char* words) {
+        unlink(path.string().c_str());
+        ASSERT_TRUE(create_bus(path.string(), geometry{}));
+        patch(path.string(), at, &value, sizeof value);
+        expect_refusal(path.string(), code, words);
+    };
+    damaged(0x08, 2, EPROTONOSUPPORT, "version 2");
+    damaged(0x10, 3, EINVAL, "damaged");
+    damaged(0x20, 12345, EINVAL, "damaged");
+    damaged(0x40, 1, EINVAL, "damaged");
+    unlink(path.string().c_str());
+    ASSERT_TRUE(create_bus(path.string(), geometry{}));
+    ASSERT_EQ(truncate(path.string().c_str(), 1 << 20), 0);
+    expect_refusal(path.string(), EINVAL, "truncated");
+}
+
+TEST(hostile_bus, an_impossible_geometry_with_a_right_sum_is_refused) {
+    const scratch_path path;
+    for (const auto& [at, value] :
+         {std::pair<off_t, std::uint32_t>{0x10, 65},
+          {0x10, 0},
+          {0x14, 3},
+          {0x18, 4},
+          {0x20, 4096}}) {
+        unlink(path.string().c_str());
+        ASSERT_TRUE(create_bus(path.string(), geometry{}));
+        patch(path.string(), at, &value, sizeof value);
+        char header[64];
+        std::ifstream(path.string(), std::ios::binary).read(header, sizeof header);
+        const std::uint64_t sum = fnv1a(header, sizeof header);
+        patch(path.string(), 0x40, &sum, sizeof sum);
+        expect_refusal(path.string(), EINVAL, "geometry");
+    }
+}
+
+TEST(hostile_bus, a_file_size_limit_is_an_error_not_a_signal) {
+    const scratch_path path;
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    rlimit tight = before;
+    tight.rlim_cur = 1 << 20;
+    ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    const int code = probe_error("bus=" + path.string());
+    setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_EQ(code, -EFBIG);
+    EXPECT_NE(access(path.string().c_str(), F_OK), 0) << "half a bus was left behind";
+}
+
+TEST(hostile_bus, a_full_disk_is_an_error) {
+    const std::string directory = "/dev/shm/pantala-small-" + std::to_string(getpid());
+    mkdir(directory.c_str(), 0700);
+    if (mount("small", directory.c_str(), "tmpfs", 0, "size=24M") != 0) {
+        rmdir(directory.c_str());
+        GTEST_SKIP() << "mounting a small tmpfs needs root";
+    }
+    {
+        const rig_port first(directory + "/bus");
+        EXPECT_EQ(probe_error("bus=" + directory + "/bus"), -ENOSPC);
+        EXPECT_EQ(first.send({udp_frame(1, 1)}), 1) << "the one that is there goes on";
+    }
+    umount(directory.c_str());
+    rmdir(directory.c_str());
+}
+
+TEST(hostile_bus, a_file_truncated_under_us_takes_the_link_down_and_nothing_else) {
+    const scratch_path path;
+    const rig_port a(path.string());
+    const rig_port b(path.string());
+    a.send({udp_frame(1, 1)});
+    ASSERT_EQ(truncate(path.string().c_str(), 0), 0);
+    for (int i = 0; i < 100; ++i) {
+        a.send({udp_frame(1, 2), udp_frame(1, 3)});
+        b.receive();
+    }
+    rte_eth_link link{};
+    rte_eth_link_get_nowait(a.id(), &link);
+    EXPECT_EQ(link.link_status, RTE_ETH_LINK_DOWN);
+    EXPECT_GT(a.xstat("shmif_tx_lost"), 0u);
+}
+
+// A peer that maps the bus and writes what it likes, where it likes.
+class vandal {
+  public:
+    explicit vandal(const std::string& path) : file_(*open_bus(path, bus_access::peer)) {}
+    const bus_map& map() const { return file_.map(); }
+    // Random words all over the shared tables, or one kind of field made to lie.
+    void scribble(std::mt19937_64& random) {
+        const bus_map& bus = map();
+        const std::uint64_t from = bus.shape.nodes_offset();
+        const std::uint64_t words = (bus.shape.shared_bytes() - from) / 8;
+        for (int i = 0; i < 200; ++i) {
+            const std::uint64_t word = random() % words;
+            const std::uint64_t value = random() >> random() % 64;
+            std::memcpy(bus.base + from + word * 8, &value, sizeof value);
+        }
+        bus.header().epoch.fetch_add(1);
+        for (std::uint32_t slot = 0; slot < 4; ++slot) {
+            node_entry& entry = bus.node(slot);
+            entry.state.store(static_cast<std::uint32_t>(random() % 4));
+            entry.tx_queues.store(static_cast<std::uint16_t>(random() % 10));
+            entry.rx_queues.store(static_cast<std::uint16_t>(random() % 10));
+            for (std::uint32_t log = 0; log < bus.shape.logs; ++log) {
+                log_control& control = bus.control(slot, log);
+                control.incarnation.store(entry.incarnation.load());
+                control.head.store(random() >> random() % 64);
+                control.reserve.store(control.head.load() + random() % 100000);
+            }
+        }
+    }
+
+  private:
+    bus_file file_;
+};
+
+TEST(hostile_bus, no_bytes_of_a_peer_harm_readers_or_writers) {
+    const scratch_path path;
+    const rig_port a(path.string(), {.queues = 2, .arguments = "size=4M", .rss = true});
+    const rig_port b(path.string(), {.rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER});
+    const rig_port c(path.string(), {.arguments = "flow=lossless"});
+    vandal peer(path.string());
+    std::mt19937_64 random(7);
+    for (int round = 0; round < 300; ++round) {
+        peer.scribble(random);
+        for (const rig_port* const port : {&a, &b, &c}) {
+            port->send({udp_frame(1, 1), udp_frame(2, 2, 900)});
+            port->receive(0, 64);
+        }
+        a.receive(1, 64);
+    }
+}
+
+TEST(hostile_bus, garbage_in_a_peers_log_is_counted_and_others_frames_arrive) {
+    const scratch_path path;
+    const rig_port a(path.string());
+    const rig_port b(path.string());
+    const rig_port honest(path.string());
+    vandal peer(path.string());
+    a.send({udp_frame(1, 1)});
+    ASSERT_EQ(b.receive().size(), 1u);
+    a.send({udp_frame(1, 2)});
+    const std::uint32_t length = 0x7fffffff; // of the second record
+    const int fd = open(path.string().c_str(), O_RDWR);
+    const auto at = static_cast<off_t>(peer.map().shape.data_offset() + record_bytes(64));
+    ASSERT_EQ(pwrite(fd, &length, sizeof length, at), 4);
+    close(fd);
+    honest.send({udp_frame(3, 3)});
+    const auto got = b.receive();
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(number_of(got[0]), 3u);
+    EXPECT_EQ(b.xstat("shmif_rx_garbled"), 1u);
+    a.send({udp_frame(1, 4)});
+    const auto next = b.receive();
+    ASSERT_EQ(next.size(), 1u) << "the log goes on behind the garbage";
+    EXPECT_EQ(number_of(next[0]), 4u);
+}
+
+TEST(hostile_bus, a_reader_that_stands_still_is_given_up_by_a_lossless_sender) {
+    const scratch_path path;
+    const rig_port a(path.string(), {.arguments = "size=4M,flow=lossless"});
+    const rig_port still(path.string());
+    std::uint32_t sent = 0;
+    while (sent < 20000) { // ends only if `still`, which never polls, is given up
+        sent += a.send({udp_frame(1, sent, 200)});
+    }
+    EXPECT_EQ(a.xstat("shmif_tx_expelled"), 1u);
+    EXPECT_FALSE(still.receive().empty());
+    EXPECT_GT(still.stats().imissed, 0u);
+}
+
+} // namespace
+} // namespace pantala::bus::test
