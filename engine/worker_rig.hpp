@@ -75,6 +75,9 @@ struct worker_rig {
     round_stats rounds;
     idle_waiter idle{messages, packets, rounds};
     std::atomic<bool> stop{false}; // set by control, who then rings the endpoint's bell
+    // Written by control before the start, by the worker at its end: what control prepared is seen
+    // by the worker, and what the worker left is seen by control (engine.cpp, in pairs).
+    std::atomic<bool> running{false};
 
   private:
     static void transmit_for_others(void* rig, port_id port, mbuf_burst& burst, instant) {

@@ -38,7 +38,8 @@ void watch(int fd, rte_epoll_event& event) {
 
 } // namespace
 
-void idle_waiter::open(const idle_settings& settings, std::vector<idle_queue> queues, bool polled) {
+void idle_waiter::open(
+    const idle_settings& settings, const std::vector<idle_queue>& queues, bool polled) {
     settings_ = settings;
     polled_ = polled;
     nap_ns_ = settings.nap_min_ns;

@@ -50,7 +50,7 @@ class idle_waiter {
 
     // `polled`: there are further queues that have no interrupt. Aborts when the process has no
     // descriptor left.
-    void open(const idle_settings& settings, std::vector<idle_queue> queues, bool polled);
+    void open(const idle_settings& settings, const std::vector<idle_queue>& queues, bool polled);
 
     // On the same thread, when the loop has ended.
     void close();

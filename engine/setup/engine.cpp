@@ -150,9 +150,11 @@ std::uint16_t engine::hand_over(void* binding, rte_mbuf** packets, std::uint16_t
 
 int engine::thread_main(void* argument) {
     job& work = *static_cast<job*>(argument);
+    PANTALA_ASSERT(work.rig->running.load(std::memory_order_acquire)); // with launch
     work.rig->idle.open(work.idle, work.wakers, work.polled);
     work.run(*work.rig, work.stack);
     work.rig->idle.close();
+    work.rig->running.store(false, std::memory_order_release); // with stop
     return 0;
 }
 
@@ -167,8 +169,10 @@ result<void> engine::launch(const std::vector<void*>& stacks, run_function run) 
         work.run = run;
         work.idle = settings_.idle;
         work.idle.shared_cpu = places_[w].shared_cpu;
+        rigs_[w]->running.store(true, std::memory_order_release); // with thread_main
         const int code = rte_eal_remote_launch(thread_main, &work, places_[w].lcore);
         if (code != 0) {
+            rigs_[w]->running.store(false, std::memory_order_relaxed);
             stop();
             return error{
                 -code, "worker " + std::to_string(w) + " does not start on lcore " +
@@ -189,6 +193,9 @@ void engine::stop() {
     }
     for (const worker_place& place : places_) {
         rte_eal_wait_lcore(place.lcore);
+    }
+    for (const auto& rig : rigs_) {
+        PANTALA_ASSERT(!rig->running.load(std::memory_order_acquire)); // with thread_main
     }
     running_ = false;
 }

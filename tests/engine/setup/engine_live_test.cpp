@@ -16,6 +16,14 @@
 #include <rte_ethdev.h>
 #include <time.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define PANTALA_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PANTALA_TSAN
+#endif
+#endif
+
 namespace pantala {
 namespace {
 
@@ -159,6 +167,10 @@ TEST(engine_live, refusals_say_what_to_do) {
 // One receive queue, one transmit queue, no RSS, two workers that both send: packets go through
 // the owner of the transmit queue, back, and to the owner of their flow. Both dispatch policies.
 TEST(engine_live, flows_reach_their_owners_in_order_over_a_poor_port) {
+#ifdef PANTALA_TSAN
+    GTEST_SKIP() << "packets cross inside net_ring and the mempool, which ThreadSanitizer cannot "
+                    "see: DPDK is not instrumented (the hand-off itself is in the next tests)";
+#endif
     const char* name = "net_ring1"; // closed with its engine, so one for each
     for (const dispatch_policy policy : {dispatch_policy::direct, dispatch_policy::deferred}) {
         running set({.dispatch = policy});
