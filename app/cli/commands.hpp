@@ -23,6 +23,7 @@ void add_net_commands(cli_program program); // addr, route, neigh, link, netisr,
 void add_run_command(cli_program program);  // run
 void add_gen_command(cli_program program);  // gen
 void add_demo_command(cli_program program); // demo
+void add_bus_commands(cli_program program); // bus
 
 // The program behind main(): takes argv apart and runs one command. Returns the exit status.
 int run_program(int argc, const char* const* argv);

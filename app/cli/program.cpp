@@ -39,6 +39,7 @@ int run_program(int argc, const char* const* argv) {
     add_net_commands(program);
     add_gen_command(program);
     add_demo_command(program);
+    add_bus_commands(program);
     try {
         app.parse(static_cast<int>(ours.size()), ours.data());
     } catch (const CLI::ParseError& wrong) {

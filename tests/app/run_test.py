@@ -173,6 +173,22 @@ def traffic_all_arrives(router):
     assert forwarded >= 3000
 
 
+def a_bus_tells_who_and_what_is_on_it(router):
+    path = router.directory + "/east.bus"
+    nodes = router.ask("bus", "ls", path)["nodes"]
+    assert [node for node in nodes if node["state"] == "started" and node["alive"]], nodes
+    capture = router.directory + "/east.pcapng"
+    status, _, err = router.command("bus", "dump", path, "-w", capture, "-c", "10")
+    assert status == 0, err
+    with open(capture, "rb") as file:
+        assert file.read(4) == b"\x0a\x0d\x0d\x0a" and len(file.read()) > 10 * 64
+    made = router.directory + "/made.bus"
+    assert router.command("bus", "create", made, "--size", "4M")[0] == 0
+    assert router.ask("bus", "ls", made)["node_bytes"] == 4 << 20
+    router.refuses("bus", "create", made, "--size", "4M", because=made)
+    router.refuses("bus", "ls", router.directory + "/router.toml", because="router.toml")
+
+
 def a_second_router_on_the_socket_is_refused(router):
     second = router.start()
     assert second.wait(LIMIT_S) == 1
@@ -197,7 +213,8 @@ def ends_cleanly(router):
 
 def main():
     tests = [starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
-             batches_are_made_in_order_or_say_where_they_end, traffic_all_arrives, a_table_is_loaded_whole,
+             batches_are_made_in_order_or_say_where_they_end, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
+             a_table_is_loaded_whole,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
     print(f"1..{len(tests)}", flush=True)
     directory = tempfile.mkdtemp(prefix="pantala.")

@@ -1,0 +1,160 @@
+// `pantala bus`: makes a bus file, says who is on one, and writes what is on it as pcapng. Needs no
+// running pantala.
+#include "app/cli/commands.hpp"
+#include "pmd/bus_tool.hpp"
+
+#include <atomic>
+#include <bit>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace pantala::app {
+
+namespace {
+
+struct bus_command {
+    explicit bus_command(const cli_program& program)
+        : context(program.context), status(program.status) {}
+
+    cli_context& context;
+    int& status;
+    std::string path;
+    bus::geometry shape;
+    std::string size = "16M";
+    std::string to = "-";
+    bus::dump_options dump;
+};
+
+const char* word(const bus::node_status& node) {
+    switch (node.state) {
+    case bus::node_state::free:
+        return "free";
+    case bus::node_state::stopped:
+        return node.alive ? "stopped" : "gone";
+    case bus::node_state::started:
+        return node.alive ? "started" : "killed";
+    }
+    return "?";
+}
+
+json node_row(const bus::node_status& node) {
+    return {
+        {"slot", node.slot},
+        {"name", node.name},
+        {"address", fmt::format(
+                        "{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", node.mac[0], node.mac[1],
+                        node.mac[2], node.mac[3], node.mac[4], node.mac[5])},
+        {"state", word(node)},
+        {"alive", node.alive},
+        {"pid", node.pid},
+        {"mtu", node.mtu},
+        {"tx_queues", node.tx_queues},
+        {"rx_queues", node.rx_queues},
+        {"sent_bytes", node.sent_bytes}};
+}
+
+int list(const bus_command& command) {
+    const auto status = bus::bus_list(command.path);
+    if (!status) {
+        return report(status.failure());
+    }
+    json nodes = json::array();
+    for (const bus::node_status& node : status->nodes) {
+        nodes.push_back(node_row(node));
+    }
+    if (command.context.json) {
+        fmt::print(
+            "{}\n",
+            json{
+                {"path", status->path},
+                {"format", status->format},
+                {"node_bytes", status->shape.node_bytes},
+                {"nodes_max", status->shape.nodes},
+                {"lanes", status->shape.lanes},
+                {"nodes", nodes}}
+                .dump());
+        return 0;
+    }
+    static constexpr column columns[] = {
+        {"slot", "slot", true},     {"name", "name"},           {"address", "address"},
+        {"state", "state"},         {"pid", "pid", true},       {"mtu", "mtu", true},
+        {"txq", "tx_queues", true}, {"rxq", "rx_queues", true}, {"bytes", "sent_bytes", true}};
+    fmt::print(
+        "{}: {}, {} of {} places used\n{}", status->path, status->format, nodes.size(),
+        status->shape.nodes, format_table(columns, nodes));
+    return 0;
+}
+
+int create(bus_command& command) {
+    char* end = nullptr;
+    const double number = std::strtod(command.size.c_str(), &end);
+    const std::string unit = end;
+    const unsigned shift = unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : 0;
+    const auto bytes =
+        number >= 1 && number <= 1e12 ? static_cast<std::uint64_t>(number) << shift : 0;
+    if (!std::has_single_bit(bytes) || (shift == 0 && !unit.empty())) {
+        return report(
+            {EINVAL, fmt::format("--size '{}': a power of two such as 16M", command.size)});
+    }
+    command.shape.node_bytes = bytes;
+    const auto made = bus::bus_create(command.path, command.shape);
+    return made ? 0 : report(made.failure());
+}
+
+std::atomic<bool> dump_stop{false};
+
+int dump(bus_command& command) {
+    std::signal(SIGINT, [](int) { dump_stop.store(true); });
+    std::signal(SIGTERM, [](int) { dump_stop.store(true); });
+    const bool to_stdout = command.to == "-";
+    if (to_stdout && isatty(STDOUT_FILENO)) {
+        return report(
+            {EINVAL, "bus dump: pcapng is not for terminals; say -w FILE or pipe it into "
+                     "'tcpdump -nr -'"});
+    }
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
+        to_stdout ? stdout : std::fopen(command.to.c_str(), "wb"), std::fclose);
+    if (!file) {
+        return report({errno, fmt::format("cannot write {}", command.to)});
+    }
+    command.dump.stop = &dump_stop;
+    const auto done = bus::bus_dump(command.path, file.get(), command.dump);
+    if (!done) {
+        return report(done.failure());
+    }
+    fmt::print(
+        stderr, "{} frames written, {} were overwritten before they could be read\n", done->frames,
+        done->missed);
+    return 0;
+}
+
+} // namespace
+
+void add_bus_commands(cli_program program) {
+    auto command = std::make_shared<bus_command>(program);
+    CLI::App* app = program.app.add_subcommand("bus", "shared-memory Ethernet buses");
+    app->require_subcommand(1);
+    CLI::App* make = app->add_subcommand("create", "make a bus file (ports do so by themselves)");
+    make->add_option("path", command->path)->required();
+    make->add_option("--size", command->size, "of each node's logs")->capture_default_str();
+    make->add_option("--nodes", command->shape.nodes, "places")->capture_default_str();
+    make->add_option("--lanes", command->shape.lanes, "receive queues at most")
+        ->capture_default_str();
+    make->callback([command] { command->status = create(*command); });
+    CLI::App* ls = app->add_subcommand("ls", "who is on a bus");
+    ls->alias("list");
+    ls->add_option("path", command->path)->required();
+    ls->callback([command] { command->status = list(*command); });
+    CLI::App* out = app->add_subcommand("dump", "what is on a bus, as pcapng");
+    out->add_option("path", command->path)->required();
+    out->add_flag("-f,--follow", command->dump.follow, "go on with what comes");
+    out->add_option("-c,--count", command->dump.count, "at most so many frames");
+    out->add_option("-w,--write", command->to, "file, or '-'")->capture_default_str();
+    out->callback([command] { command->status = dump(*command); });
+}
+
+} // namespace pantala::app
