@@ -26,6 +26,8 @@ namespace pantala::gen {
 namespace {
 
 constexpr unsigned rx_burst_max = 256;
+constexpr std::uint32_t keys_a_line = 16;
+constexpr std::uint32_t keys_ahead = 512;
 
 // What each packet's mbuf is set to: two 16-byte stores, as the vector receive paths of NICs do.
 struct alignas(16) mbuf_constants {
@@ -78,6 +80,10 @@ std::uint16_t receive(void* queue, rte_mbuf** packets, std::uint16_t wanted) {
         return 0;
     }
     const std::uint32_t* destinations = keys.data() + port.next;
+    // Keys of a later burst: their stream must not wait for memory, as a device's packets do not.
+    for (std::uint32_t ahead = 0; ahead < count; ahead += keys_a_line) {
+        __builtin_prefetch(destinations + keys_ahead + ahead);
+    }
     std::uint16_t checksums[rx_burst_max];
     for (std::uint32_t i = 0; i < count; ++i) {
         checksums[i] = checksum_with(port.template_sum, destinations[i]);
