@@ -1,6 +1,7 @@
 #include "stack/tcp/tcp_output.hpp"
 
 #include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/input/tcp_states.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_host.hpp"
@@ -18,6 +19,7 @@ namespace {
 // One connection sends at most this many segments a round; the rest in the next.
 constexpr unsigned segments_per_round_max = 64;
 constexpr std::uint32_t window_field_max = 65'535;
+constexpr unsigned bare_syn_retries = 3;
 
 // -- Receive window (RFC 9293 3.8.6.2.2: no small moves of the right edge; never leftwards).
 
@@ -71,9 +73,12 @@ void put_syn_options(host& h, conn& c, segment_out& segment) {
     options.has_mss = true;
     options.mss = mss_to_offer(h, c.key, c.path_mtu);
     options.sack_permitted = c.has(conn_flag::sack);
-    options.has_window_scale = c.has(conn_flag::window_scale);
+    // From the third retry on without window scale and timestamps: something on the way may choke
+    // on them (BSD). A SYN-ACK that has them answers an earlier SYN, and counts.
+    const bool bare = c.state == conn_state::syn_sent && c.rexmt_shift >= bare_syn_retries;
+    options.has_window_scale = c.has(conn_flag::window_scale) && !bare;
     options.window_scale = c.rcv_wscale;
-    if (c.has(conn_flag::timestamps)) {
+    if (c.has(conn_flag::timestamps) && !bare) {
         options.has_timestamp = true;
         options.ts_value = timestamp_now(h, c);
         options.ts_echo = c.state == conn_state::syn_sent ? 0 : c.ts_recent;
@@ -263,6 +268,7 @@ std::uint8_t window_shift_for(const host& h) {
 }
 
 bool send_new(host& h, conn& c, std::uint32_t bytes) {
+    bytes = std::min(bytes, payload_max(c));
     settle_cursor(c);
     segment_out segment = begin_segment(h, c, c.snd_nxt);
     segment.data = bytes > 0 ? c.snd_cursor : nullptr;
@@ -320,7 +326,8 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
     }
     segment_out segment = begin_segment(h, c, record.start);
     // SACK blocks beside a full old segment would exceed the MTU: the blocks give way.
-    if (record.payload() > payload_max(c) || segment.options_bytes > 12) {
+    const unsigned counted = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
+    if (record.payload() + segment.options_bytes > c.snd_mss + counted) {
         wire::tcp_options options;
         options.has_timestamp = c.has(conn_flag::timestamps);
         options.ts_value = timestamp_now(h, c);
@@ -392,7 +399,7 @@ void send_syn(host& h, conn& c) {
         segment.flags |= wire::tcp_flag::ack;
         segment.flags |= c.has(conn_flag::ecn) ? wire::tcp_flag::ece : std::uint8_t{0};
         segment.ack = c.rcv_nxt;
-    } else if (c.has(conn_flag::ecn)) { // RFC 3168 6.1.1
+    } else if (c.has(conn_flag::ecn) && c.rexmt_shift == 0) { // RFC 3168 6.1.1, 6.1.1.1
         segment.flags |= wire::tcp_flag::ece | wire::tcp_flag::cwr;
     }
     segment.window = tell_window(c, false); // never scaled in a SYN (RFC 7323 2.2)

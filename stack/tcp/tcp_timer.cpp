@@ -46,13 +46,6 @@ bool rexmt_syn(host& h, conn& c) {
         return false;
     }
     ++c.rexmt_shift;
-    // From the third retry on without window scale and timestamps: something on the way may choke
-    // on them (BSD).
-    if (c.rexmt_shift == 3 && c.state == conn_state::syn_sent) {
-        c.clear(conn_flag::window_scale | conn_flag::timestamps);
-        c.rcv_wscale = 0;
-    }
-    c.clear(conn_flag::ecn); // RFC 3168 6.1.1.1: a SYN that asks for ECN may be what is dropped
     send_syn(h, c);
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
     return true;

@@ -41,8 +41,9 @@ void step(scripted_peer& peer, std::span<const std::uint8_t> bytes) {
 } // namespace
 
 extern "C" int LLVMFuzzerInitialize(int*, char*** argv) {
-    const char* eal[] = {(*argv)[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",
-                         "--iova-mode=va", "-m", "192", "--lcores", "0@0-1", "--log-level=*:error"};
+    const char* eal[] = {
+        (*argv)[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",     "--iova-mode=va",
+        "-m",       "192",       "--lcores", "0@0-1",       "--log-level=*:error"};
     return rte_eal_init(sizeof eal / sizeof *eal, const_cast<char**>(eal)) < 0 ? 1 : 0;
 }
 

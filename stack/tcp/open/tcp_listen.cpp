@@ -335,7 +335,6 @@ unsigned listen_expire(host& h, unsigned budget) {
             continue;
         }
         h.stats.sc_retransmitted.add(1);
-        entry.ecn = false; // RFC 3168 6.1.1.1
         send_syn_ack(h, entry, clock_for(h, entry.key));
         h.syns.retry_later(id, h.now_ms() + (syn_ack_interval_ms << (entry.retries + 1)));
     }
