@@ -2,6 +2,7 @@
 #include "pmd/port/bus_port.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdarg>
 #include <cstring>
 #include <random>
@@ -178,9 +179,6 @@ int device_stop(rte_eth_dev* device) {
 }
 
 int device_close(rte_eth_dev* device) {
-    if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-        return 0;
-    }
     auto* const data = static_cast<private_data*>(device->data->dev_private);
     port& self = *data->self;
     stop_interrupts(device);
@@ -310,16 +308,58 @@ bool install(rte_vdev_device* vdev, std::unique_ptr<port> self) {
     return true;
 }
 
+// ---- a secondary process
+// ----------------------------------------------------------------------
+
+std::uint16_t refuse_burst(void*, rte_mbuf**, std::uint16_t) {
+    static std::atomic<bool> told{false};
+    if (!told.exchange(true, std::memory_order_relaxed)) {
+        log_line(
+            RTE_LOG_ERR, "a secondary process cannot send or receive through "
+                         "its primary's place "
+                         "on a bus; let it join the bus as a peer");
+    }
+    return 0;
+}
+
+int secondary_info(rte_eth_dev*, rte_eth_dev_info* info) {
+    info->max_rx_queues = lanes_max;
+    info->max_tx_queues = lanes_max;
+    info->max_mac_addrs = 1 + filter_addresses_max;
+    return 0;
+}
+
+// The primary's port, to be looked at (names, addresses, capture by
+// dpdk-dumpcap), not to be used.
+int probe_secondary(rte_vdev_device* vdev) {
+    static const eth_dev_ops look_only = [] {
+        eth_dev_ops ops{};
+        ops.dev_infos_get = secondary_info;
+        return ops;
+    }();
+    const char* const name = rte_vdev_device_name(vdev);
+    rte_eth_dev* const device = rte_eth_dev_attach_secondary(name);
+    if (device == nullptr) {
+        log_line(
+            RTE_LOG_ERR,
+            "%s: a secondary process has no place on a bus of its own; start "
+            "it as a primary with "
+            "a --file-prefix of its own and --vdev=net_shmif0,bus=PATH",
+            name);
+        return -ENOTSUP;
+    }
+    device->device = &vdev->device;
+    device->dev_ops = &look_only;
+    device->rx_pkt_burst = refuse_burst;
+    device->tx_pkt_burst = refuse_burst;
+    rte_eth_dev_probing_finish(device);
+    return 0;
+}
+
 int probe(rte_vdev_device* vdev) {
     const char* const name = rte_vdev_device_name(vdev);
     if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-        log_line(
-            RTE_LOG_ERR,
-            "%s: a secondary process cannot use its primary's place on a bus; let it join the bus "
-            "as a peer instead: start it as a primary with a --file-prefix of its own and "
-            "--vdev=net_shmif0,bus=PATH",
-            name);
-        return -ENOTSUP;
+        return probe_secondary(vdev);
     }
     result<std::unique_ptr<port>> self = make_port(name, rte_vdev_device_args(vdev));
     if (!self) {
@@ -338,7 +378,9 @@ int remove_device(rte_vdev_device* vdev) {
     if (device == nullptr) {
         return 0; // closed already
     }
-    device_close(device);
+    if (rte_eal_process_type() == RTE_PROC_PRIMARY) {
+        device_close(device);
+    }
     return rte_eth_dev_release_port(device);
 }
 
@@ -390,7 +432,8 @@ RTE_INIT(register_log) {
 }
 RTE_PMD_REGISTER_VDEV(net_shmif, shmif_driver);
 RTE_PMD_REGISTER_PARAM_STRING(
-    net_shmif, "bus=<path> queues=<n> mac=<xx:xx:xx:xx:xx:xx> size=<bytes> flow=lossy|lossless "
+    net_shmif, "bus=<path> queues=<n> mac=<xx:xx:xx:xx:xx:xx> "
+               "size=<bytes> flow=lossy|lossless "
                "format=native|netbsd mtu=<n>");
 
 } // namespace pantala::bus

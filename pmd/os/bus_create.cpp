@@ -75,7 +75,7 @@ result<void> fill_new(int fd, const std::string& path, const geometry& shape) {
     if (ftruncate(fd, static_cast<off_t>(shape.file_bytes())) != 0) {
         return bus_error(errno, path, std::string("cannot size it: ") + std::strerror(errno));
     }
-    const result<void> room = reserve_room(fd, 0, shape.shared_bytes(), path);
+    result<void> room = reserve_room(fd, 0, shape.shared_bytes(), path);
     if (!room) {
         return room;
     }
