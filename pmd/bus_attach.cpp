@@ -224,6 +224,12 @@ std::uint32_t bus_node::begin_start(const node_profile& profile) {
     if (incarnation_ == 0) {
         incarnation_ = 1; // 0 means "being made"
     }
+    // All logs of the slot, not only those we will use: with another number of queues our logs lie
+    // across the old ones, and who still reads those must see that they are gone.
+    for (std::uint32_t log = 0; log < map().shape.logs; ++log) {
+        map().control(slot_, log).incarnation.store(0, std::memory_order_relaxed);
+    }
+    std::atomic_thread_fence(std::memory_order_release); // with log_reader::intact
     return incarnation_;
 }
 
