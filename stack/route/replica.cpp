@@ -52,8 +52,6 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
     case route_op::iface_write:
         std::memcpy(static_cast<void*>(&records_->ifaces[header.index]), body, sizeof(iface));
         break;
-    case route_op::fib6_line:
-    case route_op::fib6_swap:
     case route_op::mark:
     case route_op::pad:
         break;

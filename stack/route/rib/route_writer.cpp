@@ -36,8 +36,8 @@ bool route_writer::flush() {
         log_.append_raw(&backlog_[next_]);
         next_ += header.words;
     }
-    if (!waiting()) {
-        backlog_.clear();
+    if (next_ > backlog_.size() / 2) { // amortized: each word moves at most once more
+        backlog_.erase(backlog_.begin(), backlog_.begin() + static_cast<std::ptrdiff_t>(next_));
         next_ = 0;
     }
     log_.publish();
