@@ -260,11 +260,23 @@ json router::list_stats(bool all) {
             port_stats(rows, one.name, one.port.value, all);
         }
     }
+    for (const link& one : links_.all()) {
+        for (const link_counter_name& what : link_counter_names) {
+            std::uint64_t sum = 0;
+            for (const auto& each : stacks_) {
+                sum += (each->link_counts()[one.id].*what.member).read();
+            }
+            rows.add("link " + one.name, what.name, sum);
+        }
+    }
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         const std::string where = fmt::format("worker {}", w);
         worker_rig& rig = engine_->rig(worker_id{w});
         for (const ip4_counter_name& one : ip4_counter_names) {
             rows.add(where, one.name, (stacks_[w]->ip4_counts().*one.member).read());
+        }
+        for (const arp_counter_name& one : arp_counter_names) {
+            rows.add(where, one.name, (stacks_[w]->arp_counts().*one.member).read());
         }
         rows.add(where, "rounds_busy", rig.rounds.busy_rounds());
         rows.add(where, "rounds_idle", rig.rounds.idle_rounds());

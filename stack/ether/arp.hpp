@@ -21,6 +21,18 @@ struct arp_counters {
     counter conflicts; // somebody else speaks with an address of ours
 };
 
+struct arp_counter_name {
+    const char* name;
+    counter arp_counters::*member;
+};
+inline constexpr arp_counter_name arp_counter_names[] = {
+    {"arp_requests_in", &arp_counters::requests_in},
+    {"arp_replies_in", &arp_counters::replies_in},
+    {"arp_requests_out", &arp_counters::requests_out},
+    {"arp_replies_out", &arp_counters::replies_out},
+    {"arp_conflicts", &arp_counters::conflicts},
+};
+
 // Takes a burst whose data begins at the ARP packet. Answers requests for our addresses (also
 // probes, RFC 5227 2.1.1) and reports to worker 0 who spoke. Every packet is consumed.
 void arp_input(

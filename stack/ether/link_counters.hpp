@@ -16,6 +16,17 @@ struct link_counter {
     counter out_bytes;
 };
 
+struct link_counter_name {
+    const char* name;
+    counter link_counter::*member;
+};
+inline constexpr link_counter_name link_counter_names[] = {
+    {"in_packets", &link_counter::in_packets},
+    {"in_bytes", &link_counter::in_bytes},
+    {"out_packets", &link_counter::out_packets},
+    {"out_bytes", &link_counter::out_bytes},
+};
+
 struct link_counters {
     std::array<link_counter, ifaces_max> ifaces;
 
