@@ -122,13 +122,14 @@ struct peer_reader {
     std::array<patience, lanes_max> queues{};
 };
 
-// Nanoseconds of CLOCK_REALTIME from the TSC, adjusted once a second.
+// Nanoseconds of CLOCK_REALTIME from the TSC, adjusted once a second: writers agree to some 50 ns,
+// so frames that two of them send closer together than that may be dumped in either order.
 class burst_clock {
   public:
     std::uint64_t now();
 
   private:
-    void adjust(std::uint64_t tsc);
+    void adjust();
 
     std::uint64_t base_tsc_ = 0;
     std::uint64_t base_ns_ = 0;

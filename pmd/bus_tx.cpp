@@ -22,6 +22,7 @@ constexpr std::uint32_t prefetch_ahead = 4;     // frames; the header lines are 
 constexpr std::uint64_t patience_ms = 100;      // a live reader that stands still is given up
 constexpr std::uint64_t death_check_per_ms = 1; // how often a waiting writer asks "is it dead?"
 constexpr std::uint32_t free_batch_max = 64;
+constexpr int clock_attempts = 4;
 
 std::uint64_t tsc_per_ms() {
     return rte_get_tsc_hz() / 1000;
@@ -222,19 +223,31 @@ void publish(tx_queue& queue, std::uint64_t lanes) {
 } // namespace
 
 std::uint64_t burst_clock::now() {
-    const std::uint64_t tsc = rte_rdtsc();
+    std::uint64_t tsc = rte_rdtsc();
     if (unlikely(tsc - base_tsc_ > tsc_hz_)) {
-        adjust(tsc);
+        adjust();
+        tsc = rte_rdtsc();
     }
     // Less than 2^32 cycles since the base at any TSC rate there is: no overflow.
     return base_ns_ + ((tsc - base_tsc_) * ns_per_cycle_32_ >> 32);
 }
 
-[[gnu::cold, gnu::noinline]] void burst_clock::adjust(std::uint64_t tsc) {
+[[gnu::cold, gnu::noinline]] void burst_clock::adjust() {
     tsc_hz_ = rte_get_tsc_hz();
     ns_per_cycle_32_ = (std::uint64_t{1'000'000'000} << 32) / tsc_hz_;
-    base_ns_ = wall_clock_ns();
-    base_tsc_ = tsc;
+    // The thread may be put aside between the two readings: the narrowest of a few pairs counts.
+    std::uint64_t narrowest = ~std::uint64_t{0};
+    std::uint64_t tsc = rte_rdtsc();
+    for (int attempt = 0; attempt < clock_attempts; ++attempt) {
+        const std::uint64_t wall_ns = wall_clock_ns();
+        const std::uint64_t after = rte_rdtsc();
+        if (after - tsc < narrowest) {
+            narrowest = after - tsc;
+            base_ns_ = wall_ns;
+            base_tsc_ = tsc + narrowest / 2;
+        }
+        tsc = after;
+    }
 }
 
 void start_tx(tx_queue& queue, std::uint32_t incarnation) {

@@ -3,6 +3,7 @@
 
 #include "pmd/bus_tool.hpp"
 
+#include <array>
 #include <cstring>
 #include <memory>
 
@@ -51,6 +52,16 @@ std::vector<frame> dump(const std::string& bus, dump_report& report) {
     return frames;
 }
 
+// What each of two writers that took turns sent. Two frames of different writers may be closer
+// together than the writers' clocks agree; those of one never change places.
+std::array<std::vector<frame>, 2> by_writer(const std::vector<frame>& frames) {
+    std::array<std::vector<frame>, 2> result;
+    for (const frame& one : frames) {
+        result[number_of(one) % 2].push_back(one);
+    }
+    return result;
+}
+
 TEST(bus_tool, a_live_and_a_dead_bus_are_dumped_in_order_of_time) {
     for (const std::string arguments : {"mtu=1500", "format=netbsd"}) {
         const scratch_path bus;
@@ -63,10 +74,11 @@ TEST(bus_tool, a_live_and_a_dead_bus_are_dumped_in_order_of_time) {
                 sent.push_back(udp_frame(i % 3, i, 60 + i * 13));
                 (i % 2 == 0 ? a : b).send({sent.back()});
             }
-            EXPECT_EQ(dump(bus.string(), report), sent) << arguments << ", live";
+            EXPECT_EQ(by_writer(dump(bus.string(), report)), by_writer(sent))
+                << arguments << ", live";
             EXPECT_EQ(b.receive().size(), 25u) << "the dump took nothing away";
         }
-        EXPECT_EQ(dump(bus.string(), report), sent) << arguments << ", dead";
+        EXPECT_EQ(by_writer(dump(bus.string(), report)), by_writer(sent)) << arguments << ", dead";
         EXPECT_EQ(report.frames, 50u);
     }
 }
