@@ -170,7 +170,8 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
     ack_result result;
     result.lost_before = c.lost_bytes;
     result.data_in_segment = segment.seq_length() > 0;
-    result.ece = segment.has(wire::tcp_flag::ece);
+    // In a SYN-ACK it is an agreement, not a complaint (RFC 3168 6.1.1).
+    result.ece = segment.has(wire::tcp_flag::ece) && !segment.has(wire::tcp_flag::syn);
     result.has_echo = c.has(conn_flag::timestamps) && segment.options.has_timestamp;
     result.ts_echo = segment.options.ts_echo;
     if (result.ece && c.has(conn_flag::ecn)) {

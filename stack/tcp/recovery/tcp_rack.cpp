@@ -34,14 +34,18 @@ std::uint32_t reorder_window_us(const conn& c) {
 
 } // namespace
 
-void rack_delivered(host& h, conn& c, const sent_segment& segment, const ack_result& result) {
+void rack_delivered(
+    host& h, conn& c, const sent_segment& segment, const ack_result& result, bool by_sack) {
     const auto rtt_us = static_cast<std::uint32_t>(
         std::min<std::uint64_t>((h.now.ns - segment.xmit_ns) / ns_per_us, 0x7fffffff));
     if (segment.has(sent_flag::ever_resent)) {
         // Which transmission does the ACK answer? If it echoes a time before the last one, or comes
-        // sooner than any round trip, then not the last.
+        // sooner than any round trip, then not the last. A SACK's echo speaks of the left edge, not
+        // of the segment (RFC 7323 4.3), and says nothing here: else a tail loss probe that fills
+        // no gap would teach nothing.
         const auto sent_ts = static_cast<std::uint32_t>(segment.xmit_ns / ns_per_ms) + c.ts_offset;
-        if ((result.has_echo && serial_less(result.ts_echo, sent_ts)) || rtt_us < c.min_rtt_us) {
+        if ((!by_sack && result.has_echo && serial_less(result.ts_echo, sent_ts)) ||
+            rtt_us < c.min_rtt_us) {
             return;
         }
     }

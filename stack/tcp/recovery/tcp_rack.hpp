@@ -12,7 +12,8 @@ namespace pantala::tcp {
 class host;
 
 // Section 6.2 steps 2 and 3, for each segment newly acknowledged or SACKed.
-void rack_delivered(host& h, conn& c, const sent_segment& segment, const ack_result& result);
+void rack_delivered(
+    host& h, conn& c, const sent_segment& segment, const ack_result& result, bool by_sack);
 // Step 4: the window for reordering adapts to D-SACKs.
 void rack_adapt(conn& c, const ack_result& result);
 // On leaving recovery: the adapted window is kept for 16 recoveries.

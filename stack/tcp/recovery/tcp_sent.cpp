@@ -81,7 +81,8 @@ void advance_data(sent_segment& segment, std::uint32_t bytes) {
 }
 
 // What a newly acknowledged or SACKed segment says about round trips and order.
-void learn_delivery(host& h, conn& c, const sent_segment& segment, ack_result& result) {
+void learn_delivery(
+    host& h, conn& c, const sent_segment& segment, ack_result& result, bool by_sack) {
     if (!segment.has(sent_flag::ever_resent)) {
         // At least 1 us, so that 0 can mean "none".
         const std::uint64_t elapsed_us = (h.now.ns - segment.xmit_ns) / ns_per_us;
@@ -90,7 +91,7 @@ void learn_delivery(host& h, conn& c, const sent_segment& segment, ack_result& r
         result.rtt_latest_us = rtt;
         result.original_delivered = result.original_delivered || segment.end <= c.high_seq;
     }
-    rack_delivered(h, c, segment, result);
+    rack_delivered(h, c, segment, result, by_sack);
 }
 
 // RFC 2883 section 4: a first block below the ACK, or inside the second block, reports a duplicate.
@@ -128,7 +129,7 @@ void mark_sacked(host& h, conn& c, std::uint32_t id, ack_result& result) {
     if (segment.has(sent_flag::sacked)) {
         return;
     }
-    learn_delivery(h, c, segment, result);
+    learn_delivery(h, c, segment, result, true);
     uncount(c, segment, segment.bytes());
     segment.flags &= static_cast<std::uint8_t>(~(sent_flag::lost | sent_flag::resent));
     segment.flags |= sent_flag::sacked;
@@ -259,7 +260,7 @@ void sent_acknowledge(host& h, conn& c, tcp_seq ack, ack_result& result) {
             result.resent_acked = true;
         }
         if (!segment.has(sent_flag::sacked)) {
-            learn_delivery(h, c, segment, result);
+            learn_delivery(h, c, segment, result, false);
             if (result.rtt_us == 0 && !segment.has(sent_flag::ever_resent)) {
                 result.rtt_us = result.rtt_latest_us;
             }

@@ -1,0 +1,216 @@
+// Input that means harm: floods, spoiled segments, peers that never read. Nothing may leak, nothing
+// may grow past its limit, and good connections live on.
+#include "tests/stack/tcp/scripted_peer.hpp"
+
+#include "stack/tcp/open/tcp_isn.hpp"
+
+#include <gtest/gtest.h>
+#include <rte_mbuf.h>
+
+namespace pantala::sim {
+namespace {
+
+using namespace wire::tcp_flag;
+
+wire_segment flood_syn(std::uint32_t i) {
+    return {
+        .flags = syn,
+        .seq = i * 7'919,
+        .peer_port = static_cast<std::uint16_t>(1'024 + i % 60'000),
+        .peer_last = static_cast<std::uint8_t>(10 + i / 60'000)};
+}
+
+TEST(tcp_hostile, a_syn_flood_with_cookies_keeps_no_more_than_the_cache) {
+    scripted_peer peer;
+    peer.listen();
+    for (std::uint32_t i = 0; i < 100'000; ++i) {
+        peer.give(flood_syn(i));
+        ASSERT_LE(peer.host().syns.size(), 32U);
+        while (peer.next()) {
+        }
+    }
+    EXPECT_GT(peer.stats().sc_sendcookie.read(), 99'000U);
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+    EXPECT_TRUE(peer.establish().id != tcp::no_id); // by cookie, in the middle of it
+    EXPECT_EQ(peer.stats().sc_recvcookie.read(), 1U);
+    peer.wait_ms(20'000);
+    EXPECT_EQ(peer.host().syns.size(), 0U);
+}
+
+TEST(tcp_hostile, a_syn_flood_without_cookies_drops_the_oldest) {
+    scripted_peer peer({.syn_cookies = false});
+    peer.listen();
+    for (std::uint32_t i = 0; i < 1'000; ++i) {
+        peer.give(flood_syn(i));
+        EXPECT_EQ(peer.next()->flags, syn | ack);
+        ASSERT_LE(peer.host().syns.size(), 32U);
+    }
+    EXPECT_GT(peer.stats().sc_bucketoverflow.read() + peer.stats().sc_cacheoverflow.read(), 900U);
+    EXPECT_TRUE(peer.establish().id != tcp::no_id);
+}
+
+TEST(tcp_hostile, a_cookie_keeps_what_the_syn_said) {
+    tcp::limits sizes = scripted_peer::small();
+    sizes.syn_entries = 0;
+    scripted_peer peer({}, sizes);
+    peer.listen();
+    wire::tcp_options asked{
+        .has_mss = true,
+        .has_window_scale = true,
+        .sack_permitted = true,
+        .has_timestamp = true,
+        .window_scale = 7,
+        .mss = 1'400,
+        .ts_value = 5'000};
+    std::array<std::uint8_t, wire::tcp_options_bytes_max> raw{};
+    const unsigned length =
+        wire::write_tcp_syn_options(raw, asked, wire::tcp_option_order::linux_like);
+    peer.give({.flags = syn, .seq = peer.seq, .options = {raw.begin(), raw.begin() + length}});
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    ASSERT_TRUE(answer->parsed.has_timestamp && answer->parsed.sack_permitted);
+    peer.seq += 1;
+    peer.ack = answer->seq + 1;
+    wire_segment third = peer.segment(ack);
+    wire::tcp_options echo{
+        .has_timestamp = true, .ts_value = 5'001, .ts_echo = answer->parsed.ts_value};
+    third.options.resize(wire::write_tcp_options(raw, echo));
+    std::copy_n(raw.begin(), third.options.size(), third.options.begin());
+    peer.give(third);
+    const auto handle = tcp::accept(peer.host(), peer.listener, nullptr);
+    ASSERT_NE(handle.id, tcp::no_id);
+    const tcp::conn& c = *peer.host().find(handle);
+    EXPECT_TRUE(c.has(tcp::conn_flag::sack));
+    EXPECT_TRUE(c.has(tcp::conn_flag::window_scale));
+    EXPECT_EQ(c.snd_wscale, 7);
+    EXPECT_EQ(c.snd_mss, 1'360 - 12); // the table's next lower value, less timestamps
+}
+
+TEST(tcp_hostile, a_forged_cookie_opens_nothing) {
+    tcp::limits sizes = scripted_peer::small();
+    sizes.syn_entries = 0;
+    scripted_peer peer({}, sizes);
+    peer.listen();
+    peer.give({.flags = syn, .seq = peer.seq}); // from now on cookies may be valid
+    (void)peer.next();
+    for (std::uint32_t i = 0; i < 20'000; ++i) {
+        peer.give({.flags = ack, .seq = i, .ack = i * 104'729, .peer_port = 5'000});
+    }
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+    EXPECT_EQ(peer.stats().sc_badcookie.read(), 20'000U);
+}
+
+TEST(tcp_hostile, resets_to_nobody_are_limited) {
+    scripted_peer peer;
+    for (std::uint32_t i = 0; i < 5'000; ++i) {
+        peer.give({.flags = ack, .seq = i, .ack = i, .host_port = 99});
+    }
+    unsigned answers = 0;
+    while (peer.next()) {
+        ++answers;
+    }
+    EXPECT_EQ(answers, peer.host().config.resets_per_second);
+}
+
+// Segments with random header fields, aimed at a live connection; then the connection still works
+// or was ended by an exact reset, and nothing is left over.
+TEST(tcp_hostile, random_segments_break_nothing) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        random_source random(seed);
+        {
+            scripted_peer peer;
+            const auto handle = peer.establish({wire::tcp_option_sack_permitted, 2, 1, 1});
+            peer.send(handle, 5'000);
+            for (unsigned i = 0; i < 2'000; ++i) {
+                wire_segment wild = peer.segment(static_cast<std::uint8_t>(random.next()));
+                wild.seq += random.below(70'000) - 2'000;
+                wild.ack += random.below(8'000) - 1'500;
+                wild.window = static_cast<std::uint16_t>(random.next());
+                wild.payload = bytes(random.below(4) == 0 ? random.below(1'400) : 0);
+                wild.options.resize(random.below(41));
+                for (auto& byte : wild.options) {
+                    byte = static_cast<std::uint8_t>(random.below(16));
+                }
+                wild.flags &= static_cast<std::uint8_t>(~rst);
+                peer.give(wild);
+                if (random.one_in(50)) {
+                    peer.wait_ms(random.below(500));
+                }
+                while (peer.next()) {
+                }
+            }
+            tcp::abort(peer.host(), handle);
+            peer.turn();
+            EXPECT_EQ(peer.host().conns.used(), 0U);
+            EXPECT_EQ(peer.host().sents.used(), 0U);
+        }
+        EXPECT_EQ(packets_out(), 0U) << seed;
+    }
+}
+
+// Whole packets cut short and overwritten.
+TEST(tcp_hostile, spoiled_packets_break_nothing) {
+    random_source random(3);
+    {
+        scripted_peer peer({.verify_checksum = false});
+        const auto handle = peer.establish();
+        for (unsigned i = 0; i < 20'000; ++i) {
+            rte_mbuf* packet = peer.packet_of(peer.segment(ack, random.below(100)));
+            auto* at = rte_pktmbuf_mtod(packet, std::uint8_t*);
+            for (unsigned n = random.below(4); n > 0; --n) {
+                at[20 + random.below(packet->data_len - 20)] =
+                    static_cast<std::uint8_t>(random.next());
+            }
+            rte_pktmbuf_trim(
+                packet,
+                static_cast<std::uint16_t>(random.one_in(3) ? random.below(packet->data_len) : 0));
+            peer.give_packet(packet);
+            while (peer.next()) {
+            }
+        }
+        tcp::abort(peer.host(), handle);
+        peer.turn();
+    }
+    EXPECT_EQ(packets_out(), 0U);
+}
+
+TEST(tcp_hostile, tiny_segments_do_not_hold_an_mbuf_each) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    (void)handle;
+    const unsigned before = packets_out();
+    for (unsigned i = 0; i < 10'000; ++i) {
+        peer.give(peer.segment(ack, 1));
+        peer.seq += 1;
+        while (peer.next()) {
+        }
+    }
+    EXPECT_EQ(tcp::readable_bytes(peer.host(), handle), 10'000U);
+    EXPECT_LE(packets_out() - before, 10U);
+}
+
+TEST(tcp_hostile, early_segments_are_limited) {
+    scripted_peer peer({.rcv_buffer = 1'000'000, .ooo_segments_max = 100});
+    peer.establish();
+    for (unsigned i = 0; i < 1'000; ++i) {
+        wire_segment early = peer.segment(ack, 1);
+        early.seq = peer.seq + 2 + i * 2;
+        peer.give(early);
+        while (peer.next()) {
+        }
+    }
+    EXPECT_EQ(peer.stats().rcvoodrop.read(), 900U);
+}
+
+TEST(tcp_hostile, a_peer_that_never_reads_holds_one_buffer) {
+    scripted_peer peer({.snd_buffer = 10'000, .auto_tune = false});
+    const auto handle = peer.establish();
+    wire_segment shut = peer.segment(ack);
+    shut.window = 0;
+    peer.give(shut);
+    EXPECT_EQ(peer.send(handle, 1'000'000), 10'000U);
+    EXPECT_EQ(peer.send(handle, 1'000'000), 0U);
+}
+
+} // namespace
+} // namespace pantala::sim

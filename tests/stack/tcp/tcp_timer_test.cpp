@@ -1,0 +1,196 @@
+// The timer rules, read off the wire in virtual time.
+#include "tests/stack/tcp/scripted_peer.hpp"
+
+#include <gtest/gtest.h>
+
+namespace pantala::sim {
+namespace {
+
+using namespace wire::tcp_flag;
+
+// When the host's next segments leave, in milliseconds from now, until `limit_ms` or death.
+std::vector<std::uint64_t> times_sent(scripted_peer& peer, std::uint64_t limit_ms) {
+    std::vector<std::uint64_t> times;
+    const instant begin = peer.now;
+    while (peer.now < begin + limit_ms * ns_per_ms) {
+        peer.wait_ms(1);
+        while (peer.next()) {
+            times.push_back((peer.now - begin) / ns_per_ms);
+        }
+    }
+    return times;
+}
+
+tcp::open_answer open_to_peer(scripted_peer& peer) {
+    const auto answer = tcp::open(
+        peer.host(),
+        {.local = ip_address::from(wire::ipv4_address::of(10, 0, 0, 2)),
+         .remote = {ip_address::from(wire::ipv4_address::of(10, 0, 0, 1)), l4_port::from(4'000)}});
+    peer.turn();
+    return answer;
+}
+
+TEST(tcp_timer, a_syn_is_repeated_by_its_table_and_given_up) {
+    scripted_peer peer;
+    const auto opened = open_to_peer(peer);
+    ASSERT_TRUE(peer.next());
+    const auto times = times_sent(peer, 80'000);
+    // 1 1 1 1 1 2 4 8 16 32 s after one another; 75 s end it before the next.
+    const std::vector<std::uint64_t> expected = {1'000, 2'000,  3'000,  4'000,  5'000,
+                                                 7'000, 11'000, 19'000, 35'000, 67'000};
+    EXPECT_EQ(times, expected);
+    ASSERT_NE(peer.host().find(opened.handle), nullptr);
+    EXPECT_EQ(peer.host().find(opened.handle)->error, tcp::conn_error::timed_out);
+    tcp::close(peer.host(), opened.handle);
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+}
+
+TEST(tcp_timer, the_third_repeated_syn_asks_for_less) {
+    scripted_peer peer;
+    open_to_peer(peer);
+    auto first = peer.next();
+    ASSERT_TRUE(first);
+    EXPECT_TRUE(first->parsed.has_timestamp && first->parsed.has_window_scale);
+    peer.wait_ms(3'100);
+    std::optional<wire_segment> last;
+    while (auto one = peer.next()) {
+        last = one;
+    }
+    ASSERT_TRUE(last);
+    EXPECT_FALSE(last->parsed.has_timestamp || last->parsed.has_window_scale);
+    EXPECT_TRUE(last->parsed.has_mss);
+}
+
+TEST(tcp_timer, data_is_repeated_twelve_times_with_doubling_pauses) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    peer.send(handle, 100);
+    ASSERT_TRUE(peer.next());
+    const auto times = times_sent(peer, 900'000);
+    ASSERT_EQ(times.size(), 12U);
+    for (std::size_t i = 2; i < times.size(); ++i) {
+        const std::uint64_t before = times[i - 1] - times[i - 2];
+        const std::uint64_t pause = times[i] - times[i - 1];
+        EXPECT_NEAR(
+            static_cast<double>(pause), std::min(2.0 * static_cast<double>(before), 64'000.0), 2.0)
+            << i;
+    }
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+    EXPECT_EQ(peer.stats().timeoutdrop.read(), 1U);
+}
+
+TEST(tcp_timer, user_timeout_ends_it_sooner) { // RFC 5482
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    tcp::set_user_timeout(peer.host(), handle, 5'000);
+    peer.send(handle, 100);
+    peer.wait_ms(20'000);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+    EXPECT_EQ(peer.stats().usertimeo.read(), 1U);
+}
+
+TEST(tcp_timer, a_closed_window_is_probed_while_the_peer_answers) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    wire_segment shut = peer.segment(ack);
+    shut.window = 0;
+    peer.give(shut);
+    peer.send(handle, 100);
+    EXPECT_TRUE(peer.silent());
+    const auto times = times_sent(peer, 300'000);
+    ASSERT_GE(times.size(), 5U);
+    for (std::size_t i = 1; i < times.size(); ++i) {
+        EXPECT_GE(times[i] - times[i - 1], 4'999U);
+        EXPECT_LE(times[i] - times[i - 1], 60'001U);
+    }
+    EXPECT_EQ(peer.stats().persisttimeo.read(), times.size());
+    peer.give(peer.segment(ack)); // open again
+    const auto data = peer.next();
+    ASSERT_TRUE(data);
+    EXPECT_EQ(data->payload.size(), 100U);
+}
+
+TEST(tcp_timer, a_closed_window_of_a_dead_peer_ends_it) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    wire_segment shut = peer.segment(ack);
+    shut.window = 0;
+    peer.give(shut);
+    peer.send(handle, 100);
+    peer.wait_ms(3'600'000);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+    EXPECT_EQ(peer.stats().persistdrop.read(), 1U);
+}
+
+TEST(tcp_timer, keep_alive_probes_after_two_hours_and_gives_up_after_eight) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    EXPECT_TRUE(times_sent(peer, 7'199'000).empty());
+    peer.wait_ms(1'500);
+    auto probe = peer.next();
+    ASSERT_TRUE(probe);
+    EXPECT_EQ(probe->seq, peer.ack - 1); // outside the window: must be answered
+    peer.give(peer.segment(ack));
+    EXPECT_TRUE(times_sent(peer, 7'190'000).empty());
+    peer.wait_ms(700'000);
+    unsigned probes = 0;
+    while (peer.next()) {
+        ++probes;
+    }
+    EXPECT_EQ(probes, 8U);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+    EXPECT_EQ(peer.stats().keepdrops.read(), 1U);
+}
+
+TEST(tcp_timer, acks_are_delayed_and_every_second_segment_is_not) { // RFC 5681 4.2
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    (void)handle;
+    peer.host().find(handle)->quick_acks = 0; // past the peer's slow start
+    peer.give(peer.segment(ack, 536));
+    EXPECT_TRUE(peer.silent());
+    peer.wait_ms(38);
+    EXPECT_TRUE(peer.silent());
+    peer.wait_ms(3);
+    EXPECT_TRUE(peer.next());
+    EXPECT_EQ(peer.stats().delack.read(), 1U);
+    peer.seq += 536;
+    peer.give(peer.segment(ack, 536));
+    EXPECT_TRUE(peer.silent());
+    peer.seq += 536;
+    peer.give(peer.segment(ack, 536));
+    EXPECT_TRUE(peer.next());
+}
+
+TEST(tcp_timer, nagle_holds_back_the_second_small_segment) { // RFC 9293 3.7.4
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    peer.send(handle, 10);
+    EXPECT_TRUE(peer.next());
+    peer.send(handle, 10);
+    EXPECT_TRUE(peer.silent());
+    peer.ack += 10;
+    peer.give(peer.segment(ack));
+    auto second = peer.next();
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->payload.size(), 10U);
+    tcp::set_no_delay(peer.host(), handle, true);
+    peer.send(handle, 10);
+    EXPECT_TRUE(peer.next());
+}
+
+TEST(tcp_timer, an_orphan_in_fin_wait_2_does_not_stay) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    tcp::close(peer.host(), handle);
+    peer.turn();
+    peer.ack += 1;
+    peer.give(peer.segment(ack));
+    EXPECT_EQ(peer.host().conns.used(), 1U);
+    peer.wait_ms(61'000);
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+    EXPECT_EQ(peer.stats().finwait2_drops.read(), 1U);
+}
+
+} // namespace
+} // namespace pantala::sim
