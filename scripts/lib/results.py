@@ -9,6 +9,7 @@ usage: results.py meson BUILD STAGE      after `meson test` in BUILD
 Each call adds lines to $PANTALA_RESULTS: stage, case, verdict and reason, as JSON. `sum` ends with
 status 1 if a case failed or if nothing passed at all.
 """
+import glob
 import json
 import os
 import re
@@ -55,10 +56,18 @@ def short(name):
     return name.rpartition(" / ")[2]
 
 
+def newest_log(build, kind):
+    """Meson puts the wrapper's name into the log's: testlog-setarch.json."""
+    logs = glob.glob(os.path.join(glob.escape(build), "meson-logs", f"testlog*.{kind}"))
+    if not logs:
+        raise FileNotFoundError(f"{build}: meson wrote no testlog*.{kind}")
+    return max(logs, key=os.path.getmtime)
+
+
 def junit_cases(build):
     """The cases of every gtest program, by program, from meson's JUnit file."""
     programs = {}
-    path = os.path.join(build, "meson-logs", "testlog.junit.xml")
+    path = newest_log(build, "junit.xml")
     for suite in xml.parse(path).getroot().iter("testsuite"):
         # meson calls them PROJECT.PROGRAM.SUITE
         program = short(suite.get("name", "").partition(".")[2].rpartition(".")[0])
@@ -79,7 +88,7 @@ def junit_cases(build):
 
 def meson_cases(build):
     cases = []
-    with open(os.path.join(build, "meson-logs", "testlog.json"), encoding="utf-8") as log:
+    with open(newest_log(build, "json"), encoding="utf-8") as log:
         tests = [json.loads(line) for line in log]
     try:
         gtest = junit_cases(build)
