@@ -297,7 +297,25 @@ bool router::turn() {
         wake_workers();
     }
     engine_->control().flush();
+    notice_silent_ports();
     return quiet;
+}
+
+// Said once a port, where a service's log is, and from then on by `link show`.
+void router::notice_silent_ports() {
+    std::uint32_t silent = 0;
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        silent |= engine_->rig(worker_id{w}).idle.silent_ports();
+    }
+    if (silent == silent_ports_) [[likely]] {
+        return;
+    }
+    for (const link& one : links_.all()) {
+        if (!one.vlan && ((silent & ~silent_ports_) >> one.port.value & 1) != 0) {
+            fmt::print(stderr, "port {}: {}\n", one.name, silent_port_text);
+        }
+    }
+    silent_ports_ = silent;
 }
 
 // A worker asleep does not look at the log.

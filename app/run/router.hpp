@@ -32,6 +32,9 @@ using nlohmann::json;
 using progress_report =
     std::function<void(std::string_view what, std::uint64_t done, std::uint64_t of)>;
 
+inline constexpr const char* silent_port_text =
+    "its receive interrupts do not come: an idle worker looks every few milliseconds instead";
+
 class router {
   public:
     // Does everything the configuration says, up to running workers. `eal`: the operator's own
@@ -99,6 +102,7 @@ class router {
     json route_row(const route& one) const;
     bool turn_churn();
     void wake_workers();
+    void notice_silent_ports();
 
     std::unique_ptr<eal_session> eal_;
     std::unique_ptr<route_log> log_;
@@ -115,7 +119,8 @@ class router {
     std::optional<churn> churn_;
     bool restoring_ = false;
     std::string churn_failure_;
-    std::uint64_t woken_for_ = 0; // log words that the workers know of
+    std::uint64_t woken_for_ = 0;    // log words that the workers know of
+    std::uint32_t silent_ports_ = 0; // a bit a port: the operator knows
 };
 
 } // namespace pantala::app

@@ -183,6 +183,9 @@ json router::list_links() const {
                 row["tx_queues"] = port.tx_queues;
                 row["rss"] = port.rss;
                 row["notes"] = port.notes;
+                if ((silent_ports_ >> port.id.value & 1) != 0) {
+                    row["notes"].push_back(silent_port_text);
+                }
             }
         }
         rows.push_back(std::move(row));

@@ -3,6 +3,7 @@
 #include "engine/base/check.hpp"
 #include "engine/handoff/netisr.hpp"
 #include "engine/netmsg.hpp"
+#include "engine/port_queue.hpp"
 #include "engine/round_stats.hpp"
 
 #include <algorithm>
@@ -50,15 +51,18 @@ void idle_waiter::open(
     PANTALA_ASSERT(timer_fd_ >= 0);
     watch(timer_fd_, watched[0]);
     watch(messages_.bell().fd(), watched[1]);
+    queues_.reserve(queues.size()); // the epoll set keeps pointers to its elements
     for (const idle_queue& queue : queues) {
+        queues_.push_back({.at = queue});
         const int added = rte_eth_dev_rx_intr_ctl_q(
-            queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, nullptr);
+            queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD,
+            &queues_.back());
         // A device that wakes but cannot be armed (net_tap) may show the packet only after a while,
         // when another thread has had its signal: then the wake-up alone is not enough.
         const bool arms =
             added == 0 && rte_eth_dev_rx_intr_enable(queue.port.value, queue.queue) != -ENOTSUP;
-        if (added == 0) {
-            queues_.push_back(queue);
+        if (added != 0) {
+            queues_.pop_back();
         }
         polled_ = polled_ || !arms;
     }
@@ -71,9 +75,9 @@ void idle_waiter::close() {
     if (state_ == state::armed) {
         disarm();
     }
-    for (const idle_queue& queue : queues_) {
+    for (waker& one : queues_) {
         rte_eth_dev_rx_intr_ctl_q(
-            queue.port.value, queue.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_DEL, nullptr);
+            one.at.port.value, one.at.queue, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_DEL, &one);
     }
     queues_.clear();
     for (rte_epoll_event& event : watched) {
@@ -86,28 +90,69 @@ void idle_waiter::close() {
 void idle_waiter::arm() {
     state_ = state::armed;
     messages_.bell().arm();
-    for (const idle_queue& queue : queues_) {
-        rte_eth_dev_rx_intr_enable(queue.port.value, queue.queue);
+    for (const waker& one : queues_) {
+        if (one.silent < silent_max) {
+            rte_eth_dev_rx_intr_enable(one.at.port.value, one.at.queue);
+        }
     }
 }
 
 void idle_waiter::disarm() {
     state_ = state::awake;
-    for (const idle_queue& queue : queues_) {
-        rte_eth_dev_rx_intr_disable(queue.port.value, queue.queue);
+    for (const waker& one : queues_) {
+        if (one.silent < silent_max) {
+            rte_eth_dev_rx_intr_disable(one.at.port.value, one.at.queue);
+        }
     }
     messages_.bell().disarm();
 }
 
+// After a round with work that began otherwise than awake.
+void idle_waiter::settle() {
+    if (state_ == state::armed) {
+        disarm();
+    } else {
+        judge();
+    }
+}
+
+// The clock woke the worker, and the round had work: a queue that this came from kept silent. Now
+// and then that is chance (a packet came just then); again and again it is not.
+void idle_waiter::judge() {
+    state_ = state::awake;
+    for (waker& one : queues_) {
+        const bool came = one.at.packets->received() != one.received;
+        if (came && one.silent < silent_max && ++one.silent == silent_max) { // armed no more
+            silent_ports_.fetch_or(1U << one.at.port.value, std::memory_order_relaxed);
+            polled_ = true;
+        }
+    }
+}
+
 void idle_waiter::sleep(std::uint64_t longest_ns) {
     itimerspec at{};
-    if (longest_ns != ~std::uint64_t{0}) {
-        at.it_value.tv_sec = static_cast<time_t>(longest_ns / ns_per_s);
-        at.it_value.tv_nsec = static_cast<long>(longest_ns % ns_per_s);
+    at.it_value.tv_sec = static_cast<time_t>(longest_ns / ns_per_s);
+    at.it_value.tv_nsec = static_cast<long>(longest_ns % ns_per_s);
+    timerfd_settime(timer_fd_, 0, &at, nullptr); // setting clears what had expired
+    for (waker& one : queues_) {
+        one.received = one.at.packets->received();
     }
-    timerfd_settime(timer_fd_, 0, &at, nullptr); // zero disarms; setting clears what had expired
     std::array<rte_epoll_event, events_max> events;
-    rte_epoll_wait(RTE_EPOLL_PER_THREAD, events.data(), static_cast<int>(events.size()), -1);
+    const int count =
+        rte_epoll_wait(RTE_EPOLL_PER_THREAD, events.data(), static_cast<int>(events.size()), -1);
+    bool clocked = count > 0;
+    for (int i = 0; i < count; ++i) {
+        const rte_epoll_event& event = events[static_cast<std::size_t>(i)];
+        clocked = clocked && event.fd == timer_fd_;
+        auto* one = static_cast<waker*>(event.epdata.data);
+        if (one != nullptr && one->silent < silent_max) {
+            one->silent = 0;
+        }
+    }
+    disarm();
+    if (clocked && !polled_) {
+        state_ = state::clocked;
+    }
     stats_.slept();
 }
 
@@ -124,15 +169,17 @@ void idle_waiter::idle(instant now, instant deadline) {
     if (since_ == 0) {
         since_ = now.ns;
     }
+    if (state_ == state::clocked) {
+        state_ = state::awake;
+    }
     if (state_ == state::awake) {
         if (now.ns - since_ >= settings_.spin_ns) {
             arm();
         }
         return;
     }
-    std::uint64_t longest_ns = deadline == instant::never() ? ~std::uint64_t{0}
-                               : deadline <= now            ? 0
-                                                            : deadline - now;
+    std::uint64_t longest_ns = deadline <= now ? 0 : deadline - now;
+    longest_ns = std::min(longest_ns, settings_.sleep_max_ns);
     if (polled_) {
         longest_ns = std::min(longest_ns, nap_ns_);
     }
@@ -145,7 +192,6 @@ void idle_waiter::idle(instant now, instant deadline) {
     }
     nap_ns_ = std::min(2 * nap_ns_, settings_.nap_max_ns);
     sleep(longest_ns);
-    disarm();
 }
 
 } // namespace pantala

@@ -8,12 +8,17 @@
 // bell and the receive interrupts and lets the loop go round once more; only if that round, too,
 // finds nothing does the worker sleep. What came before the arming is seen by the round, what
 // comes after wakes. A queue whose device has no receive interrupt bounds the sleep to `nap_ns`.
+//
+// Interrupts can stop coming (Linux switches a shared line off for good: "nobody cared"). So no
+// sleep is longer than `sleep_max_ns`, and a queue that had packets `silent_max` times after the
+// clock woke the worker, without a wake-up of its own between, is polled from then on.
 #pragma once
 
 #include "engine/base/check.hpp"
 #include "engine/base/clock.hpp"
 #include "engine/ids.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -22,6 +27,7 @@ namespace pantala {
 class netisr;
 class netmsg_endpoint;
 class round_stats;
+class rx_queue;
 
 enum class idle_policy : std::uint8_t { busy, adaptive };
 
@@ -30,6 +36,7 @@ struct idle_settings {
     std::uint64_t spin_ns = 50'000;     // as long as two context switches: the usual break-even
     std::uint64_t nap_min_ns = 125'000; // sleeps beside a queue without interrupt
     std::uint64_t nap_max_ns = 4'000'000;
+    std::uint64_t sleep_max_ns = 100'000'000;
     bool shared_cpu = false; // other lcores run on this one's CPU
 };
 
@@ -37,6 +44,7 @@ struct idle_settings {
 struct idle_queue {
     port_id port;
     std::uint16_t queue = 0;
+    const rx_queue* packets = nullptr; // whose count tells whether something came
 };
 
 // Owner: its worker, on whose thread all is called.
@@ -58,7 +66,7 @@ class idle_waiter {
     // After a round that had work.
     void busy() {
         if (state_ != state::awake) [[unlikely]] {
-            disarm();
+            settle();
         }
         since_ = 0;
         nap_ns_ = settings_.nap_min_ns;
@@ -66,18 +74,34 @@ class idle_waiter {
     // After a round that had none; may sleep, at most until `deadline`.
     void idle(instant now, instant deadline);
 
+    // A bit for each port that was found not to wake its worker. Any thread.
+    std::uint32_t silent_ports() const { return silent_ports_.load(std::memory_order_relaxed); }
+
   private:
-    enum class state : std::uint8_t { awake, armed };
+    static constexpr unsigned silent_max = 4;
+
+    // clocked: the clock woke the worker, and the round that follows has not ended.
+    enum class state : std::uint8_t { awake, armed, clocked };
+
+    // A device queue, and how it has kept its word.
+    struct waker {
+        idle_queue at;
+        std::uint64_t received = 0; // before the sleep
+        unsigned silent = 0;        // times that packets were found and nothing had told
+    };
 
     void arm();
     void disarm();
+    void settle();
+    void judge();
     void sleep(std::uint64_t longest_ns);
 
     netmsg_endpoint& messages_;
     const netisr& packets_;
     round_stats& stats_;
     idle_settings settings_;
-    std::vector<idle_queue> queues_; // those with an interrupt
+    std::vector<waker> queues_; // those with an interrupt
+    std::atomic<std::uint32_t> silent_ports_{0};
     bool polled_ = true;
     state state_ = state::awake;
     std::uint64_t since_ = 0; // ns: when the idle rounds began; 0: not idle

@@ -87,7 +87,9 @@ engine::~engine() {
 
 result<port_report> engine::add_port(port_id id, const port_settings& settings) {
     PANTALA_ASSERT(!running_);
-    auto opened = open_port(id, settings, workers(), pool_);
+    port_settings wanted = settings;
+    wanted.interrupts = settings.interrupts && settings_.idle.policy == idle_policy::adaptive;
+    auto opened = open_port(id, wanted, workers(), pool_);
     if (opened) {
         bind_rx(*opened);
         bind_tx(*opened);
@@ -107,7 +109,7 @@ void engine::bind_rx(const port_report& port) {
         binding.queue = q;
         rigs_[reader]->rx.emplace_back(port.id, receive, &binding, steered);
         if (port.rx_interrupts) {
-            jobs_[reader].wakers.push_back({port.id, q});
+            jobs_[reader].wakers.push_back({port.id, q, &rigs_[reader]->rx.back()});
         } else {
             jobs_[reader].polled = true;
         }

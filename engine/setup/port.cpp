@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <utility>
 
 #include <rte_ethdev.h>
@@ -208,12 +209,31 @@ bool has_rx_interrupts(const attempt& a) {
     return all;
 }
 
+// A PCI device's line interrupt (INTx) is level-triggered and shared with its neighbours. The
+// kernel masks it at the device, or for good when nobody seems to care for it, and there is one for
+// all queues: not something to sleep on.
+bool has_line_interrupt_only(const attempt& a) {
+    std::error_code failed;
+    const auto driver =
+        std::filesystem::read_symlink("/sys/bus/pci/devices/" + a.report.name + "/driver", failed);
+    return !failed && driver.filename() == "uio_pci_generic";
+}
+
+void note_interrupts(attempt& a, bool shared_line) {
+    a.report.rx_interrupts = a.conf.intr_conf.rxq != 0 && has_rx_interrupts(a);
+    if (a.report.rx_interrupts || !a.settings.interrupts) {
+        return;
+    }
+    a.note(
+        std::string(
+            shared_line
+                ? "its only interrupt is a shared line (uio_pci_generic; vfio-pci has better)"
+                : "no receive interrupts") +
+        ": an idle worker looks every few milliseconds");
+}
+
 void finish(attempt& a) {
     spread_flows(a);
-    a.report.rx_interrupts = a.conf.intr_conf.rxq != 0 && has_rx_interrupts(a);
-    if (!a.report.rx_interrupts) {
-        a.note("no receive interrupts: an idle worker looks every few milliseconds");
-    }
     if (a.settings.promiscuous) {
         a.report.promiscuous = rte_eth_promiscuous_enable(a.id.value) == 0;
         if (!a.report.promiscuous) {
@@ -260,8 +280,10 @@ open_port(port_id id, const port_settings& settings, std::uint16_t workers, rte_
         return done.failure();
     }
     // Some drivers refuse to start when receive interrupts are asked for and cannot be had.
-    auto started = configure_and_start(a, true);
-    if (!started) {
+    const bool shared_line = has_line_interrupt_only(a);
+    const bool ask = settings.interrupts && !shared_line;
+    auto started = configure_and_start(a, ask);
+    if (!started && ask) {
         rte_eth_dev_stop(id.value);
         started = configure_and_start(a, false);
     }
@@ -269,6 +291,7 @@ open_port(port_id id, const port_settings& settings, std::uint16_t workers, rte_
         rte_eth_dev_stop(id.value);
         return started.failure();
     }
+    note_interrupts(a, shared_line);
     finish(a);
     return std::move(a.report);
 }

@@ -6,6 +6,8 @@
 //   fewer transmit queues          a worker without one hands its packets to a worker that has
 //   checksum offload               the stack sums by itself (capabilities say which)
 //   receive interrupts             an idle worker looks every few milliseconds
+//   an interrupt of its own        not asked for: a line shared with other devices
+//   (uio_pci_generic)              is the kernel's to switch off; as without interrupts
 //   the MTU asked for              refused, with the device's own bounds
 #pragma once
 
@@ -29,6 +31,7 @@ struct port_settings {
     std::uint16_t queues = 0; // at most so many each way; 0: as many as there are workers
     bool promiscuous = false;
     bool rss = true;
+    bool interrupts = true; // false: nobody will wait for them (idle policy `busy`)
 };
 
 // What was chosen.

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Boots one virtual machine a NIC model and talks to the router in it, frame by frame.
 
-usage: nic_vm.py IMAGE-DIRECTORY PANTALA [MODEL ...]     (scripts/nic_vm calls it)
+usage: nic_vm.py IMAGE-DIRECTORY PANTALA [--idle POLICY] [--times N] [MODEL ...]   (scripts/nic_vm calls it)
 
 The NICs' far ends are Unix datagram sockets of this process: one frame a datagram. Waiting is
 always for something, with a generous limit that only a failure reaches; nothing depends on speed.
 """
+import argparse
 import os
 import random
 import select
@@ -19,7 +20,13 @@ import time
 
 import frames as f
 
-MODELS = {"e1000": "e1000", "vmxnet3": "vmxnet3", "virtio-net": "virtio-net-pci,disable-legacy=on"}
+MODELS = {
+    "e1000": "e1000",
+    "e1000e": "e1000e",
+    "vmxnet3": "vmxnet3",
+    "virtio-net": "virtio-net-pci,disable-legacy=on",
+}
+DEFAULT_MODELS = ["e1000", "vmxnet3", "virtio-net"]
 BOOT_LIMIT_S = 180
 REPLY_LIMIT_S = 20
 PINGS = 20
@@ -34,7 +41,7 @@ SIDES = [
 
 CONFIG = """[engine]
 workers = 1
-idle = "busy"
+idle = "{2}"
 eal = ["--in-memory", "-m", "128", "--no-telemetry"]
 
 [control]
@@ -63,7 +70,8 @@ cat >/tmp/router.toml <<'END'
 {config}END
 {pantala} run -c /tmp/router.toml </dev/null &
 router=$!
-(read -r word && {pantala} --socket /run/pantala.sock stats; kill -TERM $router) </dev/console &
+(read -r word && {pantala} --socket /run/pantala.sock stats; grep -e CPU -e uio /proc/interrupts
+ kill -TERM $router) </dev/console &
 wait $router
 echo "guest: pantala ended with status $?"
 """
@@ -289,12 +297,12 @@ def nic_addresses():
     return ["0000:00:03.0", "0000:00:04.0"]
 
 
-def try_model(images, pantala, model):
+def try_model(images, pantala, model, idle):
     log = os.path.abspath(os.path.join(images, "..", "..", f"nic_vm-{model}.log"))
     directory = tempfile.mkdtemp(prefix="nic_vm.")
     script = os.path.join(os.path.dirname(log), f"nic_vm-{model}.sh")
     with open(script, "w", encoding="utf-8") as file:
-        config = CONFIG.format(*nic_addresses())
+        config = CONFIG.format(*nic_addresses(), idle)
         file.write(GUEST_SCRIPT.format(config=config, pantala=os.path.abspath(pantala)))
     peers = [Peer(directory, index) for index in range(len(SIDES))]
     machine = Machine(images, model, directory, script, log)
@@ -319,12 +327,19 @@ def try_model(images, pantala, model):
 
 
 def main():
-    images, pantala, *models = sys.argv[1:]
-    unknown = [model for model in models if model not in MODELS]
+    parser = argparse.ArgumentParser(prog="nic_vm", description="real NIC drivers in a virtual machine")
+    parser.add_argument("images")
+    parser.add_argument("pantala")
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(MODELS))
+    parser.add_argument("--idle", choices=["adaptive", "busy"], default="adaptive", help="the router's policy")
+    parser.add_argument("--times", type=int, default=1, help="run each model so often")
+    given = parser.parse_intermixed_args()
+    unknown = [model for model in given.models if model not in MODELS]
     if unknown:
         sys.exit(f"nic_vm: no model {unknown[0]}; there are: {', '.join(MODELS)}")
-    good = [try_model(os.path.abspath(images), pantala, model) for model in models or MODELS]
-    print(f"nic_vm: {sum(good)} of {len(good)} models passed")
+    models = (given.models or DEFAULT_MODELS) * given.times
+    good = [try_model(os.path.abspath(given.images), given.pantala, model, given.idle) for model in models]
+    print(f"nic_vm: {sum(good)} of {len(good)} runs passed")
     sys.exit(0 if all(good) else 1)
 
 
