@@ -200,11 +200,10 @@ bus_node& bus_node::operator=(bus_node&& other) noexcept {
     return *this;
 }
 
+// For people. What peers go by changes in begin_start() only: until then the slot's logs are those
+// of its previous incarnation, and who has not read them yet needs to know how they lie.
 void bus_node::describe(const node_profile& profile) {
     node_entry& self = entry();
-    self.tx_queues.store(profile.tx_queues, std::memory_order_relaxed);
-    self.rx_queues.store(profile.rx_queues, std::memory_order_relaxed);
-    self.wants.store(profile.wants, std::memory_order_relaxed);
     self.mtu = profile.mtu;
     self.mac = profile.mac;
     self.pid = static_cast<std::uint32_t>(getpid());
@@ -219,7 +218,6 @@ void bus_node::tell_epoch() const {
 }
 
 std::uint32_t bus_node::begin_start(const node_profile& profile) {
-    describe(profile);
     incarnation_ = entry().incarnation.load(std::memory_order_relaxed) + 1;
     if (incarnation_ == 0) {
         incarnation_ = 1; // 0 means "being made"
@@ -229,7 +227,14 @@ std::uint32_t bus_node::begin_start(const node_profile& profile) {
     for (std::uint32_t log = 0; log < map().shape.logs; ++log) {
         map().control(slot_, log).incarnation.store(0, std::memory_order_relaxed);
     }
-    std::atomic_thread_fence(std::memory_order_release); // with log_reader::intact
+    // With log_reader::intact, and with the readers' loads of tx_queues: who sees the new number
+    // sees as well that no log has the old incarnation any more, and reads none with the wrong
+    // shape, even if we are killed right here.
+    std::atomic_thread_fence(std::memory_order_release);
+    entry().tx_queues.store(profile.tx_queues, std::memory_order_relaxed);
+    entry().rx_queues.store(profile.rx_queues, std::memory_order_relaxed);
+    entry().wants.store(profile.wants, std::memory_order_relaxed);
+    describe(profile);
     return incarnation_;
 }
 

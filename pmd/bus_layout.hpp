@@ -9,7 +9,6 @@
 //   nodes_offset             N * 512       node entries
 //   controls_offset          N * G * 256   log controls: node-major, then log number
 //   cursors_offset           N * N * G * 64  cursors: reading node, writing node, log number
-//   beats_offset             N * L * 64    heartbeats: node, receive queue
 //   data_offset (2 MiB up)   N * node_bytes  data areas, cut into logs by their owners
 //
 // Header (written once, before the file gets its name; then only `epoch` changes):
@@ -69,8 +68,8 @@
 //   0x1e  2  segment_bytes  of a large segment: payload of each packet; 0 = not one
 //
 // Cursor (reading node writes), 8 bytes: bits 0..47 the low bits of the position up to which it has
-// read, bits 48..63 the low bits of the incarnation it reads. Lossless writers wait for it.
-// Heartbeat (owner writes): 0x00 8 +1 each time the receive queue is polled.
+// read, bits 48..63 the low bits of the incarnation it reads. Lossless writers wait for it; that it
+// moves is also its heartbeat.
 //
 // Who is alive: a node holds an open-file-description lock on its slot's byte, lock_offset + slot.
 // The kernel drops it when the process dies, however it dies. Nobody ever waits for such a lock.
@@ -224,11 +223,8 @@ struct geometry {
     constexpr std::uint64_t cursors_offset() const {
         return controls_offset() + sizeof(log_control) * nodes * logs;
     }
-    constexpr std::uint64_t beats_offset() const {
-        return cursors_offset() + sizeof(shared_word) * nodes * nodes * logs;
-    }
     constexpr std::uint64_t shared_bytes() const { // all but the data areas
-        return beats_offset() + sizeof(shared_word) * nodes * lanes;
+        return cursors_offset() + sizeof(shared_word) * nodes * nodes * logs;
     }
     constexpr std::uint64_t data_offset() const { return round_up(shared_bytes(), data_align); }
     constexpr std::uint64_t file_bytes() const { return data_offset() + node_bytes * nodes; }
@@ -264,10 +260,6 @@ struct bus_map {
         const std::uint64_t index =
             (std::uint64_t{reader} * shape.nodes + writer) * shape.logs + log;
         return reinterpret_cast<shared_word*>(base + shape.cursors_offset())[index];
-    }
-    shared_word& beat(std::uint32_t slot, std::uint32_t rx_queue) const {
-        const std::uint64_t index = std::uint64_t{slot} * shape.lanes + rx_queue;
-        return reinterpret_cast<shared_word*>(base + shape.beats_offset())[index];
     }
     std::uint8_t* data(std::uint32_t slot) const {
         return base + shape.data_offset() + shape.node_bytes * slot;

@@ -220,6 +220,21 @@ class log_reader {
         return missing;
     }
 
+    // Where the reader stands, to come back to if what it reads from there on turns out torn.
+    struct place {
+        std::uint64_t cursor = 0;
+        std::uint32_t sequence = 0;
+        bool sequence_known = false;
+    };
+    place here() const { return {cursor_, sequence_, sequence_known_}; }
+    // As if nothing had been read since `before`: a torn record may have told any length and any
+    // sequence number. The frames between there and the next one read count as missing then.
+    void return_to(const place& before) {
+        cursor_ = before.cursor;
+        sequence_ = before.sequence;
+        sequence_known_ = before.sequence_known;
+    }
+
     // True if what was copied from `from` on was not being overwritten meanwhile. After copying.
     bool intact(std::uint64_t from) const {
         std::atomic_thread_fence(std::memory_order_acquire); // with log_writer::enter_chunk

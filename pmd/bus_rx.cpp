@@ -74,7 +74,8 @@ void follow_peer(rx_queue& queue, std::uint32_t slot, std::uint32_t tx_queues, b
         const bool started = entry.state.load(std::memory_order_acquire) ==
                              static_cast<std::uint32_t>(node_state::started);
         const std::uint32_t incarnation = entry.incarnation.load(std::memory_order_acquire);
-        const std::uint32_t tx_queues = entry.tx_queues.load(std::memory_order_relaxed);
+        const std::uint32_t tx_queues =
+            entry.tx_queues.load(std::memory_order_acquire); // with begin_start
         if (slot == self.slot() || incarnation == queue.known[slot]) {
             continue;
         }
@@ -172,15 +173,14 @@ inline bool take_frame(
     tell_cursor(log);
 }
 
-// The writer ran over what was just copied: none of it counts.
+// The writer ran over what was just copied: none of it counts, its sequence numbers included. What
+// is missing shows with the next whole frame.
 [[gnu::cold, gnu::noinline]] void
-discard(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::uint32_t count) {
+discard(peer_log& log, const log_reader::place& before, rte_mbuf** packets, std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
         rte_pktmbuf_free(packets[i]);
     }
-    if (log.reader.same_incarnation()) {
-        queue.counters.missed.add(count);
-    }
+    log.reader.return_to(before);
     log.reader.resume();
     tell_cursor(log);
 }
@@ -195,7 +195,7 @@ std::uint64_t bytes_in(rte_mbuf** packets, std::uint32_t count) {
 
 // Up to `room` frames from one log; as many as were delivered.
 std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::uint32_t room) {
-    const std::uint64_t from = log.reader.cursor();
+    const log_reader::place before = log.reader.here();
     if (unlikely(log.reader.lost())) {
         recover(queue, log, false);
         return 0;
@@ -221,8 +221,8 @@ std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::
             --queue.stashed;
         }
     }
-    if (unlikely(!log.reader.intact(from))) {
-        discard(queue, log, packets, count);
+    if (unlikely(!log.reader.intact(before.cursor))) {
+        discard(log, before, packets, count);
         return 0;
     }
     if (unlikely(missed != 0)) {
@@ -268,7 +268,6 @@ void start_rx(rx_queue& queue) {
     queue.logs.clear();
     queue.logs.reserve(std::size_t{self.map().shape.nodes} * self.map().shape.logs);
     queue.known.fill(0);
-    queue.beat = &self.map().beat(self.slot(), queue.index).value;
     refresh_rx(queue, true);
 }
 
@@ -299,7 +298,6 @@ std::uint64_t rx_waiting_bytes(rx_queue& queue) {
 
 std::uint16_t rx_burst_native(void* opaque, rte_mbuf** packets, std::uint16_t count) {
     rx_queue& queue = *static_cast<rx_queue*>(opaque);
-    queue.beat->store(queue.beat->load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     const bus_map& map = queue.port->node->map();
     if (unlikely(map.header().epoch.load(std::memory_order_acquire) != queue.epoch)) {
         refresh_rx(queue, false);

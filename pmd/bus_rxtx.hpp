@@ -92,7 +92,6 @@ struct peer_log {
 struct alignas(sharing_range_bytes) rx_queue {
     const port_shape* port = nullptr;
     rte_mempool* pool = nullptr;
-    std::atomic<std::uint64_t>* beat = nullptr;
     std::uint64_t rearm = 0; // an mbuf's data_off, refcnt, nb_segs, port as one store
     std::uint16_t index = 0;
     std::uint32_t room = 0; // frame bytes that one mbuf holds
@@ -108,18 +107,18 @@ struct alignas(sharing_range_bytes) rx_queue {
 
 // A node that may read what a transmit queue sends.
 struct peer_reader {
-    struct patience { // with one of its receive queues
-        std::uint64_t beat = 0;
+    struct patience { // with its reading of one of our lanes
+        std::uint64_t cursor = 0;
         std::uint64_t since_tsc = 0;
         bool waiting = false;
         bool given_up = false;
     };
     node_entry* entry = nullptr;
     std::uint32_t slot = 0;
-    std::uint32_t rx_queues = 1;
+    std::uint32_t incarnation = 0;
     std::uint32_t arm_count = 0;  // of its latest sleep that was rung for ...
     std::uint64_t rung_lanes = 0; // ... and the lanes
-    std::array<patience, lanes_max> queues{};
+    std::array<patience, lanes_max> lanes{};
 };
 
 // Nanoseconds of CLOCK_REALTIME from the TSC, adjusted once a second: writers agree to some 50 ns,

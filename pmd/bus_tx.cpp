@@ -28,39 +28,42 @@ std::uint64_t tsc_per_ms() {
     return rte_get_tsc_hz() / 1000;
 }
 
-// Position up to which `reader` has read our log, or 0 if it has not found it yet.
-std::uint64_t credit_of(const tx_queue& queue, const peer_reader& reader, std::uint32_t lane) {
+// Where `reader` says it is in our log.
+std::uint64_t cursor_of(const tx_queue& queue, const peer_reader& reader, std::uint32_t lane) {
     const bus_node& self = *queue.port->node;
     const std::uint32_t log = queue.index * self.map().shape.lanes + lane;
-    const std::uint64_t word = self.map()
-                                   .cursor(reader.slot, self.slot(), log)
-                                   .value.load(std::memory_order_acquire); // with tell_cursor
+    return self.map()
+        .cursor(reader.slot, self.slot(), log)
+        .value.load(std::memory_order_acquire); // with tell_cursor
+}
+
+// Position up to which a reader with this cursor has read our log, or 0 if it has not found it yet.
+std::uint64_t credit_of(const tx_queue& queue, std::uint64_t cursor, std::uint32_t lane) {
+    const bus_node& self = *queue.port->node;
     const std::uint32_t incarnation = self.entry().incarnation.load(std::memory_order_relaxed);
-    if (word >> 48 != (incarnation & 0xffff)) {
+    if (cursor >> 48 != (incarnation & 0xffff)) {
         return 0;
     }
     const std::uint64_t position = queue.lanes[lane].position();
-    const std::uint64_t behind = (position - word) & cursor_mask;
+    const std::uint64_t behind = (position - cursor) & cursor_mask;
     return behind <= position ? position - behind : 0;
 }
 
-// True if this reader need not be waited for: its heart stands still, or its process is gone.
-bool give_up(tx_queue& queue, peer_reader& reader, std::uint32_t lane) {
-    const bus_node& self = *queue.port->node;
-    const std::uint32_t index = lane % reader.rx_queues;
-    peer_reader::patience& patience = reader.queues[index];
-    const std::uint64_t beat =
-        self.map().beat(reader.slot, index).value.load(std::memory_order_relaxed);
+// True if this reader need not be waited for: it does not get on with our log, or its process is
+// gone. Its heartbeat is no excuse: a reader that polls and does not read would stop us for good.
+bool give_up(tx_queue& queue, peer_reader& reader, std::uint64_t cursor, std::uint32_t lane) {
+    peer_reader::patience& patience = reader.lanes[lane];
     const std::uint64_t now = rte_rdtsc();
-    if (!patience.waiting || beat != patience.beat) {
-        patience = {beat, now, true, false};
+    if (!patience.waiting || cursor != patience.cursor) {
+        patience = {cursor, now, true, false};
         return false;
     }
     if (patience.given_up) {
         return true;
     }
     const std::uint64_t waited = now - patience.since_tsc;
-    const bool dead = waited > tsc_per_ms() / death_check_per_ms && !self.file().alive(reader.slot);
+    const bool dead =
+        waited > tsc_per_ms() / death_check_per_ms && !queue.port->node->file().alive(reader.slot);
     if (dead || waited > patience_ms * tsc_per_ms()) {
         patience.given_up = true;
         queue.counters.expelled.add(1);
@@ -76,13 +79,33 @@ bool give_up(tx_queue& queue, peer_reader& reader, std::uint32_t lane) {
     }
     bool credit = true;
     for (peer_reader& reader : queue.readers) {
-        if (credit_of(queue, reader, lane) >= log.spoils_below()) {
-            reader.queues[lane % reader.rx_queues].waiting = false;
-        } else if (!give_up(queue, reader, lane)) {
+        const std::uint64_t cursor = cursor_of(queue, reader, lane);
+        if (credit_of(queue, cursor, lane) >= log.spoils_below()) {
+            reader.lanes[lane].waiting = false;
+        } else if (!give_up(queue, reader, cursor, lane)) {
             credit = false;
         }
     }
     return credit;
+}
+
+// Takes note of a node that reads us, unless it is known already; what we waited for it so far
+// goes on counting, however often others come and go.
+void follow_reader(tx_queue& queue, std::uint32_t slot) {
+    node_entry& entry = queue.port->node->map().node(slot);
+    const std::uint32_t incarnation = entry.incarnation.load(std::memory_order_relaxed);
+    const auto known =
+        std::find_if(queue.readers.begin(), queue.readers.end(), [slot](const peer_reader& reader) {
+            return reader.slot == slot;
+        });
+    if (known != queue.readers.end() && known->incarnation == incarnation) {
+        return;
+    }
+    peer_reader& reader = known != queue.readers.end() ? *known : queue.readers.emplace_back();
+    reader = {};
+    reader.entry = &entry;
+    reader.slot = slot;
+    reader.incarnation = incarnation;
 }
 
 // Who reads, and how many lanes and hashes do they ask for? Once a membership change.
@@ -91,17 +114,18 @@ bool give_up(tx_queue& queue, peer_reader& reader, std::uint32_t lane) {
     const bus_map& map = self.map();
     queue.epoch = map.header().epoch.load(std::memory_order_acquire);
     queue.lost = self.file().lost();
-    queue.readers.clear();
     queue.fence = queue.port->fence;
     queue.hashing = false;
     std::uint32_t lanes = 1;
     for (std::uint32_t slot = 0; slot < map.shape.nodes; ++slot) {
-        node_entry& entry = map.node(slot);
+        const node_entry& entry = map.node(slot);
         const std::uint32_t rx_queues = entry.rx_queues.load(std::memory_order_relaxed);
         if (slot == self.slot() || rx_queues == 0 || rx_queues > map.shape.lanes ||
             entry.state.load(std::memory_order_acquire) !=
                 static_cast<std::uint32_t>(node_state::started) ||
             !self.file().alive(slot)) {
+            std::erase_if(
+                queue.readers, [slot](const peer_reader& reader) { return reader.slot == slot; });
             continue;
         }
         const std::uint32_t wants = entry.wants.load(std::memory_order_relaxed);
@@ -109,11 +133,7 @@ bool give_up(tx_queue& queue, peer_reader& reader, std::uint32_t lane) {
         queue.hashing |= (wants & wants_hash) != 0;
         // A number of queues that is no power of two is served best by all lanes.
         lanes = std::max(lanes, std::has_single_bit(rx_queues) ? rx_queues : map.shape.lanes);
-        peer_reader reader;
-        reader.entry = &entry;
-        reader.slot = slot;
-        reader.rx_queues = rx_queues;
-        queue.readers.push_back(reader);
+        follow_reader(queue, slot);
     }
     queue.lane_mask = lanes - 1;
 }
@@ -255,6 +275,7 @@ void start_tx(tx_queue& queue, std::uint32_t incarnation) {
     const geometry& shape = self.map().shape;
     const std::uint64_t log_bytes = shape.log_bytes(queue.port->tx_queues);
     queue.lanes.resize(shape.lanes);
+    queue.readers.clear();
     queue.readers.reserve(shape.nodes);
     for (std::uint32_t lane = 0; lane < shape.lanes; ++lane) {
         const std::uint32_t log = queue.index * shape.lanes + lane;

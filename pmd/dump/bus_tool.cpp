@@ -56,7 +56,8 @@ class bus_dumper {
         for (std::uint32_t slot = 0; slot < map.shape.nodes; ++slot) {
             const node_entry& entry = map.node(slot);
             const std::uint32_t incarnation = entry.incarnation.load(std::memory_order_acquire);
-            const std::uint32_t tx_queues = entry.tx_queues.load(std::memory_order_relaxed);
+            const std::uint32_t tx_queues =
+                entry.tx_queues.load(std::memory_order_acquire); // with begin_start
             if (incarnation == known_[slot] || tx_queues == 0 ||
                 tx_queues > map.shape.tx_queues_max() || !file_.admit(slot)) {
                 continue;

@@ -205,6 +205,94 @@ TEST(hostile_bus, garbage_in_a_peers_log_is_counted_and_others_frames_arrive) {
     EXPECT_EQ(number_of(next[0]), 4u);
 }
 
+// A record that is being overwritten may tell any sequence number: what it says must not count.
+TEST(hostile_bus, a_torn_record_does_not_disturb_the_count_of_missing_frames) {
+    const scratch_path path;
+    ASSERT_TRUE(create_bus(path.string(), {.node_bytes = 4 << 20}));
+    bus_node node = *bus_node::join(*open_bus(path.string(), bus_access::peer), {});
+    const std::uint64_t log_bytes = node.map().shape.log_bytes(1);
+    log_control& control = node.map().control(node.slot(), 0);
+    log_writer writer;
+    const std::uint32_t incarnation = node.begin_start({});
+    writer.start(control, node.map().data(node.slot()), log_bytes, incarnation);
+    node.announce();
+    log_reader reader(control, node.map().data(node.slot()), log_bytes, incarnation);
+    reader.from_beginning();
+    std::uint32_t written = 0;
+    const auto write = [&writer, &written](std::uint32_t frames) {
+        for (; frames > 0; --frames, ++written) {
+            record_header header{};
+            header.length = 1000;
+            if (!writer.fits(record_bytes(header.length))) {
+                writer.enter_chunk();
+            }
+            writer.append(header);
+        }
+        writer.publish();
+    };
+    write(10);
+    record_header header{};
+    const std::uint8_t* bytes = nullptr;
+    ASSERT_TRUE(reader.look());
+    const log_reader::place before = reader.here();
+    ASSERT_EQ(reader.next(header, bytes), next_record::frame);
+    ASSERT_EQ(reader.gap(header.sequence + 5000), 5000u) << "as a torn record of a later lap says";
+    write(static_cast<std::uint32_t>(log_bytes / 1000));
+    ASSERT_FALSE(reader.intact(before.cursor));
+    reader.return_to(before);
+    reader.resume();
+    ASSERT_TRUE(reader.look());
+    std::uint64_t missing = 0;
+    std::uint64_t frames = 0;
+    while (reader.next(header, bytes) == next_record::frame) {
+        missing += reader.gap(header.sequence);
+        ++frames;
+    }
+    EXPECT_GT(missing, 0u);
+    EXPECT_EQ(missing + frames, written);
+}
+
+// It polls its queue, so it lives; but it never says that it read anything.
+TEST(hostile_bus, a_reader_that_beats_but_does_not_read_is_given_up_by_a_lossless_sender) {
+    const scratch_path path;
+    const rig_port a(path.string(), {.arguments = "size=4M,flow=lossless"});
+    bus_node idler = *bus_node::join(*open_bus(path.string(), bus_access::peer), {});
+    idler.begin_start({});
+    idler.announce();
+    std::uint32_t sent = 0;
+    while (sent < 20000) { // ends only if it is given up, though others come and go meanwhile
+        if (a.send({udp_frame(1, sent, 200)}) == 1) {
+            ++sent;
+        } else {
+            idler.map().header().epoch.fetch_add(1);
+        }
+    }
+    EXPECT_EQ(a.xstat("shmif_tx_expelled"), 1u);
+}
+
+// The next process in a slot must not make the last one's logs look as if they lay otherwise.
+TEST(hostile_bus, a_peer_that_takes_a_dead_ones_place_leaves_the_shape_of_its_logs_alone) {
+    const scratch_path path;
+    ASSERT_TRUE(create_bus(path.string(), {.nodes = 2}));
+    const auto join = [&path](std::uint16_t queues) {
+        bus_node node = *bus_node::join(*open_bus(path.string(), bus_access::peer), {});
+        if (queues != 0) {
+            node.begin_start({.tx_queues = queues});
+            node.announce();
+        }
+        return node;
+    };
+    std::uint32_t slot = 0;
+    {
+        const bus_node first = join(3);
+        slot = first.slot();
+    }
+    const bus_node second = join(0);
+    const bus_node third = join(0);
+    const std::uint32_t shape = third.map().node(slot).tx_queues.load();
+    EXPECT_EQ(shape, 3u) << "joined, but not started";
+}
+
 TEST(hostile_bus, a_reader_that_stands_still_is_given_up_by_a_lossless_sender) {
     const scratch_path path;
     const rig_port a(path.string(), {.arguments = "size=4M,flow=lossless"});
