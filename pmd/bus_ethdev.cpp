@@ -2,7 +2,6 @@
 #include "pmd/port/bus_port.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdarg>
 #include <cstring>
 #include <random>
@@ -16,11 +15,6 @@ namespace pantala::bus {
 namespace {
 
 int log_type = -1;
-
-// Lives in memory that secondary processes map too; the port itself does not.
-struct private_data {
-    port* self;
-};
 
 std::uint64_t make_rearm(std::uint16_t port_id) {
     struct {
@@ -303,57 +297,11 @@ bool install(rte_vdev_device* vdev, std::unique_ptr<port> self) {
     device->rx_pkt_burst = self->netbsd ? rx_burst_netbsd : rx_burst_native;
     device->tx_pkt_burst = self->netbsd ? tx_burst_netbsd : tx_burst_native;
     set_link(device, false);
-    static_cast<private_data*>(device->data->dev_private)->self = self.release();
+    auto* const data = static_cast<private_data*>(device->data->dev_private);
+    data->self = self.release();
+    data->pools = mempool_order_here();
     rte_eth_dev_probing_finish(device);
     return true;
-}
-
-// ---- a secondary process
-// ----------------------------------------------------------------------
-
-std::uint16_t refuse_burst(void*, rte_mbuf**, std::uint16_t) {
-    static std::atomic<bool> told{false};
-    if (!told.exchange(true, std::memory_order_relaxed)) {
-        log_line(
-            RTE_LOG_ERR, "a secondary process cannot send or receive through "
-                         "its primary's place "
-                         "on a bus; let it join the bus as a peer");
-    }
-    return 0;
-}
-
-int secondary_info(rte_eth_dev*, rte_eth_dev_info* info) {
-    info->max_rx_queues = lanes_max;
-    info->max_tx_queues = lanes_max;
-    info->max_mac_addrs = 1 + filter_addresses_max;
-    return 0;
-}
-
-// The primary's port, to be looked at (names, addresses, capture by
-// dpdk-dumpcap), not to be used.
-int probe_secondary(rte_vdev_device* vdev) {
-    static const eth_dev_ops look_only = [] {
-        eth_dev_ops ops{};
-        ops.dev_infos_get = secondary_info;
-        return ops;
-    }();
-    const char* const name = rte_vdev_device_name(vdev);
-    rte_eth_dev* const device = rte_eth_dev_attach_secondary(name);
-    if (device == nullptr) {
-        log_line(
-            RTE_LOG_ERR,
-            "%s: a secondary process has no place on a bus of its own; start "
-            "it as a primary with "
-            "a --file-prefix of its own and --vdev=net_shmif0,bus=PATH",
-            name);
-        return -ENOTSUP;
-    }
-    device->device = &vdev->device;
-    device->dev_ops = &look_only;
-    device->rx_pkt_burst = refuse_burst;
-    device->tx_pkt_burst = refuse_burst;
-    rte_eth_dev_probing_finish(device);
-    return 0;
 }
 
 int probe(rte_vdev_device* vdev) {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_pdump.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -149,6 +151,22 @@ std::vector<std::string> eal_arguments(const launch_settings& settings) {
     return arguments;
 }
 
+namespace {
+
+// dpdk-dumpcap captures from a process whose memory and configuration it can attach to, and that
+// answers it. (Takes 4 MB, so only where somebody could ask.)
+void allow_captures(const std::vector<std::string>& arguments) {
+    if (given(arguments, {"--no-huge", "--in-memory", "--no-shconf"}) ||
+        rte_eal_process_type() != RTE_PROC_PRIMARY) {
+        return;
+    }
+    if (rte_pdump_init() != 0) {
+        std::fprintf(stderr, "pantala: no captures by dpdk-dumpcap: %s\n", rte_strerror(rte_errno));
+    }
+}
+
+} // namespace
+
 result<std::unique_ptr<eal_session>> eal_session::start(const launch_settings& settings) {
     if (settings.workers > workers_max) {
         return error{
@@ -169,6 +187,7 @@ result<std::unique_ptr<eal_session>> eal_session::start(const launch_settings& s
             code,
             std::string("EAL does not start (") + std::strerror(code) + "): " + start_advice(code)};
     }
+    allow_captures(session->arguments_);
     return session;
 }
 

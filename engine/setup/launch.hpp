@@ -7,6 +7,8 @@
 //               more workers than CPUs share them (--lcores)
 //   memory      no usable hugepages: --no-huge; nothing is left on disk (--in-memory, --no-shconf)
 //   devices     no PCI device is touched unless named with -a
+//   captures    where another process can attach (hugepages and --file-prefix), dpdk-dumpcap may
+//               capture from every port
 //   noise       warnings and errors only; no telemetry socket
 #pragma once
 

@@ -39,6 +39,19 @@ struct port {
     std::vector<std::uint64_t> stats_base; // see bus_stats.cpp
 };
 
+// The names of this process's mempool drivers by number. A pool tells its driver by number, so all
+// processes that share a pool must count them alike.
+struct mempool_order {
+    std::uint32_t count;
+    std::array<std::array<char, RTE_MEMPOOL_OPS_NAMESIZE>, RTE_MEMPOOL_MAX_OPS_IDX> names;
+};
+
+// Lives in memory that secondary processes map too; the port itself does not.
+struct private_data {
+    port* self;
+    mempool_order pools; // of the primary
+};
+
 port& port_of(rte_eth_dev* device);
 
 // Longest frame the port's bus carries.
@@ -58,6 +71,10 @@ int start_interrupts(rte_eth_dev* device);
 void stop_interrupts(rte_eth_dev* device);
 int enable_interrupt(rte_eth_dev* device, std::uint16_t queue);
 int disable_interrupt(rte_eth_dev* device, std::uint16_t queue);
+
+// bus_secondary.cpp: the primary's port, to be looked at and captured from.
+mempool_order mempool_order_here();
+int probe_secondary(rte_vdev_device* vdev);
 
 // bus_stats.cpp
 void add_stats_ops(eth_dev_ops& ops);
