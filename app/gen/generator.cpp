@@ -179,13 +179,7 @@ void generator::start_lcores(const generator_options& options) {
             how.gateways.push_back({gateway_mac(options.gateway_base, i)});
         }
         receiver_ = std::make_unique<receiver>(how, flows_);
-        PANTALA_ASSERT(lcore < RTE_MAX_LCORE);
-        rte_eal_remote_launch(
-            [](void* self) {
-                static_cast<receiver*>(self)->run();
-                return 0;
-            },
-            receiver_.get(), lcore);
+        receiver_job_.start(lcore, *receiver_);
         lcore = rte_get_next_lcore(lcore, 1, 0);
     }
     if (tx_port_) {
@@ -199,13 +193,7 @@ void generator::start_lcores(const generator_options& options) {
         how.source_address = options.from;
         how.sizes = options.sizes;
         transmitter_ = std::make_unique<transmitter>(how, flows_.flows);
-        PANTALA_ASSERT(lcore < RTE_MAX_LCORE);
-        rte_eal_remote_launch(
-            [](void* self) {
-                static_cast<transmitter*>(self)->run();
-                return 0;
-            },
-            transmitter_.get(), lcore);
+        transmitter_job_.start(lcore, *transmitter_);
     }
 }
 
@@ -216,9 +204,8 @@ generator::~generator() {
     if (receiver_) {
         receiver_->stop();
     }
-    if (pool_ != nullptr) {
-        rte_eal_mp_wait_lcore();
-    }
+    transmitter_job_.end();
+    receiver_job_.end();
     for (const std::uint16_t port : started_) {
         rte_eth_dev_stop(port);
         rte_eth_dev_close(port);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "app/eal/devices.hpp"
+#include "app/gen/lcore_job.hpp"
 #include "app/gen/receiver.hpp"
 #include "app/gen/table/flows.hpp"
 #include "app/gen/transmitter.hpp"
@@ -67,6 +68,8 @@ class generator {
     rte_mempool* pool_ = nullptr;
     std::unique_ptr<transmitter> transmitter_;
     std::unique_ptr<receiver> receiver_;
+    lcore_job transmitter_job_;
+    lcore_job receiver_job_;
     std::uint64_t missed_before_ = 0;
 };
 
