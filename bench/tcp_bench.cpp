@@ -2,7 +2,10 @@
 // device, no wire, checksums made and verified in software. Every figure is for both ends together;
 // half of it is one end's share. Time is virtual (10 us a round), the clock of the figures is real.
 //
-//   tcp_bench [IDLE]    IDLE connections (100000) for the last two figures
+//   tcp_bench [IDLE [FIGURE]]   IDLE connections (1000000) for the last figures; FIGURE is one of
+//                               requests, bulk, connections, idle; without it all of them
+//
+// A figure is the median of seven repetitions of the same amount of work, with the least and most.
 #include "stack/tcp/input/tcp_input.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_user.hpp"
@@ -26,8 +29,7 @@ namespace pantala {
 namespace {
 
 constexpr std::uint64_t round_ns = 10 * ns_per_us;
-constexpr double trial_seconds = 1.0;
-constexpr unsigned trials = 3;
+constexpr unsigned trials = 7;
 
 struct end {
     end(rte_mempool* pool, std::uint64_t seed, const tcp::limits& sizes)
@@ -150,38 +152,38 @@ struct pair {
     std::uint32_t listener = 0;
 };
 
-// Runs `body` (which returns how many units it did) for a while, several times; prints the median
-// and the spread.
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Runs `body` (which does a fixed amount of work and returns how many units that was) `trials`
+// times; prints the median and the spread.
 void measure(const char* what, const std::function<std::uint64_t()>& body) {
     std::vector<double> rates;
     std::vector<double> cycles;
     for (unsigned i = 0; i < trials; ++i) {
-        std::uint64_t units = 0;
         const auto begin = std::chrono::steady_clock::now();
         const std::uint64_t tsc = rte_rdtsc();
-        double seconds = 0;
-        while (seconds < trial_seconds) {
-            units += body();
-            seconds =
-                std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        }
-        rates.push_back(static_cast<double>(units) / seconds);
-        cycles.push_back(static_cast<double>(rte_rdtsc() - tsc) / static_cast<double>(units));
+        const auto units = static_cast<double>(body());
+        cycles.push_back(static_cast<double>(rte_rdtsc() - tsc) / units);
+        rates.push_back(units / seconds_since(begin));
     }
     std::sort(rates.begin(), rates.end());
     std::sort(cycles.begin(), cycles.end());
     std::printf(
-        "%-44s %10.0f /s (%.0f to %.0f)  %7.0f TSC cycles each\n", what, rates[trials / 2],
-        rates.front(), rates.back(), cycles[trials / 2]);
+        "%-44s %10.0f /s (%.0f to %.0f)  %7.0f TSC cycles (%.0f to %.0f)\n", what,
+        rates[trials / 2], rates.front(), rates.back(), cycles[trials / 2], cycles.front(),
+        cycles.back());
+    std::fflush(stdout);
 }
 
 // 64 bytes there, 64 back, on every connection in turn.
-std::uint64_t
-request_responses(pair& two, const std::vector<tcp::conn_handle>& clients, std::uint64_t rounds) {
+// With `again` false the client only listens to the answers.
+std::uint64_t request_responses(pair& two, std::uint64_t wanted, bool again = true) {
     static const std::vector<std::byte> message(64, std::byte{'m'});
     std::uint64_t done = 0;
     tcp::event events[256];
-    for (std::uint64_t i = 0; i < rounds; ++i) {
+    while (done < wanted) {
         two.round([&] {
             std::size_t count = tcp::poll_events(two.server.host, events);
             for (std::size_t e = 0; e < count; ++e) {
@@ -194,13 +196,14 @@ request_responses(pair& two, const std::vector<tcp::conn_handle>& clients, std::
             for (std::size_t e = 0; e < count; ++e) {
                 while (tcp::readable_bytes(two.client.host, events[e].handle) >= 64) {
                     tcp::consume(two.client.host, events[e].handle, 64);
-                    tcp::send(two.client.host, events[e].handle, message);
+                    if (again) {
+                        tcp::send(two.client.host, events[e].handle, message);
+                    }
                     ++done;
                 }
             }
         });
     }
-    (void)clients;
     return done;
 }
 
@@ -213,9 +216,14 @@ void request_response(rte_mempool* pool) {
     for (const auto handle : clients) {
         tcp::send(two.client.host, handle, message);
     }
-    request_responses(two, clients, 1'000);
+    request_responses(two, 100'000);
+    const std::uint64_t before = two.packets;
+    const std::uint64_t done = request_responses(two, 100'000);
+    std::printf(
+        "%-44s %10.2f\n", "packets a request and response",
+        static_cast<double>(two.packets - before) / static_cast<double>(done));
     measure("request and response of 64 bytes, 100 conns", [&] {
-        return request_responses(two, clients, 1'000);
+        return request_responses(two, 300'000);
     });
 }
 
@@ -228,7 +236,7 @@ void bulk(rte_mempool* pool) {
     std::uint64_t received = 0;
     const auto some = [&] {
         const std::uint64_t before = received;
-        for (unsigned i = 0; i < 1'000; ++i) {
+        while (received - before < 500'000ULL * 1'448) {
             two.round([&] {
                 tcp::send(two.client.host, clients[0], data);
                 const std::size_t ready = tcp::readable_bytes(two.server.host, servers[0]);
@@ -240,6 +248,11 @@ void bulk(rte_mempool* pool) {
         return (received - before) / 1'448;
     };
     some();
+    const std::uint64_t packets = two.packets;
+    const std::uint64_t segments = some();
+    std::printf(
+        "%-44s %10.2f\n", "packets a segment of 1,448 bytes",
+        static_cast<double>(two.packets - packets) / static_cast<double>(segments));
     measure("segment of 1,448 bytes, one stream", some);
 }
 
@@ -247,7 +260,7 @@ void open_and_close(rte_mempool* pool) {
     pair two(pool, {.conns = 8'192});
     std::vector<tcp::conn_handle> clients;
     std::vector<tcp::conn_handle> servers;
-    measure("connection opened and closed", [&] {
+    const auto thousand = [&] {
         clients.clear();
         servers.clear();
         two.establish(1'000, clients, servers);
@@ -266,7 +279,13 @@ void open_and_close(rte_mempool* pool) {
                two.client.host.time_waits.size() > 0) {
             two.round([&] { two.forget_events(); });
         }
-        return std::uint64_t{1'000};
+    };
+    thousand();
+    measure("connection opened and closed", [&] {
+        for (unsigned i = 0; i < 100; ++i) {
+            thousand();
+        }
+        return std::uint64_t{100'000};
     });
 }
 
@@ -278,6 +297,16 @@ std::uint64_t resident_bytes() {
     return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
+// What a round costs that has nothing to do.
+void empty_rounds(pair& two, const char* what) {
+    measure(what, [&] {
+        for (unsigned i = 0; i < 250'000; ++i) {
+            two.round([] {});
+        }
+        return std::uint64_t{500'000}; // one of each host
+    });
+}
+
 void idle(rte_mempool* pool, unsigned count) {
     pair two(pool, {.conns = count + 1'024});
     std::vector<tcp::conn_handle> clients;
@@ -285,17 +314,34 @@ void idle(rte_mempool* pool, unsigned count) {
     clients.reserve(count + 200);
     servers.reserve(count + 200);
     two.establish(100, clients, servers);
+    empty_rounds(two, "round with nothing to do, 100 conns");
     const std::uint64_t before = resident_bytes();
+    const auto begin = std::chrono::steady_clock::now();
     two.establish(count, clients, servers);
+    const double seconds = seconds_since(begin);
     const double each = static_cast<double>(resident_bytes() - before) / (2.0 * count);
-    std::printf("%-44s %10.0f bytes each, %u on each side\n", "idle connection", each, count);
+    std::printf(
+        "%-44s %10.0f bytes each, %u on each side, opened at %.0f /s\n", "idle connection", each,
+        count, count / seconds);
+    empty_rounds(two, "round with nothing to do beside the idle");
     const std::vector<std::byte> message(64, std::byte{'m'});
     for (unsigned i = 0; i < 100; ++i) {
         tcp::send(two.client.host, clients[i], message);
     }
-    request_responses(two, clients, 10'000);
     measure("request and response beside the idle ones", [&] {
-        return request_responses(two, clients, 1'000);
+        return request_responses(two, 300'000);
+    });
+    request_responses(two, 100, false); // they come to rest
+    // Every connection speaks in turn: nothing of it is in the cache.
+    std::size_t next = 0;
+    measure("request on a connection that was idle", [&] {
+        for (unsigned i = 0; i < 200'000; i += 32) {
+            for (unsigned k = 0; k < 32; ++k, next = (next + 9'973) % clients.size()) {
+                tcp::send(two.client.host, clients[next], message);
+            }
+            request_responses(two, 32, false);
+        }
+        return std::uint64_t{200'000};
     });
 }
 
@@ -316,10 +362,20 @@ int main(int argc, char** argv) {
         return 1;
     }
     const unsigned idle =
-        argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 100'000;
-    pantala::request_response(pool);
-    pantala::bulk(pool);
-    pantala::open_and_close(pool);
-    pantala::idle(pool, idle);
+        argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 1'000'000;
+    const std::string figure = argc > 2 ? argv[2] : "";
+    const auto wanted = [&](const char* name) { return figure.empty() || figure == name; };
+    if (wanted("requests")) {
+        pantala::request_response(pool);
+    }
+    if (wanted("bulk")) {
+        pantala::bulk(pool);
+    }
+    if (wanted("connections")) {
+        pantala::open_and_close(pool);
+    }
+    if (wanted("idle")) {
+        pantala::idle(pool, idle);
+    }
     return 0;
 }

@@ -99,6 +99,8 @@ inline constexpr std::uint32_t quick_ack = 1U << 28;   // the peer is in slow st
 inline constexpr std::uint32_t rack_valid = 1U << 29;  // rack_* hold a sample
 inline constexpr std::uint32_t passive = 1U << 30;     // came through a listener
 inline constexpr std::uint32_t dsack_ready = 1U << 31; // `dsack` waits to be reported
+// These say that the record's id stands in a list of the worker, and outlive the connection.
+inline constexpr std::uint32_t listed = output_queued | event_queued;
 } // namespace conn_flag
 
 // What the application is told; bits of `events`.
@@ -234,7 +236,9 @@ struct alignas(64) conn {
     std::uint8_t soft_error = 0; // ICMP, told if the connection then times out (RFC 5461)
     std::uint16_t path_mtu = 0;
     std::uint32_t listener = no_id; // while it waits to be accepted
-    void* user = nullptr;           // the socket layer's
+    std::uint32_t accept_previous = no_id;
+    std::uint32_t accept_next = no_id;
+    void* user = nullptr; // the socket layer's
 
     bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
     void set(std::uint32_t flag) { flags |= flag; }

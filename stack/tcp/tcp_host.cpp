@@ -87,11 +87,9 @@ host::host(
       pool(services.pool), drops(services.drops), random(services.random), sink(services.sink),
       paths(services.paths), conns(capacity.conns), table(capacity.conns),
       sents(capacity.sent_segments), wheel(start, capacity.conns), time_waits(capacity.time_waits),
-      syns(capacity.syn_entries, capacity.syn_bucket) {
+      syns(capacity.syn_entries, capacity.syn_bucket), listeners_by_endpoint(capacity.listeners),
+      output_ready(capacity.conns), event_ready(capacity.conns), accept_ready(capacity.listeners) {
     listeners.reserve(capacity.listeners);
-    output_ready.reserve(capacity.conns);
-    event_ready.reserve(capacity.conns);
-    accept_ready.reserve(capacity.listeners);
     generation = static_cast<std::uint32_t>(random.next()) | 1;
     refill_limits(*this);
 }
@@ -133,7 +131,7 @@ void host::flush_output() {
 void host::want_output(conn& c) {
     if (!c.has(conn_flag::output_queued)) {
         c.set(conn_flag::output_queued);
-        output_ready.push_back(id_of(c));
+        output_ready.push(id_of(c));
     }
 }
 
@@ -145,16 +143,19 @@ void host::tell(conn& c, std::uint8_t events) {
     // Before it is accepted nobody listens; accept() queues what has gathered.
     if (!c.has(conn_flag::event_queued) && c.listener == no_id) {
         c.set(conn_flag::event_queued);
-        event_ready.push_back(id_of(c));
+        event_ready.push(id_of(c));
     }
 }
 
 conn* host::new_conn() {
-    const std::uint32_t id = conns.allocate();
+    const std::uint32_t id = conns.next_id();
     if (id == no_id) {
         return nullptr;
     }
+    const std::uint32_t listed = conns.at(id).flags & conn_flag::listed;
+    conns.allocate();
     conn& c = conns[id];
+    c.flags = listed;
     generation += 2; // odd, never 0
     c.generation = generation;
     return &c;
@@ -183,8 +184,9 @@ void host::detach(conn& c) {
 void host::release(conn& c) {
     detach(c);
     receive_clear(c);
-    // The ready lists may still name it: without its flags such an entry means nothing.
-    c.flags = 0;
+    // The ready lists may still name it; such an entry finds nothing to do.
+    c.flags &= conn_flag::listed;
+    c.events = 0;
     c.generation = 0;
     c.state = conn_state::closed;
     conns.release(id_of(c));
@@ -201,7 +203,7 @@ void host::finish(conn& c, conn_error why) {
         return;
     }
     if (c.listener != no_id && why != conn_error::none) { // died before it was accepted
-        std::erase(listeners[c.listener].accepted, handle_of(c));
+        accept_remove(*this, c);
         release(c);
         return;
     }
@@ -209,6 +211,31 @@ void host::finish(conn& c, conn_error why) {
         c.state = conn_state::time_wait;
     }
     tell(c, conn_event::closed | conn_event::readable);
+}
+
+void accept_push(host& h, conn& c, std::uint32_t listening) {
+    listener& one = h.listeners[listening];
+    accept_list& queue = one.accepted;
+    c.listener = listening;
+    c.accept_previous = queue.tail;
+    c.accept_next = no_id;
+    (queue.tail == no_id ? queue.head : h.conns[queue.tail].accept_next) = h.id_of(c);
+    queue.tail = h.id_of(c);
+    ++queue.count;
+    if (!one.told) {
+        one.told = true;
+        h.accept_ready.push(listening);
+    }
+}
+
+void accept_remove(host& h, conn& c) {
+    accept_list& queue = h.listeners[c.listener].accepted;
+    (c.accept_previous == no_id ? queue.head : h.conns[c.accept_previous].accept_next) =
+        c.accept_next;
+    (c.accept_next == no_id ? queue.tail : h.conns[c.accept_next].accept_previous) =
+        c.accept_previous;
+    --queue.count;
+    c.listener = no_id;
 }
 
 instant next_deadline(const host& h) {
@@ -233,16 +260,11 @@ unsigned expire(host& h, instant now, unsigned budget) {
 void end_of_round(host& h, instant now) {
     h.now = now;
     // What becomes ready while this runs (a burst limit reached) waits for the next round.
-    const std::size_t count = h.output_ready.size();
-    for (std::size_t i = 0; i < count; ++i) {
-        conn& c = h.conns[h.output_ready[i]];
-        if (c.has(conn_flag::output_queued)) { // else gone since
-            c.clear(conn_flag::output_queued);
-            output(h, c);
-        }
+    for (std::uint32_t left = h.output_ready.size(); left > 0; --left) {
+        conn& c = h.conns[h.output_ready.pop()];
+        c.clear(conn_flag::output_queued);
+        output(h, c); // gone since: it is closed, and has nothing to say
     }
-    h.output_ready.erase(
-        h.output_ready.begin(), h.output_ready.begin() + static_cast<std::ptrdiff_t>(count));
     h.flush_output();
     h.flush_spent();
 }

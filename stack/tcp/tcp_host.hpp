@@ -59,13 +59,21 @@ struct host_secrets {
     siphash_key port;
 };
 
+// Connections established and not yet accepted, oldest first; linked through conn::accept_next, so
+// that any of them can leave at once.
+struct accept_list {
+    std::uint32_t head = no_id;
+    std::uint32_t tail = no_id;
+    std::uint32_t count = 0;
+};
+
 struct listener {
     ip_endpoint local; // an "any" address accepts for every address of ours
     std::uint32_t backlog = 0;
-    std::uint32_t pending = 0; // in the SYN cache and in `accepted`
     bool open = false;
+    bool told = false; // it is in accept_ready
     void* user = nullptr;
-    std::vector<conn_handle> accepted; // reserved to the backlog; oldest first
+    accept_list accepted;
 };
 
 struct host_services {
@@ -101,13 +109,14 @@ class host {
     timer_wheel wheel;
     time_wait_table time_waits;
     syn_cache syns;
-    std::vector<listener> listeners;
-    std::vector<std::uint32_t> output_ready; // connections with something to send
-    std::vector<std::uint32_t> event_ready;  // connections with something to tell
-    std::vector<std::uint32_t> accept_ready; // listeners with something to accept
-    mbuf_burst out;                          // built, not yet given to `sink`
-    mbuf_burst spent;                        // consumed segments, freed together
-    std::uint32_t resets_left = 0;           // rate limits, refilled each second
+    std::vector<listener> listeners; // by id; reserved to the limit
+    flow_table listeners_by_endpoint;
+    id_ring output_ready;          // connections with something to send
+    id_ring event_ready;           // connections with something to tell
+    id_ring accept_ready;          // listeners with something to accept
+    mbuf_burst out;                // built, not yet given to `sink`
+    mbuf_burst spent;              // consumed segments, freed together
+    std::uint32_t resets_left = 0; // rate limits, refilled each second
     std::uint32_t challenges_left = 0;
     std::uint32_t limits_second = 0;
     std::uint32_t generation = 0;
@@ -153,6 +162,10 @@ class host {
     // The end of a connection, for whatever reason: detach, tell or release.
     void finish(conn& c, conn_error why);
 };
+
+// The accept queue of a listener: at its end, and out of it wherever it stands.
+void accept_push(host& h, conn& c, std::uint32_t listening);
+void accept_remove(host& h, conn& c);
 
 // Frees one mbuf segment (not the chain behind it).
 void free_segment(rte_mbuf* segment);

@@ -59,6 +59,11 @@ class slab {
         return id;
     }
 
+    // The id that allocate() hands out next (its record may be read: zero if it never was used).
+    std::uint32_t next_id() const {
+        return !free_.empty() ? free_.back() : fresh_ < capacity_ ? fresh_ : no_id;
+    }
+
     void release(std::uint32_t id) {
         PANTALA_DCHECK(id < fresh_ && used_ > 0);
         free_.push_back(id); // within the reserved capacity: never allocates
@@ -89,6 +94,43 @@ class slab {
     std::unique_ptr<void, free_deleter> memory_;
     T* records_ = nullptr;
     std::vector<std::uint32_t> free_;
+};
+
+// Ids in the order they came, each at most once (whoever pushes sees to that), so `capacity` of
+// them always fit. O(1) at both ends; starts over at its begin when it runs empty, so that a short
+// list stays on the same few cache lines.
+class id_ring {
+  public:
+    explicit id_ring(std::uint32_t capacity)
+        : mask_(std::bit_ceil(std::max<std::uint32_t>(capacity, 1)) - 1) {
+        memory_.reset(std::calloc(std::size_t{mask_} + 1, sizeof(std::uint32_t)));
+        PANTALA_ASSERT(memory_ != nullptr);
+        ids_ = static_cast<std::uint32_t*>(memory_.get());
+    }
+
+    void push(std::uint32_t id) {
+        PANTALA_DCHECK(size() <= mask_);
+        ids_[tail_++ & mask_] = id;
+    }
+    std::uint32_t pop() {
+        PANTALA_DCHECK(!empty());
+        const std::uint32_t id = ids_[head_++ & mask_];
+        if (head_ == tail_) {
+            head_ = tail_ = 0;
+        }
+        return id;
+    }
+    // The i-th from the front.
+    std::uint32_t operator[](std::uint32_t i) const { return ids_[(head_ + i) & mask_]; }
+    std::uint32_t size() const { return tail_ - head_; }
+    bool empty() const { return head_ == tail_; }
+
+  private:
+    std::uint32_t mask_;
+    std::uint32_t head_ = 0;
+    std::uint32_t tail_ = 0;
+    std::unique_ptr<void, free_deleter> memory_;
+    std::uint32_t* ids_ = nullptr;
 };
 
 // Buckets of one cache line, seven entries each. An entry that finds its home full goes to the next

@@ -213,14 +213,12 @@ listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, v
     if (local.port.host() == 0) {
         return {user_error::invalid, no_id};
     }
+    if (listener_at(h, local) != no_id) {
+        return {user_error::in_use, no_id};
+    }
     std::uint32_t id = no_id;
-    for (std::uint32_t i = 0; i < h.listeners.size(); ++i) {
-        if (h.listeners[i].open && h.listeners[i].local == local) {
-            return {user_error::in_use, no_id};
-        }
-        if (!h.listeners[i].open) {
-            id = i;
-        }
+    for (std::uint32_t i = 0; i < h.listeners.size() && id == no_id; ++i) {
+        id = h.listeners[i].open ? no_id : i; // O(listeners), as this is no hot call
     }
     if (id == no_id) {
         if (h.listeners.size() == h.sizes.listeners) {
@@ -230,12 +228,14 @@ listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, v
         h.listeners.emplace_back();
     }
     listener& fresh = h.listeners[id];
+    const bool told = fresh.told; // its id may still stand in accept_ready
     fresh = listener{};
+    fresh.told = told;
     fresh.local = local;
     fresh.backlog = std::clamp(backlog, 1U, h.sizes.listeners_backlog_max);
     fresh.open = true;
     fresh.user = user;
-    fresh.accepted.reserve(fresh.backlog);
+    h.listeners_by_endpoint.insert(listener_hash(local), id);
     return {user_error::none, id};
 }
 
@@ -244,28 +244,24 @@ void close_listener(host& h, std::uint32_t id) {
         return;
     }
     h.listeners[id].open = false;
+    h.listeners_by_endpoint.erase(listener_hash(h.listeners[id].local), id);
     listen_forget(h, id);
-    const std::vector<conn_handle> waiting = std::move(h.listeners[id].accepted);
-    h.listeners[id].accepted.clear();
-    std::erase(h.accept_ready, id);
-    for (const conn_handle handle : waiting) {
-        abort(h, handle);
+    while (h.listeners[id].accepted.head != no_id) {
+        conn& c = h.conns[h.listeners[id].accepted.head];
+        accept_remove(h, c);
+        abort(h, h.handle_of(c));
     }
 }
 
 conn_handle accept(host& h, std::uint32_t id, void* user) {
-    if (id >= h.listeners.size() || h.listeners[id].accepted.empty()) {
+    if (id >= h.listeners.size() || h.listeners[id].accepted.head == no_id) {
         return {};
     }
-    auto& waiting = h.listeners[id].accepted;
-    const conn_handle handle = waiting.front();
-    waiting.erase(waiting.begin());
-    conn* c = h.find(handle);
-    PANTALA_ASSERT(c != nullptr);
-    c->listener = no_id;
-    c->user = user;
-    h.tell(*c, c->events);
-    return handle;
+    conn& c = h.conns[h.listeners[id].accepted.head];
+    accept_remove(h, c);
+    c.user = user;
+    h.tell(c, c.events);
+    return h.handle_of(c);
 }
 
 std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes) {
@@ -380,7 +376,9 @@ void abort(host& h, conn_handle handle) {
     if (c == nullptr) {
         return;
     }
-    c->listener = no_id;
+    if (c->listener != no_id) {
+        accept_remove(h, *c);
+    }
     let_go(*c);
     // RFC 9293 3.10.5: a reset where the peer has a connection to lose.
     if (c->synchronized() || c->state == conn_state::syn_received) {
@@ -412,26 +410,26 @@ void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms) {
 
 std::size_t poll_events(host& h, std::span<event> out) {
     std::size_t told = 0;
-    std::size_t looked = 0;
-    for (; looked < h.event_ready.size() && told < out.size(); ++looked) {
-        conn& c = h.conns[h.event_ready[looked]];
-        if (!c.has(conn_flag::event_queued)) {
-            continue; // gone since
-        }
+    while (told < out.size() && !h.event_ready.empty()) {
+        conn& c = h.conns[h.event_ready.pop()];
         c.clear(conn_flag::event_queued);
-        out[told++] = {h.handle_of(c), c.events, c.error, c.user};
-        c.events = 0;
+        if (c.events != 0 && c.listener == no_id) { // else gone since
+            out[told++] = {h.handle_of(c), c.events, c.error, c.user};
+            c.events = 0;
+        }
     }
-    h.event_ready.erase(
-        h.event_ready.begin(), h.event_ready.begin() + static_cast<std::ptrdiff_t>(looked));
     return told;
 }
 
 std::size_t poll_accepts(host& h, std::span<std::uint32_t> out) {
-    const std::size_t count = std::min(out.size(), h.accept_ready.size());
-    std::copy_n(h.accept_ready.begin(), count, out.begin());
-    h.accept_ready.erase(
-        h.accept_ready.begin(), h.accept_ready.begin() + static_cast<std::ptrdiff_t>(count));
+    std::size_t count = 0;
+    while (count < out.size() && !h.accept_ready.empty()) {
+        const std::uint32_t id = h.accept_ready.pop();
+        h.listeners[id].told = false;
+        if (h.listeners[id].accepted.head != no_id) {
+            out[count++] = id;
+        }
+    }
     return count;
 }
 

@@ -86,7 +86,8 @@ struct event {
 };
 // Takes up to out.size() events; each connection appears once with all that happened to it.
 std::size_t poll_events(host& h, std::span<event> out);
-// Takes up to out.size() listeners with something to accept.
+// Takes up to out.size() listeners with something to accept. One that has been taken comes again
+// with the next new connection: call accept() until it has no more.
 std::size_t poll_accepts(host& h, std::span<std::uint32_t> out);
 
 } // namespace pantala::tcp

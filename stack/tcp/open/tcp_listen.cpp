@@ -176,17 +176,12 @@ void complete(host& h, segment_in& segment, const syn_entry& entry) {
     }
     h.stats.sc_completed.add(1);
     h.stats.accepts.add(1);
-    listener& listening = h.listeners[entry.listener];
-    c->listener = entry.listener;
-    listening.accepted.push_back(h.handle_of(*c));
-    if (listening.accepted.size() == 1) {
-        h.accept_ready.push_back(entry.listener);
-    }
+    accept_push(h, *c, entry.listener);
     segment_arrives(h, *c, segment);
 }
 
 bool queue_full(const host& h, std::uint32_t id) {
-    return h.listeners[id].accepted.size() >= h.listeners[id].backlog;
+    return h.listeners[id].accepted.count >= h.listeners[id].backlog;
 }
 
 // The third segment, for an entry of the cache.
@@ -264,23 +259,32 @@ void take_reset(host& h, const segment_in& segment, std::uint32_t id) {
 
 } // namespace
 
+std::uint64_t listener_hash(const ip_endpoint& local) {
+    std::uint64_t mixed = local.port.value.raw() * 0x9e3779b97f4a7c15;
+    for (const std::uint64_t word : local.address.words) {
+        mixed = (mixed ^ (mixed >> 29) ^ word) * 0x9e3779b97f4a7c15;
+    }
+    return mixed ^ (mixed >> 32);
+}
+
+std::uint32_t listener_at(const host& h, const ip_endpoint& local) {
+    return h.listeners_by_endpoint.find(
+        listener_hash(local), [&](std::uint32_t id) { return h.listeners[id].local == local; });
+}
+
 std::uint32_t find_listener(const host& h, const flow_key& key) {
-    std::uint32_t any = no_id;
-    for (std::uint32_t id = 0; id < h.listeners.size(); ++id) {
-        const listener& one = h.listeners[id];
-        if (!one.open || one.local.port != key.local_port) {
-            continue;
-        }
-        if (one.local.address == key.local) {
-            return id;
-        }
-        const bool same_family =
-            !one.local.address.is_v4() || key.is_v4(); // [::] takes both, 0.0.0.0 only IPv4
-        if (one.local.address.is_any() && same_family) {
-            any = id;
+    static constexpr ip_address any_v4 = ip_address::from(wire::ipv4_address{});
+    const std::uint32_t exact = listener_at(h, {key.local, key.local_port});
+    if (exact != no_id) {
+        return exact;
+    }
+    if (key.is_v4()) { // 0.0.0.0 takes only IPv4, [::] both
+        const std::uint32_t v4 = listener_at(h, {any_v4, key.local_port});
+        if (v4 != no_id) {
+            return v4;
         }
     }
-    return any;
+    return listener_at(h, {ip_address{}, key.local_port});
 }
 
 bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor) {
