@@ -36,9 +36,33 @@ struct iface_address4 {
     bool operator==(const iface_address4&) const = default;
 };
 
+// Flags of an IPv6 address (RFC 4862). A tentative one may not be used yet, but to ask whether it
+// is a duplicate; a duplicate one not at all; a deprecated one only where there is no other.
+inline constexpr std::uint8_t iface6_tentative = 1;
+inline constexpr std::uint8_t iface6_duplicate = 2;
+inline constexpr std::uint8_t iface6_deprecated = 4;
+inline constexpr std::uint8_t iface6_optimistic = 8; // tentative, but may be used (RFC 4429)
+inline constexpr std::uint8_t iface6_automatic = 16; // made from an advertised prefix
+
 struct iface_address6 {
     std::array<std::uint8_t, 16> address{};
     std::uint8_t prefix_length = 0; // 0..128
+    std::uint8_t flags = 0;         // iface6_*
+
+    constexpr bool is_link_local() const {
+        return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+    }
+    // Whether `other` is on the link of this address.
+    constexpr bool on_link(const std::array<std::uint8_t, 16>& other) const {
+        for (unsigned i = 0; i < 16 && 8 * i < prefix_length; ++i) {
+            const unsigned bits = prefix_length - 8 * i;
+            const unsigned mask = bits >= 8 ? 0xffU : 0xffU << (8 - bits);
+            if (((address[i] ^ other[i]) & mask & 0xffU) != 0) {
+                return false;
+            }
+        }
+        return true;
+    }
     bool operator==(const iface_address6&) const = default;
 };
 
@@ -61,6 +85,14 @@ struct iface {
     // The address of ours on the link where `other` lies; nullptr: none.
     const iface_address4* on_link(be32 other) const {
         for (const iface_address4& mine : ip4()) {
+            if (mine.on_link(other)) {
+                return &mine;
+            }
+        }
+        return nullptr;
+    }
+    const iface_address6* on_link(const std::array<std::uint8_t, 16>& other) const {
+        for (const iface_address6& mine : ip6()) {
             if (mine.on_link(other)) {
                 return &mine;
             }

@@ -17,6 +17,8 @@ inline constexpr unsigned nexthops_max = 32768;
 
 // The next hop of the default route, always 0: changing the default is one record write.
 inline constexpr nexthop_id nexthop_default{0};
+// The same of the main IPv6 table.
+inline constexpr nexthop_id nexthop_default6{1};
 
 // An interface: a port, or a VLAN on a port. Dense, made by control.
 using iface_id = strong_index<struct iface_tag, std::uint16_t>;
@@ -41,7 +43,7 @@ struct nexthop {
     std::uint16_t mtu = 0; // bytes of L3; 0: the interface's
     std::uint16_t group_first = 0;
     std::uint16_t group_count = 0; // a power of two
-    bool via6 = false;             // the gateway is `gateway6`
+    bool via6 = false;             // kind gateway: the neighbour is `gateway6`, else `gateway4`
     be32 gateway4{};
     std::array<std::uint8_t, 16> gateway6{};
 

@@ -27,7 +27,9 @@ std::uint64_t mix_iface(std::uint64_t hash, const iface& record) {
         hash = mix(hash, address.address.raw() | std::uint64_t{address.prefix_length} << 32);
     }
     for (const iface_address6& address : record.ip6()) {
-        hash = mix(mix_bytes(hash, address.address), address.prefix_length);
+        hash =
+            mix(mix_bytes(hash, address.address),
+                address.prefix_length | std::uint64_t{address.flags} << 8);
     }
     return hash;
 }

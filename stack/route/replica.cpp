@@ -39,7 +39,12 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
         fib4_[header.table]->write_word(header.index, static_cast<std::uint32_t>(body[0]));
         break;
     case route_op::fib4_swap:
-        swap_image4(header.table, body);
+        swap_image(fib4_[header.table], body);
+        fib4_main_ = fib4_[0].get();
+        break;
+    case route_op::fib6_swap:
+        swap_image(fib6_[header.table], body);
+        fib6_main_ = fib6_[0].get();
         break;
     case route_op::nexthop_write:
         std::memcpy(static_cast<void*>(&records_->hops[header.index]), body, sizeof(nexthop));
@@ -60,27 +65,33 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
 
 // The body holds the address of control's array of images, one a reader: the worker takes its own
 // and leaves the old one there for control to free.
-void route_replica::swap_image4(unsigned table, const std::uint64_t* body) {
-    auto* images = reinterpret_cast<std::unique_ptr<fib4_image>*>(body[0]);
-    std::swap(fib4_[table], images[reader_]);
-    if (table == 0) {
-        fib4_main_ = fib4_[0].get();
-    }
+template <class Image>
+void route_replica::swap_image(std::unique_ptr<Image>& mine, const std::uint64_t* body) const {
+    std::swap(mine, reinterpret_cast<std::unique_ptr<Image>*>(body[0])[reader_]);
 }
 
 std::uint64_t route_replica::hash() const {
-    std::array<const fib4_image*, tables_max> tables{};
+    std::array<const fib4_image*, tables_max> tables4{};
+    std::array<const fib6_image*, tables_max> tables6{};
     for (unsigned table = 0; table < tables_max; ++table) {
-        tables[table] = fib4_[table].get();
+        tables4[table] = fib4_[table].get();
+        tables6[table] = fib6_[table].get();
     }
-    return route_hash(*records_, tables);
+    return route_hash(*records_, tables4, tables6);
 }
 
-std::uint64_t
-route_hash(const route_records& records, std::span<const fib4_image* const, tables_max> tables) {
+std::uint64_t route_hash(
+    const route_records& records, std::span<const fib4_image* const, tables_max> tables4,
+    std::span<const fib6_image* const, tables_max> tables6) {
     std::uint64_t hash = records.hash();
-    for (const fib4_image* table : tables) {
+    const auto add = [&hash](const auto* table) {
         hash = hash * 0x9e3779b97f4a7c15ULL + (table != nullptr ? table->hash() : 1);
+    };
+    for (const fib4_image* table : tables4) {
+        add(table);
+    }
+    for (const fib6_image* table : tables6) {
+        add(table);
     }
     return hash;
 }

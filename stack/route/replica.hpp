@@ -8,6 +8,7 @@
 #pragma once
 
 #include "stack/route/fib/fib4_image.hpp"
+#include "stack/route/fib/fib6_image.hpp"
 #include "stack/route/interface.hpp"
 #include "stack/route/nexthop.hpp"
 #include "stack/route/records.hpp"
@@ -42,10 +43,15 @@ class route_replica {
 
     // The main table's reader; take it anew each round.
     fib4_reader<> fib4() const { return fib4_main_->reader<fib4_root_bits_main>(); }
-    // Any table, one address; nexthop_default where the table does not exist.
+    fib6_reader fib6() const { return fib6_main_->reader(); }
+    // Any table, one address; the main table's default where the table does not exist.
     nexthop_id lookup4(unsigned table, std::uint32_t address) const {
         const fib4_image* image = fib4_[table].get();
         return image != nullptr ? image->lookup(address) : nexthop_default;
+    }
+    nexthop_id lookup6(unsigned table, const address6& address) const {
+        const fib6_image* image = fib6_[table].get();
+        return image != nullptr ? image->lookup(address) : nexthop_default6;
     }
     const nexthop& hop(nexthop_id id) const { return records_->hops[id.value]; }
     const iface& interface(iface_id id) const { return records_->ifaces[id.value]; }
@@ -66,19 +72,22 @@ class route_replica {
 
     std::uint64_t generation() const { return generation_; }
     unsigned reader() const { return reader_; }
-    // Bytes in use: the IPv4 table; all.
+    // Bytes in use by the main table of a family.
     std::size_t bytes4() const { return fib4_main_->bytes(); }
+    std::size_t bytes6() const { return fib6_main_->bytes(); }
     // Of all content; equal for replicas at the same generation.
     std::uint64_t hash() const;
 
     const fib4_image* image4(unsigned table) const { return fib4_[table].get(); }
+    const fib6_image* image6(unsigned table) const { return fib6_[table].get(); }
 
   private:
     friend class rib; // join() fills a new one
 
     void prefetch(const std::uint64_t* entry, const route_entry_header& header) const;
     void apply_entry(const route_entry_header& header, const std::uint64_t* body);
-    void swap_image4(unsigned table, const std::uint64_t* body);
+    template <class Image>
+    void swap_image(std::unique_ptr<Image>& mine, const std::uint64_t* body) const;
 
     route_log& log_;
     unsigned reader_;
@@ -86,13 +95,16 @@ class route_replica {
     std::uint64_t sequence_ = 0;   // the log's entry count at position_
     std::uint64_t generation_ = 0; // entries up to this one are in the state below
     fib4_image* fib4_main_ = nullptr;
+    fib6_image* fib6_main_ = nullptr;
     std::array<std::unique_ptr<fib4_image>, tables_max> fib4_;
+    std::array<std::unique_ptr<fib6_image>, tables_max> fib6_;
     std::unique_ptr<route_records> records_;
 };
 
 // The hash of a replica, or of control's master; tables that are not there are nullptr.
-std::uint64_t
-route_hash(const route_records& records, std::span<const fib4_image* const, tables_max> tables);
+std::uint64_t route_hash(
+    const route_records& records, std::span<const fib4_image* const, tables_max> tables4,
+    std::span<const fib6_image* const, tables_max> tables6);
 
 template <route_observer Observer>
 unsigned route_replica::apply(unsigned budget, Observer&& observer) {

@@ -18,6 +18,7 @@
 #include "stack/route/interface.hpp"
 #include "stack/route/nexthop.hpp"
 #include "stack/route/prefix4.hpp"
+#include "stack/route/prefix6.hpp"
 #include "stack/route/replica.hpp"
 #include "stack/route/route_log.hpp"
 
@@ -38,6 +39,8 @@ struct route_target {
     std::uint32_t gateway = 0;            // host order; kind gateway
     std::optional<iface_id> interface {}; // gateway: none means "as the table says"
     std::uint16_t weight = 1;             // 1..256
+    // Kind gateway of an IPv6 route: the gateway. A link-local one needs an interface.
+    std::optional<address6> gateway6{};
 
     bool operator==(const route_target&) const = default;
 };
@@ -51,11 +54,24 @@ struct route {
     std::vector<route_target> targets;
 };
 
+// The same of IPv6.
+struct route6 {
+    prefix6 prefix;
+    std::uint8_t table = 0;
+    route_protocol protocol = route_protocol::boot;
+    std::optional<std::uint32_t> metric{};
+    std::uint16_t mtu = 0;
+    std::vector<route_target> targets;
+};
+
 // A feed's view of a route: no strings, no allocation.
-struct feed_route {
-    prefix4 prefix;
+template <class Prefix>
+struct basic_feed_route {
+    Prefix prefix;
     nexthop_id hop; // from rib::hop
 };
+using feed_route = basic_feed_route<prefix4>;
+using feed_route6 = basic_feed_route<prefix6>;
 
 // What a feed's routes of this protocol have: 20 for bgp, 110 for ospf, else 0.
 constexpr std::uint32_t metric_of(route_protocol protocol) {
@@ -64,8 +80,10 @@ constexpr std::uint32_t metric_of(route_protocol protocol) {
 
 struct rib_counts {
     std::size_t routes4 = 0; // prefixes of the main table
+    std::size_t routes6 = 0;
     std::size_t hops = 0;
-    std::size_t replica_bytes4 = 0;  // of one worker
+    std::size_t replica_bytes4 = 0; // of one worker
+    std::size_t replica_bytes6 = 0;
     std::size_t authority_bytes = 0; // control's own
     std::uint64_t generation = 0;
     std::uint64_t changes = 0; // since the start
@@ -93,6 +111,14 @@ class rib {
     // Adds or deletes an address with its connected, local and broadcast routes.
     result<void> add_address(iface_id id, std::uint32_t address, unsigned prefix_length);
     result<void> del_address(iface_id id, std::uint32_t address, unsigned prefix_length);
+    // The same of IPv6: connected and local routes, and one for the subnet's router anycast address
+    // (RFC 4291 2.6.1). A link-local address brings no routes: its scope is the link, which is the
+    // stack's to see to. `flags`: iface6_*.
+    result<void> add_address(
+        iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags = 0);
+    result<void> del_address(iface_id id, const address6& address, unsigned prefix_length);
+    // Of an address that is there: what is tentative or a duplicate has no local route.
+    result<void> set_address_flags(iface_id id, const address6& address, std::uint8_t flags);
     const iface& interface(iface_id id) const;
 
     // --- routes ---
@@ -117,6 +143,17 @@ class rib {
         unsigned table, const prefix4& from, std::size_t count,
         const std::function<void(const route&)>& each) const;
 
+    // The same for IPv6.
+    result<void> add(const route6& added);
+    result<void> replace(const route6& changed);
+    result<void> append(const route6& added);
+    result<void> del(const route6& gone);
+    result<route6> get(const address6& address, unsigned table = 0) const;
+    std::vector<route6> find(const prefix6& prefix, unsigned table = 0) const;
+    std::optional<prefix6> visit(
+        unsigned table, const prefix6& from, std::size_t count,
+        const std::function<void(const route6&)>& each) const;
+
     // --- feeds: many routes, few hops (main table, metric_of(protocol)) ---
 
     // The hop of these targets, with one more use; release() gives it back.
@@ -132,7 +169,11 @@ class rib {
     // swapped in by one message. Errors: ENOMEM; nothing is changed then.
     result<void>
     load(std::span<const feed_route> routes, route_protocol protocol = route_protocol::bgp);
-    // Deletes all routes of this protocol; returns how many.
+    result<void> announce(const feed_route6& added, route_protocol protocol = route_protocol::bgp);
+    result<void> withdraw(const prefix6& prefix, route_protocol protocol = route_protocol::bgp);
+    result<void>
+    load(std::span<const feed_route6> routes, route_protocol protocol = route_protocol::bgp);
+    // Deletes all routes of this protocol, both families; returns how many.
     std::size_t flush(route_protocol protocol);
 
     // --- workers ---

@@ -32,6 +32,7 @@ enum class route_op : std::uint8_t {
     fib4_node,     // body: arena unit, node words; then dir[index] = unit
     fib4_dir,      // body: arena unit; dir[index] = unit
     fib4_swap,     // body: fib4_image*[workers_max]; a reader swaps its image with its slot
+    fib6_swap,     // the same of fib6_images
     nexthop_write, // index: nexthop_id; body: nexthop
     group_write,   // index: first bucket; body: count, then nexthop_ids
     iface_write,   // index: iface_id; body: iface

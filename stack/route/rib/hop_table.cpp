@@ -18,11 +18,17 @@ constexpr std::uint16_t nobody = 0xffff;
 
 } // namespace
 
+std::string format_gateway(const route_target& target) {
+    return target.gateway6 ? format_address6(*target.gateway6) : format_address4(target.gateway);
+}
+
 hop_table::hop_table(route_records& records, route_writer& writer, route_finder finder)
     : records_(records), writer_(writer), find_(std::move(finder)) {
-    entries_.resize(1); // 0: the main table's default
-    entries_[0].alias = true;
-    entries_[0].used = true;
+    entries_.resize(2); // 0 and 1: the main tables' defaults
+    for (entry& main : entries_) {
+        main.alias = true;
+        main.used = true;
+    }
 }
 
 hop_table::key hop_table::key_of(const spec& wanted) {
@@ -33,10 +39,37 @@ hop_table::key hop_table::key_of(const spec& wanted) {
         made.second.push_back(
             static_cast<std::uint64_t>(target.kind) << 56 | std::uint64_t{target.weight} << 40 |
             port);
-        made.second.push_back(target.gateway);
+        made.second.push_back(target.gateway | std::uint64_t{target.gateway6.has_value()} << 32);
+        if (target.gateway6) {
+            made.second.push_back(target.gateway6->high);
+            made.second.push_back(target.gateway6->low);
+        }
     }
     return made;
 }
+
+namespace {
+
+result<void> check_gateway(const route_target& target) {
+    if (target.kind != nexthop_kind::gateway) {
+        return {};
+    }
+    const bool none = target.gateway6 ? *target.gateway6 == address6{} : target.gateway == 0;
+    const bool group =
+        target.gateway6 ? target.gateway6->high >> 56 == 0xff : target.gateway >> 28 == 14;
+    if (none || group) {
+        return error{EINVAL, format_gateway(target) + " is no gateway"};
+    }
+    const bool link_local = target.gateway6 && target.gateway6->high >> 54 == 0xfe80 >> 6;
+    if (link_local && !target.interface) {
+        return error{
+            EINVAL,
+            "the link-local gateway " + format_gateway(target) + " needs an interface (dev NAME)"};
+    }
+    return {};
+}
+
+} // namespace
 
 result<void> hop_table::check(const spec& wanted) const {
     if (wanted.targets.empty() || wanted.targets.size() > targets_max) {
@@ -52,8 +85,8 @@ result<void> hop_table::check(const spec& wanted) const {
         if (target.interface && !records_.ifaces[target.interface->value].present) {
             return error{ENODEV, "there is no such interface"};
         }
-        if (target.kind == nexthop_kind::gateway && target.gateway == 0) {
-            return error{EINVAL, "the gateway must not be 0.0.0.0"};
+        if (result<void> gateway = check_gateway(target); !gateway) {
+            return gateway;
         }
         if (wanted.targets.size() > 1 && target.kind != nexthop_kind::gateway &&
             target.kind != nexthop_kind::connected) {
@@ -129,19 +162,25 @@ void hop_table::note_gateway(const entry& made, std::uint16_t id, bool there) {
         if (target.kind != nexthop_kind::gateway || target.interface) {
             continue;
         }
-        const std::uint64_t where = std::uint64_t{made.what.table} << 32 | target.gateway;
+        const lookup where{
+            made.what.table, target.gateway6.has_value(),
+            target.gateway6.value_or(address6{0, target.gateway}), id};
         if (there) {
-            gateways_.emplace(std::pair{where, id}, true);
+            gateways_.insert(where);
         } else {
-            gateways_.erase({where, id});
+            gateways_.erase(where);
         }
     }
 }
 
 bool hop_table::concerns(unsigned table, const prefix4& prefix) const {
-    const std::uint64_t base = std::uint64_t{table} << 32;
-    const auto first = gateways_.lower_bound({base | prefix.address, 0});
-    return first != gateways_.end() && first->first.first <= (base | prefix.last());
+    const auto first = gateways_.lower_bound({table, false, {0, prefix.address}, 0});
+    return first != gateways_.end() && *first <= lookup{table, false, {0, prefix.last()}, 0xffff};
+}
+
+bool hop_table::concerns(unsigned table, const prefix6& prefix) const {
+    const auto first = gateways_.lower_bound({table, true, prefix.address, 0});
+    return first != gateways_.end() && *first <= lookup{table, true, prefix.last(), 0xffff};
 }
 
 // --- groups ---
@@ -261,6 +300,19 @@ void hop_table::write_buckets(const entry& group) {
 
 // --- records ---
 
+namespace {
+
+void set_gateway(nexthop& record, const route_target& target) {
+    record.via6 = target.gateway6.has_value();
+    if (target.gateway6) {
+        record.gateway6 = target.gateway6->bytes();
+    } else {
+        record.gateway4 = be32::from(target.gateway);
+    }
+}
+
+} // namespace
+
 nexthop hop_table::evaluate(entry& made) {
     if (made.alias) {
         return made.follows ? records_.hops[made.follows->value] : nexthop{};
@@ -297,15 +349,16 @@ nexthop hop_table::resolve(const route_target& target, const spec& what, unsigne
     if (target.kind != nexthop_kind::gateway) {
         return record;
     }
-    record.gateway4 = be32::from(target.gateway);
-    return target.interface ? record : resolve_gateway(target.gateway, what, depth);
+    set_gateway(record, target);
+    return target.interface ? record : resolve_gateway(target, what, depth);
 }
 
-nexthop hop_table::resolve_gateway(std::uint32_t gateway, const spec& what, unsigned depth) const {
+nexthop
+hop_table::resolve_gateway(const route_target& target, const spec& what, unsigned depth) const {
     if (depth == resolve_depth_max) {
         return {};
     }
-    const std::optional<nexthop_id> way = find_(what.table, gateway);
+    const std::optional<nexthop_id> way = find_(what.table, target);
     if (!way) {
         return {};
     }
@@ -318,7 +371,7 @@ nexthop hop_table::resolve_gateway(std::uint32_t gateway, const spec& what, unsi
     nexthop record = resolve(through.what.targets.front(), through.what, depth + 1);
     if (record.kind == nexthop_kind::connected) {
         record.kind = nexthop_kind::gateway;
-        record.gateway4 = be32::from(gateway);
+        set_gateway(record, target);
     } else if (record.kind != nexthop_kind::gateway && record.kind != nexthop_kind::group) {
         return {};
     }

@@ -16,16 +16,20 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
 namespace pantala {
 
+// The gateway as text, of either family.
+std::string format_gateway(const route_target& target);
+
 class hop_table {
   public:
-    // The hop of the longest route, the default excepted, to an address of a table.
+    // The hop of the longest route, the default excepted, to a target's gateway in a table.
     using route_finder =
-        std::function<std::optional<nexthop_id>(unsigned table, std::uint32_t address)>;
+        std::function<std::optional<nexthop_id>(unsigned table, const route_target& gateway)>;
 
     hop_table(route_records& records, route_writer& writer, route_finder finder);
 
@@ -58,6 +62,7 @@ class hop_table {
     bool refresh();
     // Whether a change of `prefix` of this table can move a gateway.
     bool concerns(unsigned table, const prefix4& prefix) const;
+    bool concerns(unsigned table, const prefix6& prefix) const;
 
   private:
     struct entry {
@@ -71,6 +76,15 @@ class hop_table {
         bool used = false;
     };
     using key = std::pair<std::uint64_t, std::vector<std::uint64_t>>;
+    // A gateway that is looked up: IPv4 addresses are the low half of theirs.
+    struct lookup {
+        unsigned table = 0;
+        bool is6 = false;
+        address6 gateway;
+        std::uint16_t id = 0;
+
+        auto operator<=>(const lookup&) const = default;
+    };
 
     static key key_of(const spec& wanted);
     result<void> check(const spec& wanted) const;
@@ -81,7 +95,7 @@ class hop_table {
     void spread(entry& group);
     nexthop evaluate(entry& made);
     nexthop resolve(const route_target& target, const spec& what, unsigned depth) const;
-    nexthop resolve_gateway(std::uint32_t gateway, const spec& what, unsigned depth) const;
+    nexthop resolve_gateway(const route_target& target, const spec& what, unsigned depth) const;
     bool iface_up(iface_id id) const { return records_.ifaces[id.value].up; }
     bool write(std::uint16_t id, const nexthop& record);
     void write_buckets(const entry& group);
@@ -94,7 +108,7 @@ class hop_table {
     std::vector<entry> entries_; // by id
     std::vector<std::uint16_t> free_;
     std::map<key, std::uint16_t> ids_;
-    std::map<std::pair<std::uint64_t, std::uint16_t>, bool> gateways_; // table and address, id
+    std::set<lookup> gateways_;
 };
 
 } // namespace pantala

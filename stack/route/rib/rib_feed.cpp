@@ -18,7 +18,10 @@ rib::~rib() = default;
 
 result<std::unique_ptr<rib>> rib::make(route_log& log) {
     auto state = std::make_unique<rib_state>(log);
-    if (result<rib_table4*> main = state->table(0); !main) {
+    if (result<rib_table4*> main = state->table<prefix4>(0); !main) {
+        return main.failure();
+    }
+    if (result<rib_table6*> main = state->table<prefix6>(0); !main) {
         return main.failure();
     }
     return std::unique_ptr<rib>(new rib(std::move(state)));
@@ -37,15 +40,19 @@ void rib::release(nexthop_id hop) {
 }
 
 void rib::prefetch(const prefix4& prefix) const {
-    const rib_table4& main = *state_->tables[0];
+    const rib_table4& main = *state_->tables4[0];
     main.map.prefetch(prefix);
     main.index.prefetch(prefix);
     main.compiler->prefetch(prefix);
 }
 
-result<void> rib::announce(const feed_route& added, route_protocol protocol) {
-    rib_state& state = *state_;
-    if (result<void> room = state.may_change(*state.tables[0], added.prefix); !room) {
+namespace {
+
+template <class Prefix>
+result<void>
+announce(rib_state& state, const basic_feed_route<Prefix>& added, route_protocol protocol) {
+    auto& main = *state.tables<Prefix>()[0];
+    if (result<void> room = state.may_change(main, added.prefix); !room) {
         return room;
     }
     if (!state.hops.in_use(added.hop)) {
@@ -54,8 +61,8 @@ result<void> rib::announce(const feed_route& added, route_protocol protocol) {
     if (state.swap_only(added.prefix, added.hop, protocol)) {
         return {};
     }
-    const rib_entry4* entry = state.tables[0]->map.find(added.prefix);
-    candidates routes = entry != nullptr ? state.routes_of(*state.tables[0], *entry) : candidates{};
+    const auto* entry = main.find(added.prefix);
+    candidates routes = entry != nullptr ? state.routes_of(main, *entry) : candidates{};
     const std::uint32_t metric = metric_of(protocol);
     std::erase_if(routes, [&](const candidate& each) { return each.metric == metric; });
     const auto place = std::find_if(
@@ -68,16 +75,16 @@ result<void> rib::announce(const feed_route& added, route_protocol protocol) {
     return {};
 }
 
-result<void> rib::withdraw(const prefix4& prefix, route_protocol protocol) {
-    rib_state& state = *state_;
-    rib_table4& main = *state.tables[0];
+template <class Prefix>
+result<void> withdraw(rib_state& state, const Prefix& prefix, route_protocol protocol) {
+    auto& main = *state.tables<Prefix>()[0];
     if (result<void> room = state.may_change(main, prefix); !room) {
         return room;
     }
     if (state.erase_only(prefix, protocol)) {
         return {};
     }
-    const rib_entry4* entry = main.map.find(prefix);
+    const auto* entry = main.find(prefix);
     candidates routes = entry != nullptr ? state.routes_of(main, *entry) : candidates{};
     if (std::erase_if(routes, [&](const candidate& each) { return each.protocol == protocol; }) ==
         0) {
@@ -90,18 +97,8 @@ result<void> rib::withdraw(const prefix4& prefix, route_protocol protocol) {
     return {};
 }
 
-result<void> rib::load(std::span<const feed_route> routes, route_protocol protocol) {
-    rib_state& state = *state_;
-    rib_table4& main = *state.tables[0];
-    if (routes.size() < rebuild_from) {
-        for (const feed_route& each : routes) {
-            if (result<void> done = announce(each, protocol); !done) {
-                return done;
-            }
-            pump();
-        }
-        return {};
-    }
+// Whether so many routes have room, before any is put.
+result<void> reserve_all(const rib_table4& main, std::span<const feed_route> routes) {
     std::unordered_set<std::uint32_t> long_slots;
     for (const feed_route& each : routes) {
         if (each.prefix.length > 24) {
@@ -111,28 +108,52 @@ result<void> rib::load(std::span<const feed_route> routes, route_protocol protoc
     if (long_slots.size() + main.compiler->longs() > fib4_longs_max) {
         return error{ENOMEM, "too many /24s with longer prefixes (32,768); nothing was loaded"};
     }
-    result<rib_state::image_set> images = state.prepare(0);
-    if (!images) {
-        return images.failure();
-    }
-    main.map.reserve(main.map.size() + routes.size());
-    main.compiler->pause();
-    for (const feed_route& each : routes) {
-        if (!state.swap_only(each.prefix, each.hop, protocol)) {
-            PANTALA_ASSERT(announce(each, protocol).ok());
-        }
-    }
-    state.rebuild(0, std::move(*images));
-    state.refresh();
-    pump();
     return {};
 }
 
-std::size_t rib::flush(route_protocol protocol) {
-    rib_state& state = *state_;
-    rib_table4& main = *state.tables[0];
-    std::vector<prefix4> gone;
-    main.map.for_each([&](const rib_entry4& entry) {
+result<void> reserve_all(const rib_table6&, std::span<const feed_route6>) {
+    return {};
+}
+
+template <class Prefix>
+result<void> load(
+    rib& of, rib_state& state, std::span<const basic_feed_route<Prefix>> routes,
+    route_protocol protocol) {
+    auto& main = *state.tables<Prefix>()[0];
+    if (routes.size() < rebuild_from) {
+        for (const auto& each : routes) {
+            if (result<void> done = announce(state, each, protocol); !done) {
+                return done;
+            }
+            of.pump();
+        }
+        return {};
+    }
+    if (result<void> room = reserve_all(main, routes); !room) {
+        return room;
+    }
+    auto images = prepare_images(main, state.workers.size());
+    if (!images) {
+        return images.failure();
+    }
+    main.reserve_entries(main.size() + routes.size());
+    main.compiler->pause();
+    for (const auto& each : routes) {
+        if (!state.swap_only(each.prefix, each.hop, protocol)) {
+            PANTALA_ASSERT(announce(state, each, protocol).ok());
+        }
+    }
+    state.rebuild(main, std::move(*images));
+    state.refresh();
+    of.pump();
+    return {};
+}
+
+template <class Prefix>
+std::size_t flush(rib& of, rib_state& state, route_protocol protocol) {
+    auto& main = *state.tables<Prefix>()[0];
+    std::vector<Prefix> gone;
+    main.for_each([&](const auto& entry) {
         const candidates routes = state.routes_of(main, entry);
         if (std::any_of(routes.begin(), routes.end(), [&](const candidate& each) {
                 return each.protocol == protocol;
@@ -140,24 +161,50 @@ std::size_t rib::flush(route_protocol protocol) {
             gone.push_back(entry.prefix());
         }
     });
-    result<rib_state::image_set> images = error{};
+    using image_set = typename rib_table<Prefix>::image_set;
+    result<image_set> images = error{};
     if (gone.size() >= rebuild_from) {
-        images = state.prepare(0); // without memory for it: one by one
+        images = prepare_images(main, state.workers.size()); // no memory for it: one by one
     }
     if (images) {
         main.compiler->pause();
     }
-    for (const prefix4& prefix : gone) {
-        while (!withdraw(prefix, protocol).ok()) {
-            pump();
+    for (const Prefix& prefix : gone) {
+        while (!withdraw(state, prefix, protocol).ok()) {
+            of.pump();
         }
     }
     if (images) {
-        state.rebuild(0, std::move(*images));
+        state.rebuild(main, std::move(*images));
         state.refresh();
     }
-    pump();
+    of.pump();
     return gone.size();
+}
+
+} // namespace
+
+result<void> rib::announce(const feed_route& added, route_protocol protocol) {
+    return pantala::announce(*state_, added, protocol);
+}
+result<void> rib::announce(const feed_route6& added, route_protocol protocol) {
+    return pantala::announce(*state_, added, protocol);
+}
+result<void> rib::withdraw(const prefix4& prefix, route_protocol protocol) {
+    return pantala::withdraw(*state_, prefix, protocol);
+}
+result<void> rib::withdraw(const prefix6& prefix, route_protocol protocol) {
+    return pantala::withdraw(*state_, prefix, protocol);
+}
+result<void> rib::load(std::span<const feed_route> routes, route_protocol protocol) {
+    return pantala::load(*this, *state_, routes, protocol);
+}
+result<void> rib::load(std::span<const feed_route6> routes, route_protocol protocol) {
+    return pantala::load(*this, *state_, routes, protocol);
+}
+std::size_t rib::flush(route_protocol protocol) {
+    return pantala::flush<prefix4>(*this, *state_, protocol) +
+           pantala::flush<prefix6>(*this, *state_, protocol);
 }
 
 } // namespace pantala

@@ -28,9 +28,9 @@ void rib_state::write_iface(iface_id id) {
 }
 
 // An address is ours whether or not the link is up; its link is reached only when it is.
-std::vector<rib_state::own_route> rib_state::routes_of(const iface_address4& address, bool up) {
+rib_state::own_routes4 rib_state::routes_of(const iface_address4& address, bool up) {
     const std::uint32_t host = address.address.host();
-    std::vector<own_route> routes = {{prefix4{host, 32}, nexthop_kind::local}};
+    own_routes4 routes = {{prefix4{host, 32}, nexthop_kind::local}};
     if (up && address.prefix_length < 32) {
         const prefix4 link = make_prefix4(host, address.prefix_length);
         routes.push_back({link, nexthop_kind::connected});
@@ -41,10 +41,46 @@ std::vector<rib_state::own_route> rib_state::routes_of(const iface_address4& add
     return routes;
 }
 
-bool rib_state::still_owned(iface_id id, const own_route& route, bool up) const {
-    for (const iface_address4& address : records->ifaces[id.value].ip4()) {
-        for (const own_route& own : routes_of(address, up)) {
-            if (own.prefix == route.prefix && own.kind == route.kind) {
+// The subnet's router anycast address is a router's own, too (RFC 4291 2.6.1); a link of two has
+// none (RFC 6164).
+rib_state::own_routes6 rib_state::routes_of(const iface_address6& address, bool up) {
+    if (address.is_link_local()) {
+        return {};
+    }
+    own_routes6 routes;
+    const address6 host = address6::from_bytes(address.address);
+    const bool ours = (address.flags & (iface6_tentative | iface6_duplicate)) == 0 ||
+                      (address.flags & iface6_optimistic) != 0;
+    if (ours) {
+        routes.push_back({prefix6{host, 128}, nexthop_kind::local});
+    }
+    if (up && address.prefix_length < 128) {
+        const prefix6 link = make_prefix6(host, address.prefix_length);
+        routes.push_back({link, nexthop_kind::connected});
+        if (ours && address.prefix_length < 127 && link.address != host) {
+            routes.push_back({prefix6{link.address, 128}, nexthop_kind::local});
+        }
+    }
+    return routes;
+}
+
+namespace {
+
+std::span<const iface_address4> addresses_of(const iface& record, const prefix4&) {
+    return record.ip4();
+}
+std::span<const iface_address6> addresses_of(const iface& record, const prefix6&) {
+    return record.ip6();
+}
+
+} // namespace
+
+template <class Prefix>
+bool rib_state::still_owned(iface_id id, const own_route<Prefix>& what) const {
+    const iface& record = records->ifaces[id.value];
+    for (const auto& address : addresses_of(record, what.prefix)) {
+        for (const auto& own : routes_of(address, record.up)) {
+            if (own.prefix == what.prefix && own.kind == what.kind) {
                 return true;
             }
         }
@@ -53,9 +89,10 @@ bool rib_state::still_owned(iface_id id, const own_route& route, bool up) const 
 }
 
 // Own routes have metric 0 and the protocol kernel; they take the place of others of metric 0.
-result<void> rib_state::add_own(iface_id id, const own_route& added) {
+template <class Prefix>
+result<void> rib_state::add_own(iface_id id, const own_route<Prefix>& added) {
     const unsigned number = records->ifaces[id.value].table;
-    result<rib_table4*> in = table(number);
+    result<rib_table<Prefix>*> in = table<Prefix>(number);
     if (!in) {
         return in.failure();
     }
@@ -67,7 +104,7 @@ result<void> rib_state::add_own(iface_id id, const own_route& added) {
     if (!hop) {
         return hop.failure();
     }
-    const rib_entry4* entry = (*in)->map.find(added.prefix);
+    const auto* entry = (*in)->find(added.prefix);
     candidates routes = entry != nullptr ? routes_of(**in, *entry) : candidates{};
     std::erase_if(routes, [](const candidate& route) { return route.metric == 0; });
     for (const candidate& kept : routes) {
@@ -78,10 +115,11 @@ result<void> rib_state::add_own(iface_id id, const own_route& added) {
     return {};
 }
 
-void rib_state::del_own(iface_id id, const own_route& gone) {
+template <class Prefix>
+void rib_state::del_own(iface_id id, const own_route<Prefix>& gone) {
     const unsigned number = records->ifaces[id.value].table;
-    rib_table4& in = *tables[number];
-    const rib_entry4* entry = in.map.find(gone.prefix);
+    auto& in = *tables<Prefix>()[number];
+    const auto* entry = in.find(gone.prefix);
     if (entry == nullptr) {
         return;
     }
@@ -100,6 +138,20 @@ void rib_state::del_own(iface_id id, const own_route& gone) {
     store(number, gone.prefix, std::move(routes));
 }
 
+template <class Address>
+result<void> rib_state::turn_own(iface_id id, const Address& address, bool up) {
+    for (const auto& own : routes_of(address, true)) {
+        if (!up && !still_owned(id, own)) {
+            del_own(id, own);
+        } else if (up) {
+            if (result<void> added = add_own(id, own); !added) {
+                return added;
+            }
+        }
+    }
+    return {};
+}
+
 result<iface_id> rib::add_interface(const iface& made) {
     auto& ifaces = state_->records->ifaces;
     for (const iface& other : ifaces) {
@@ -113,7 +165,10 @@ result<iface_id> rib::add_interface(const iface& made) {
     if (made.mtu < mtu_min) {
         return error{EINVAL, "the MTU is 68 to 65535 bytes"};
     }
-    if (result<rib_table4*> in = state_->table(made.table); !in) {
+    if (result<rib_table4*> in = state_->table<prefix4>(made.table); !in) {
+        return in.failure();
+    }
+    if (result<rib_table6*> in = state_->table<prefix6>(made.table); !in) {
         return in.failure();
     }
     const auto free =
@@ -146,6 +201,14 @@ result<void> rib::del_interface(iface_id id) {
             return gone;
         }
     }
+    while ((*record)->address6_count > 0) {
+        const iface_address6 address = (*record)->addresses6[0];
+        if (result<void> gone =
+                del_address(id, address6::from_bytes(address.address), address.prefix_length);
+            !gone) {
+            return gone;
+        }
+    }
     **record = iface{};
     state_->write_iface(id);
     state_->refresh();
@@ -164,15 +227,13 @@ result<void> rib::set_up(iface_id id, bool up) {
     state_->write_iface(id);
     state_->refresh(); // every route through it, by its hops' records
     for (const iface_address4& address : (*record)->ip4()) {
-        for (const rib_state::own_route& own : rib_state::routes_of(address, true)) {
-            if (own.kind == nexthop_kind::local) {
-                continue;
-            }
-            if (!up) {
-                state_->del_own(id, own);
-            } else if (result<void> added = state_->add_own(id, own); !added) {
-                return added;
-            }
+        if (result<void> turned = state_->turn_own(id, address, up); !turned) {
+            return turned;
+        }
+    }
+    for (const iface_address6& address : (*record)->ip6()) {
+        if (result<void> turned = state_->turn_own(id, address, up); !turned) {
+            return turned;
         }
     }
     return {};
@@ -234,7 +295,7 @@ result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefi
     }
     record.addresses4[record.address4_count++] = made;
     state_->write_iface(id);
-    for (const rib_state::own_route& own : rib_state::routes_of(made, record.up)) {
+    for (const auto& own : rib_state::routes_of(made, record.up)) {
         if (result<void> added = state_->add_own(id, own); !added) {
             return added;
         }
@@ -259,9 +320,121 @@ result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefi
     std::move(at + 1, end, at);
     record.addresses4[--record.address4_count] = {};
     state_->write_iface(id);
-    for (const rib_state::own_route& own : rib_state::routes_of(gone, record.up)) {
-        if (!state_->still_owned(id, own, record.up)) {
+    for (const auto& own : rib_state::routes_of(gone, record.up)) {
+        if (!state_->still_owned(id, own)) {
             state_->del_own(id, own);
+        }
+    }
+    return {};
+}
+
+// --- IPv6 ---
+
+namespace {
+
+std::string text_of(const address6& address, unsigned prefix_length) {
+    return format_address6(address) + "/" + std::to_string(prefix_length);
+}
+
+// Not unspecified, loopback or multicast (RFC 4291 2.5, 2.7).
+bool may_be_ours(const address6& address) {
+    return (address.high != 0 || address.low > 1) && address.high >> 56 != 0xff;
+}
+
+iface_address6* find_address(iface& record, const address6& address) {
+    auto* const end = record.addresses6.begin() + record.address6_count;
+    auto* const at = std::find_if(record.addresses6.begin(), end, [&](const auto& each) {
+        return address6::from_bytes(each.address) == address;
+    });
+    return at == end ? nullptr : at;
+}
+
+// Link-local ones are each link's own affair.
+bool is_taken(const route_records& records, const iface& record, const iface_address6& made) {
+    return std::any_of(records.ifaces.begin(), records.ifaces.end(), [&](const iface& other) {
+        if (other.table != record.table || (made.is_link_local() && &other != &record)) {
+            return false;
+        }
+        return std::any_of(other.ip6().begin(), other.ip6().end(), [&](const auto& taken) {
+            return taken.address == made.address;
+        });
+    });
+}
+
+} // namespace
+
+result<void>
+rib::add_address(iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    if (prefix_length == 0 || prefix_length > 128 || !may_be_ours(address)) {
+        return error{
+            EINVAL, text_of(address, prefix_length) + " is not an address an interface can have"};
+    }
+    const iface_address6 made{address.bytes(), static_cast<std::uint8_t>(prefix_length), flags};
+    if (is_taken(*state_->records, record, made)) {
+        return error{EEXIST, format_address6(address) + " is an address of ours already"};
+    }
+    if (record.address6_count == iface_addresses_max) {
+        return error{ENOSPC, "an interface has at most 8 IPv6 addresses"};
+    }
+    record.addresses6[record.address6_count++] = made;
+    state_->write_iface(id);
+    for (const auto& own : rib_state::routes_of(made, record.up)) {
+        if (result<void> added = state_->add_own(id, own); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+result<void> rib::del_address(iface_id id, const address6& address, unsigned prefix_length) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    iface_address6* const at = find_address(record, address);
+    if (at == nullptr || at->prefix_length != prefix_length) {
+        return error{
+            EADDRNOTAVAIL, "the interface does not have " + text_of(address, prefix_length)};
+    }
+    const iface_address6 gone = *at;
+    std::move(at + 1, record.addresses6.begin() + record.address6_count, at);
+    record.addresses6[--record.address6_count] = {};
+    state_->write_iface(id);
+    for (const auto& own : rib_state::routes_of(gone, record.up)) {
+        if (!state_->still_owned(id, own)) {
+            state_->del_own(id, own);
+        }
+    }
+    return {};
+}
+
+result<void> rib::set_address_flags(iface_id id, const address6& address, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    iface_address6* const at = find_address(record, address);
+    if (at == nullptr) {
+        return error{EADDRNOTAVAIL, "the interface does not have " + format_address6(address)};
+    }
+    const rib_state::own_routes6 before = rib_state::routes_of(*at, record.up);
+    at->flags = flags;
+    state_->write_iface(id);
+    for (const auto& own : before) {
+        if (!state_->still_owned(id, own)) {
+            state_->del_own(id, own);
+        }
+    }
+    for (const auto& own : rib_state::routes_of(*at, record.up)) {
+        if (result<void> added = state_->add_own(id, own); !added) {
+            return added;
         }
     }
     return {};

@@ -7,8 +7,9 @@ namespace pantala {
 
 namespace {
 
-route to_route(
-    const hop_table& hops, const prefix4& prefix, unsigned table, const candidate& from) {
+template <class Prefix>
+basic_route<Prefix>
+to_route(const hop_table& hops, const Prefix& prefix, unsigned table, const candidate& from) {
     const hop_table::spec& what = hops.of(from.hop);
     return {prefix,      static_cast<std::uint8_t>(table), from.protocol, from.metric, what.mtu,
             what.targets};
@@ -19,15 +20,31 @@ auto at_metric(candidates& routes, std::uint32_t metric) {
         routes.begin(), routes.end(), [&](const candidate& each) { return each.metric == metric; });
 }
 
-error no_way(const route& asked, const hop_table& hops, nexthop_id hop) {
+template <class Route>
+error no_way(const Route& asked, const hop_table& hops, nexthop_id hop) {
     const route_target& target = hops.of(hop).targets.front();
     return {
-        ENETUNREACH, "no way to the gateway " + format_address4(target.gateway) + " of " +
+        ENETUNREACH, "no way to the gateway " + format_gateway(target) + " of " +
                          format(asked.prefix) + ": add a route to it, or set its interface up"};
 }
 
+// Gateways are of the route's own family.
+template <class Route>
+result<void> check_family(const Route& asked) {
+    constexpr bool is6 = std::is_same_v<Route, route6>;
+    for (const route_target& target : asked.targets) {
+        if (target.kind == nexthop_kind::gateway && target.gateway6.has_value() != is6) {
+            return error{
+                EINVAL, "the gateway " + format_gateway(target) + " of " + format(asked.prefix) +
+                            " is of the other family"};
+        }
+    }
+    return {};
+}
+
 // A route of this kind may be added only if it leads somewhere now.
-bool must_resolve(const route& asked) {
+template <class Route>
+bool must_resolve(const Route& asked) {
     return std::any_of(asked.targets.begin(), asked.targets.end(), [](const route_target& target) {
         return target.kind == nexthop_kind::gateway && !target.interface;
     });
@@ -36,8 +53,9 @@ bool must_resolve(const route& asked) {
 enum class on_same { refuse, replace, append };
 
 // The routes of a prefix with one more use of each hop, for store().
-candidates taken(rib_state& state, rib_table4& in, const prefix4& prefix) {
-    const rib_entry4* entry = in.map.find(prefix);
+template <class Table>
+candidates taken(rib_state& state, Table& in, const typename Table::prefix& prefix) {
+    const auto* entry = in.find(prefix);
     candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
     for (const candidate& each : routes) {
         state.hops.use(each.hop);
@@ -51,8 +69,13 @@ void untake(rib_state& state, const candidates& routes) {
     }
 }
 
-result<void> put(rib_state& state, const route& asked, on_same same) {
-    result<rib_table4*> in = state.table(asked.table);
+template <class Route>
+result<void> put(rib_state& state, const Route& asked, on_same same) {
+    using Prefix = decltype(asked.prefix);
+    if (result<void> family = check_family(asked); !family) {
+        return family;
+    }
+    result<rib_table<Prefix>*> in = state.table<Prefix>(asked.table);
     if (!in) {
         return in.failure();
     }
@@ -104,15 +127,18 @@ result<void> put(rib_state& state, const route& asked, on_same same) {
 // Whether a target that a deletion names is this one; what it leaves open fits any.
 bool names(const route_target& named, const route_target& target) {
     return named.kind == target.kind && named.gateway == target.gateway &&
+           named.gateway6 == target.gateway6 &&
            (!named.interface || named.interface == target.interface);
 }
 
-error no_such_route(const prefix4& prefix) {
+template <class Prefix>
+error no_such_route(const Prefix& prefix) {
     return {ESRCH, "there is no such route to " + format(prefix)};
 }
 
 // What is left of a route's targets. Errors: ESRCH, when one of `gone` is not among them.
-result<std::vector<route_target>> without(std::vector<route_target> targets, const route& gone) {
+template <class Route>
+result<std::vector<route_target>> without(std::vector<route_target> targets, const Route& gone) {
     for (const route_target& named : gone.targets) {
         if (std::erase_if(targets, [&](const auto& each) { return names(named, each); }) == 0) {
             return no_such_route(gone.prefix);
@@ -121,26 +147,13 @@ result<std::vector<route_target>> without(std::vector<route_target> targets, con
     return targets;
 }
 
-} // namespace
-
-result<void> rib::add(const route& added) {
-    return put(*state_, added, on_same::refuse);
-}
-
-result<void> rib::replace(const route& changed) {
-    return put(*state_, changed, on_same::replace);
-}
-
-result<void> rib::append(const route& added) {
-    return put(*state_, added, on_same::append);
-}
-
-result<void> rib::del(const route& gone) {
-    rib_state& state = *state_;
-    if (state.table_if(gone.table) == nullptr) {
+template <class Route>
+result<void> take_away(rib_state& state, const Route& gone) {
+    using Prefix = decltype(gone.prefix);
+    if (state.table_if<Prefix>(gone.table) == nullptr) {
         return no_such_route(gone.prefix);
     }
-    rib_table4& in = *state.tables[gone.table];
+    auto& in = *state.tables<Prefix>()[gone.table];
     if (result<void> room = state.may_change(in, gone.prefix); !room) {
         return room;
     }
@@ -172,61 +185,108 @@ result<void> rib::del(const route& gone) {
     return {};
 }
 
-result<route> rib::get(std::uint32_t address, unsigned table) const {
-    const rib_table4* in = state_->table_if(table);
+template <class Prefix>
+result<basic_route<Prefix>> route_of(
+    const rib_state& state, const typename rib_table<Prefix>::address& address,
+    const std::string& text, unsigned table) {
+    const auto* in = state.table_if<Prefix>(table);
     if (in == nullptr) {
         return error{ENETUNREACH, "there is no table " + std::to_string(table)};
     }
-    const prefix4 prefix = make_prefix4(address, in->compiler->match_length(address));
-    const rib_entry4* entry = in->map.find(prefix);
-    if (entry == nullptr) {
-        return error{ENETUNREACH, "no route to " + format_address4(address)};
-    }
-    for (const candidate& each : state_->routes_of(*in, *entry)) {
-        if (each.hop == entry->hop) {
-            return to_route(state_->hops, prefix, table, each);
+    const auto* entry = in->match(address);
+    if (entry != nullptr) {
+        for (const candidate& each : state.routes_of(*in, *entry)) {
+            if (each.hop == entry->hop) {
+                return to_route(state.hops, entry->prefix(), table, each);
+            }
         }
     }
-    return error{ENETUNREACH, "no route to " + format_address4(address)};
+    return error{ENETUNREACH, "no route to " + text};
 }
 
-std::vector<route> rib::find(const prefix4& prefix, unsigned table) const {
-    std::vector<route> found;
-    const rib_table4* in = state_->table_if(table);
-    const rib_entry4* entry = in != nullptr ? in->map.find(prefix) : nullptr;
+template <class Prefix>
+std::vector<basic_route<Prefix>>
+routes_at(const rib_state& state, const Prefix& prefix, unsigned table) {
+    std::vector<basic_route<Prefix>> found;
+    const auto* in = state.table_if<Prefix>(table);
+    const auto* entry = in != nullptr ? in->find(prefix) : nullptr;
     if (entry != nullptr) {
-        for (const candidate& each : state_->routes_of(*in, *entry)) {
-            found.push_back(to_route(state_->hops, prefix, table, each));
+        for (const candidate& each : state.routes_of(*in, *entry)) {
+            found.push_back(to_route(state.hops, prefix, table, each));
         }
     }
     return found;
 }
 
-std::optional<prefix4> rib::visit(
-    unsigned table, const prefix4& from, std::size_t count,
-    const std::function<void(const route&)>& each) const {
-    const rib_table4* in = state_->table_if(table);
+template <class Prefix>
+std::optional<Prefix> visit_some(
+    const rib_state& state, unsigned table, const Prefix& from, std::size_t count,
+    const std::function<void(const basic_route<Prefix>&)>& each) {
+    const auto* in = state.table_if<Prefix>(table);
     if (in == nullptr) {
         return std::nullopt;
     }
-    const auto show = [&](const prefix4& prefix) {
-        if (const rib_entry4* entry = in->map.find(prefix); entry != nullptr) {
-            for (const candidate& route : state_->routes_of(*in, *entry)) {
-                each(to_route(state_->hops, prefix, table, route));
-            }
-        }
-    };
-    std::vector<prefix4> prefixes;
-    if (from == prefix4{} && count > 0) {
-        prefixes.push_back(prefix4{}); // the default comes first; the index does not have it
-    }
-    std::optional<prefix4> next = from;
-    while (next && prefixes.size() <= count) {
-        next = in->index.walk(*next, prefixes);
-    }
+    std::vector<Prefix> prefixes;
+    const std::optional<Prefix> next = in->walk(from, count, prefixes);
     const std::size_t shown = std::min(count, prefixes.size());
-    std::for_each(prefixes.begin(), prefixes.begin() + static_cast<std::ptrdiff_t>(shown), show);
+    for (std::size_t i = 0; i < shown; ++i) {
+        for (const basic_route<Prefix>& one : routes_at(state, prefixes[i], table)) {
+            each(one);
+        }
+    }
     return shown < prefixes.size() ? std::optional{prefixes[shown]} : next;
+}
+
+} // namespace
+
+result<void> rib::add(const route& added) {
+    return put(*state_, added, on_same::refuse);
+}
+result<void> rib::add(const route6& added) {
+    return put(*state_, added, on_same::refuse);
+}
+result<void> rib::replace(const route& changed) {
+    return put(*state_, changed, on_same::replace);
+}
+result<void> rib::replace(const route6& changed) {
+    return put(*state_, changed, on_same::replace);
+}
+result<void> rib::append(const route& added) {
+    return put(*state_, added, on_same::append);
+}
+result<void> rib::append(const route6& added) {
+    return put(*state_, added, on_same::append);
+}
+result<void> rib::del(const route& gone) {
+    return take_away(*state_, gone);
+}
+result<void> rib::del(const route6& gone) {
+    return take_away(*state_, gone);
+}
+
+result<route> rib::get(std::uint32_t address, unsigned table) const {
+    return route_of<prefix4>(*state_, address, format_address4(address), table);
+}
+result<route6> rib::get(const address6& address, unsigned table) const {
+    return route_of<prefix6>(*state_, address, format_address6(address), table);
+}
+
+std::vector<route> rib::find(const prefix4& prefix, unsigned table) const {
+    return routes_at(*state_, prefix, table);
+}
+std::vector<route6> rib::find(const prefix6& prefix, unsigned table) const {
+    return routes_at(*state_, prefix, table);
+}
+
+std::optional<prefix4> rib::visit(
+    unsigned table, const prefix4& from, std::size_t count,
+    const std::function<void(const route&)>& each) const {
+    return visit_some(*state_, table, from, count, each);
+}
+std::optional<prefix6> rib::visit(
+    unsigned table, const prefix6& from, std::size_t count,
+    const std::function<void(const route6&)>& each) const {
+    return visit_some(*state_, table, from, count, each);
 }
 
 } // namespace pantala

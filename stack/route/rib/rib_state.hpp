@@ -1,103 +1,132 @@
 // What the RIB is made of. Private to stack/route/rib. Owner: control.
 #pragma once
 
-#include "stack/route/fib/fib4_compiler.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/route/rib/hop_table.hpp"
-#include "stack/route/rib/prefix_index4.hpp"
-#include "stack/route/rib/prefix_map4.hpp"
+#include "stack/route/rib/rib_table.hpp"
 #include "stack/route/rib/route_writer.hpp"
 
 #include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <type_traits>
 #include <vector>
 
 namespace pantala {
 
-// One of the routes of a prefix.
-struct candidate {
-    std::uint32_t metric = 0;
-    route_protocol protocol = route_protocol::boot;
-    nexthop_id hop{};
-};
-using candidates = std::vector<candidate>; // by metric, each once
+// The table of a family, by the type of its prefixes.
+template <class Prefix>
+using rib_table = std::conditional_t<std::is_same_v<Prefix, prefix4>, rib_table4, rib_table6>;
 
-struct rib_table4 {
-    rib_table4(nexthop_id of_default, bool big) : default_id(of_default), index(big) {}
-
-    nexthop_id default_id; // the next hop where no prefix of a bit or more matches
-    prefix_map4 map;       // with length 0
-    prefix_index4 index;   // without
-    std::unique_ptr<fib4_compiler> compiler;
-    std::vector<candidates> more{1}; // rib_entry4::more; 0 is unused
-    std::vector<std::uint32_t> free_more;
-};
+template <class Prefix>
+using basic_route = std::conditional_t<std::is_same_v<Prefix, prefix4>, route, route6>;
 
 struct rib_state {
     explicit rib_state(route_log& to);
 
-    // --- tables (rib_tables.cpp) ---
-    // Makes it where it is not there yet. Errors: EINVAL, ENOMEM.
-    result<rib_table4*> table(unsigned number);
-    const rib_table4* table_if(unsigned number) const {
-        return number < tables_max ? tables[number].get() : nullptr;
+    // --- tables (rib_tables.cpp): for prefix4 and prefix6 ---
+    template <class Prefix>
+    using table_set = std::array<std::unique_ptr<rib_table<Prefix>>, tables_max>;
+    template <class Prefix>
+    table_set<Prefix>& tables() {
+        if constexpr (std::is_same_v<Prefix, prefix4>) {
+            return tables4;
+        } else {
+            return tables6;
+        }
     }
-    candidates routes_of(const rib_table4& in, const rib_entry4& entry) const;
+    // Makes it where it is not there yet. Errors: EINVAL, ENOMEM.
+    template <class Prefix>
+    result<rib_table<Prefix>*> table(unsigned number);
+    template <class Prefix>
+    const rib_table<Prefix>* table_if(unsigned number) const {
+        return number < tables_max ? const_cast<rib_state*>(this)->tables<Prefix>()[number].get()
+                                   : nullptr;
+    }
+    template <class Table>
+    candidates routes_of(const Table& in, const typename Table::entry& entry) const;
     // Makes `routes` (their uses are the caller's to have taken) the routes of a prefix, compiles
     // the difference, and releases what was there. Room has been reserved.
-    void store(unsigned number, const prefix4& prefix, candidates routes);
+    template <class Prefix>
+    void store(unsigned number, const Prefix& prefix, candidates routes);
     // The fast way in and out for a prefix whose one route is of this protocol; false: not so.
-    bool swap_only(const prefix4& prefix, nexthop_id hop, route_protocol protocol);
-    bool erase_only(const prefix4& prefix, route_protocol protocol);
-    void compile(rib_table4& in, const prefix4& prefix, nexthop_id value, bool is_new);
-    void compile_out(rib_table4& in, const prefix4& prefix);
+    template <class Prefix>
+    bool swap_only(const Prefix& prefix, nexthop_id hop, route_protocol protocol);
+    template <class Prefix>
+    bool erase_only(const Prefix& prefix, route_protocol protocol);
+    template <class Table>
+    void compile(Table& in, const typename Table::prefix& prefix, nexthop_id value, bool is_new);
+    template <class Table>
+    void compile_out(Table& in, const typename Table::prefix& prefix);
     // After a change of `prefix`: gateways that are reached through it.
-    void settle(unsigned number, const prefix4& prefix);
+    template <class Prefix>
+    void settle(unsigned number, const Prefix& prefix);
     void refresh();
-    std::optional<nexthop_id> find_hop(unsigned number, std::uint32_t address) const;
+    template <class Table>
+    void choose_anew(Table& in);
+    template <class Prefix>
+    std::optional<nexthop_id>
+    find_hop(unsigned number, const typename rib_table<Prefix>::address& address) const;
     nexthop_id best(const candidates& routes) const;
-    result<void> may_change(const rib_table4& in, const prefix4& prefix) const;
-    // Empty images: the master's, and one a worker in their order.
-    using image_set = std::vector<std::unique_ptr<fib4_image>>;
-    result<image_set> prepare(unsigned number) const; // errors: ENOMEM
-    // Compiles a table from its map and swaps it in everywhere.
-    void rebuild(unsigned number, image_set images);
+    template <class Table>
+    result<void> may_change(const Table& in, const typename Table::prefix& prefix) const;
+    // Compiles a table from its map and swaps it in everywhere. `images`: empty ones, the master's
+    // and one a worker in their order (prepare_images).
+    template <class Table>
+    void rebuild(Table& in, typename Table::image_set images);
 
     // --- interfaces (rib_interfaces.cpp) ---
     result<iface*> iface_at(iface_id id);
     void write_iface(iface_id id);
     // The routes that an address of an interface brings.
+    template <class Prefix>
     struct own_route {
-        prefix4 prefix;
+        Prefix prefix;
         nexthop_kind kind;
     };
-    static std::vector<own_route> routes_of(const iface_address4& address, bool up);
-    result<void> add_own(iface_id id, const own_route& added);
-    void del_own(iface_id id, const own_route& gone);
-    bool still_owned(iface_id id, const own_route& route, bool up) const;
+    using own_routes4 = std::vector<own_route<prefix4>>;
+    using own_routes6 = std::vector<own_route<prefix6>>;
+    static own_routes4 routes_of(const iface_address4& address, bool up);
+    static own_routes6 routes_of(const iface_address6& address, bool up);
+    template <class Prefix>
+    result<void> add_own(iface_id id, const own_route<Prefix>& added);
+    template <class Prefix>
+    void del_own(iface_id id, const own_route<Prefix>& gone);
+    // Whether another address of the interface brings this route, too.
+    template <class Prefix>
+    bool still_owned(iface_id id, const own_route<Prefix>& what) const;
+    // All routes but the local ones, which stay.
+    template <class Address>
+    result<void> turn_own(iface_id id, const Address& address, bool up);
 
     // --- workers (rib_workers.cpp) ---
     struct worker {
         route_replica* replica = nullptr;
         unsigned reader = 0;
-        std::array<fib4_image*, tables_max> images{}; // that later patches go to
+        std::array<fib4_image*, tables_max> images4{}; // that later patches go to
+        std::array<fib6_image*, tables_max> images6{};
+        auto& images(const rib_table4&) { return images4; }
+        auto& images(const rib_table6&) { return images6; }
     };
     struct shipment {
         std::uint64_t generation; // freed once every worker has come so far
-        std::unique_ptr<std::unique_ptr<fib4_image>[]> images;
+        std::unique_ptr<std::unique_ptr<fib4_image>[]> images4;
+        std::unique_ptr<std::unique_ptr<fib6_image>[]> images6;
     };
     // Gives every worker a twin of the master's image, in `images` from the second on.
-    void ship(unsigned number, image_set images);
-    void populate(unsigned number, std::uint32_t units, std::uint32_t words);
+    template <class Table>
+    void ship(Table& in, typename Table::image_set images);
+    template <class Table>
+    void populate(const Table& in, std::uint32_t units, std::uint32_t words);
     std::uint64_t slowest_generation() const;
 
     route_log& log;
     route_writer writer;
     std::unique_ptr<route_records> records = std::make_unique<route_records>();
     hop_table hops;
-    std::array<std::unique_ptr<rib_table4>, tables_max> tables;
+    table_set<prefix4> tables4;
+    table_set<prefix6> tables6;
     std::vector<worker> workers;
     std::deque<shipment> shipments;
     std::uint64_t changes = 0;

@@ -1,4 +1,5 @@
-// Tables of the RIB: storing the routes of a prefix and compiling what changes.
+// Tables of the RIB: storing the routes of a prefix and compiling what changes. Written once for
+// both families.
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
@@ -6,18 +7,23 @@
 namespace pantala {
 
 rib_state::rib_state(route_log& to)
-    : log(to), writer(to), hops(*records, writer, [this](unsigned number, std::uint32_t address) {
-          return find_hop(number, address);
+    : log(to), writer(to),
+      hops(*records, writer, [this](unsigned number, const route_target& to_gateway) {
+          return to_gateway.gateway6 ? find_hop<prefix6>(number, *to_gateway.gateway6)
+                                     : find_hop<prefix4>(number, to_gateway.gateway);
       }) {}
 
-result<rib_table4*> rib_state::table(unsigned number) {
+template <class Prefix>
+result<rib_table<Prefix>*> rib_state::table(unsigned number) {
+    using table_type = rib_table<Prefix>;
     if (number >= tables_max) {
         return error{EINVAL, "tables are numbered 0 to 63"};
     }
-    if (tables[number]) {
-        return tables[number].get();
+    auto& place = tables<Prefix>()[number];
+    if (place) {
+        return place.get();
     }
-    nexthop_id default_id = nexthop_default;
+    nexthop_id default_id = std::is_same_v<Prefix, prefix4> ? nexthop_default : nexthop_default6;
     if (number != 0) {
         result<nexthop_id> alias = hops.take_alias();
         if (!alias) {
@@ -25,31 +31,28 @@ result<rib_table4*> rib_state::table(unsigned number) {
         }
         default_id = *alias;
     }
-    const bool big = number == 0;
-    auto made = std::make_unique<rib_table4>(default_id, big);
-    auto compiler = fib4_compiler::make(
-        big ? fib4_root_bits_main : fib4_root_bits_small, static_cast<std::uint8_t>(number),
-        default_id, writer);
+    auto made = std::make_unique<table_type>(number, default_id);
+    const table_type& in = *made;
+    result<void> compiler =
+        made->make_compiler(writer, [this, &in](std::uint32_t units, std::uint32_t words) {
+            populate(in, units, words);
+        });
     if (!compiler) {
         return compiler.failure();
     }
-    made->compiler = std::move(*compiler);
-    made->compiler->on_populate([this, number](std::uint32_t units, std::uint32_t words) {
-        populate(number, units, words);
-    });
-    tables[number] = std::move(made);
-    result<image_set> images = prepare(number);
+    auto images = prepare_images(*made, workers.size());
     if (!images) {
-        tables[number].reset();
         return images.failure();
     }
-    ship(number, std::move(*images));
-    return tables[number].get();
+    place = std::move(made);
+    ship(*place, std::move(*images));
+    return place.get();
 }
 
-candidates rib_state::routes_of(const rib_table4& in, const rib_entry4& entry) const {
+template <class Table>
+candidates rib_state::routes_of(const Table& in, const typename Table::entry& entry) const {
     if (entry.more != 0) {
-        return in.more[entry.more];
+        return in.more.at(entry.more);
     }
     const auto protocol = static_cast<route_protocol>(entry.protocol);
     return {{metric_of(protocol), protocol, entry.hop}};
@@ -63,78 +66,60 @@ nexthop_id rib_state::best(const candidates& routes) const {
     return found == routes.end() ? routes.front().hop : found->hop;
 }
 
-result<void> rib_state::may_change(const rib_table4& in, const prefix4& prefix) const {
+template <class Table>
+result<void> rib_state::may_change(const Table& in, const typename Table::prefix& prefix) const {
     if (writer.congested()) {
         return error{EAGAIN, "workers do not keep up with route changes; try again"};
     }
-    return prefix.length == 0 ? result<void>{} : in.compiler->reserve(prefix);
+    return prefix.length == 0 ? result<void>{} : in.reserve(prefix);
 }
 
-void rib_state::compile(rib_table4& in, const prefix4& prefix, nexthop_id value, bool is_new) {
+template <class Table>
+void rib_state::compile(
+    Table& in, const typename Table::prefix& prefix, nexthop_id value, bool is_new) {
     ++changes;
     if (prefix.length == 0) {
         hops.point_alias(in.default_id, value);
     } else {
-        in.compiler->set(prefix, value, is_new);
+        in.compile(prefix, value, is_new);
     }
 }
 
-void rib_state::compile_out(rib_table4& in, const prefix4& prefix) {
+template <class Table>
+void rib_state::compile_out(Table& in, const typename Table::prefix& prefix) {
     ++changes;
     if (prefix.length == 0) {
         hops.point_alias(in.default_id, std::nullopt);
-        return;
+    } else {
+        in.compile_out(prefix);
     }
-    const std::optional<prefix4> wider = in.index.covering(prefix);
-    in.compiler->clear(
-        prefix, wider ? fib4_entry{*wider, in.map.find(*wider)->hop}
-                      : fib4_entry{prefix4{}, in.default_id});
 }
 
-void rib_state::store(unsigned number, const prefix4& prefix, candidates routes) {
-    rib_table4& in = *tables[number];
-    rib_entry4* entry = in.map.find(prefix);
+template <class Prefix>
+void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) {
+    auto& in = *tables<Prefix>()[number];
+    auto* entry = in.find(prefix);
     const candidates before = entry != nullptr ? routes_of(in, *entry) : candidates{};
     if (routes.empty()) {
         if (entry == nullptr) {
             return;
         }
-        if (entry->more != 0) {
-            in.free_more.push_back(entry->more);
-            in.more[entry->more].clear();
-        }
-        in.map.erase(entry);
-        if (prefix.length != 0) {
-            in.index.remove(prefix);
-        }
+        in.more.drop(entry->more);
+        in.erase(entry);
         compile_out(in, prefix);
     } else {
         const bool is_new = entry == nullptr;
-        if (is_new) {
-            entry = &in.map.insert(prefix);
-            if (prefix.length != 0) {
-                in.index.add(prefix);
-            }
-        }
+        entry = is_new ? &in.insert(prefix) : entry;
         const nexthop_id hop = best(routes);
         const bool moved = is_new || entry->hop != hop;
         const candidate& first = routes.front();
         const bool plain = routes.size() == 1 && first.metric == metric_of(first.protocol);
         entry->hop = hop;
         entry->protocol = static_cast<std::uint8_t>(first.protocol);
-        if (plain && entry->more != 0) {
-            in.free_more.push_back(entry->more);
-            in.more[entry->more].clear();
-            entry->more = 0;
-        } else if (!plain) {
-            if (entry->more == 0 && in.free_more.empty()) {
-                entry->more = static_cast<std::uint32_t>(in.more.size());
-                in.more.emplace_back();
-            } else if (entry->more == 0) {
-                entry->more = in.free_more.back();
-                in.free_more.pop_back();
-            }
-            in.more[entry->more] = std::move(routes);
+        if (plain) {
+            in.more.drop(entry->more);
+        } else {
+            in.more.put(entry->more, std::move(routes));
         }
         if (moved) {
             compile(in, prefix, hop, is_new);
@@ -147,9 +132,10 @@ void rib_state::store(unsigned number, const prefix4& prefix, candidates routes)
 }
 
 // The common case of a feed: the prefix is new, or has one plain route of the same protocol.
-bool rib_state::swap_only(const prefix4& prefix, nexthop_id hop, route_protocol protocol) {
-    rib_table4& in = *tables[0];
-    rib_entry4* entry = in.map.find(prefix);
+template <class Prefix>
+bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol protocol) {
+    auto& in = *tables<Prefix>()[0];
+    auto* entry = in.find(prefix);
     const bool is_new = entry == nullptr;
     if (prefix.length == 0 ||
         (!is_new && (entry->more != 0 || entry->protocol != static_cast<std::uint8_t>(protocol)))) {
@@ -159,9 +145,8 @@ bool rib_state::swap_only(const prefix4& prefix, nexthop_id hop, route_protocol 
         return true;
     }
     if (is_new) {
-        entry = &in.map.insert(prefix);
+        entry = &in.insert(prefix);
         entry->protocol = static_cast<std::uint8_t>(protocol);
-        in.index.add(prefix);
     }
     const nexthop_id before = entry->hop;
     entry->hop = hop;
@@ -174,85 +159,172 @@ bool rib_state::swap_only(const prefix4& prefix, nexthop_id hop, route_protocol 
     return true;
 }
 
-bool rib_state::erase_only(const prefix4& prefix, route_protocol protocol) {
-    rib_table4& in = *tables[0];
-    rib_entry4* entry = in.map.find(prefix);
+template <class Prefix>
+bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
+    auto& in = *tables<Prefix>()[0];
+    auto* entry = in.find(prefix);
     if (entry == nullptr || prefix.length == 0 || entry->more != 0 ||
         entry->protocol != static_cast<std::uint8_t>(protocol)) {
         return false;
     }
     const nexthop_id before = entry->hop;
-    in.map.erase(entry);
-    in.index.remove(prefix);
+    in.erase(entry);
     compile_out(in, prefix);
     hops.release(before);
     settle(0, prefix);
     return true;
 }
 
-void rib_state::settle(unsigned number, const prefix4& prefix) {
+template <class Prefix>
+void rib_state::settle(unsigned number, const Prefix& prefix) {
     if (hops.concerns(number, prefix)) {
         refresh();
     }
 }
 
-// Records first; then, where hops died or came to life, prefixes that have a choice choose anew.
+// Prefixes that have a choice choose anew.
+template <class Table>
+void rib_state::choose_anew(Table& in) {
+    if (in.more.empty()) {
+        return;
+    }
+    in.for_each([&](typename Table::entry& entry) {
+        if (entry.more == 0) {
+            return;
+        }
+        const nexthop_id hop = best(in.more.at(entry.more));
+        if (hop != entry.hop) {
+            entry.hop = hop;
+            compile(in, entry.prefix(), hop, false);
+        }
+    });
+}
+
+// Records first, then routes.
 void rib_state::refresh() {
     if (!hops.refresh()) {
         return;
     }
-    for (const auto& in : tables) {
-        if (!in || in->more.size() == 1 + in->free_more.size()) {
-            continue;
+    for (unsigned number = 0; number < tables_max; ++number) {
+        if (tables4[number]) {
+            choose_anew(*tables4[number]);
         }
-        in->map.for_each([&](rib_entry4& entry) {
-            if (entry.more == 0) {
-                return;
-            }
-            const nexthop_id hop = best(in->more[entry.more]);
-            if (hop != entry.hop) {
-                entry.hop = hop;
-                compile(*in, entry.prefix(), hop, false);
-            }
-        });
+        if (tables6[number]) {
+            choose_anew(*tables6[number]);
+        }
     }
     hops.refresh();
 }
 
-std::optional<nexthop_id> rib_state::find_hop(unsigned number, std::uint32_t address) const {
-    const rib_table4* in = table_if(number);
-    const unsigned length = in != nullptr ? in->compiler->match_length(address) : 0;
-    if (length == 0) {
-        return std::nullopt;
-    }
-    const rib_entry4* entry = in->map.find(make_prefix4(address, length));
-    return entry != nullptr ? std::optional{entry->hop} : std::nullopt;
+template <class Prefix>
+std::optional<nexthop_id>
+rib_state::find_hop(unsigned number, const typename rib_table<Prefix>::address& address) const {
+    const auto* in = table_if<Prefix>(number);
+    const auto* entry = in != nullptr ? in->match(address) : nullptr;
+    return entry != nullptr && entry->length != 0 ? std::optional{entry->hop} : std::nullopt;
 }
 
-result<rib_state::image_set> rib_state::prepare(unsigned number) const {
-    image_set images;
-    const rib_table4& in = *tables[number];
-    for (std::size_t i = 0; i <= workers.size(); ++i) {
-        auto made = fib4_image::make(in.compiler->image().shape().root_bits, in.default_id);
-        if (!made) {
-            return made.failure();
-        }
-        images.push_back(std::move(*made));
-    }
-    return images;
+template <class Table>
+void rib_state::rebuild(Table& in, typename Table::image_set images) {
+    in.compile_all(std::move(images.front()));
+    ship(in, std::move(images));
 }
 
-void rib_state::rebuild(unsigned number, image_set images) {
-    rib_table4& in = *tables[number];
+// --- IPv4 ---
+
+result<void>
+rib_table4::make_compiler(route_writer& writer, fib4_compiler::populate_hook populate) {
+    auto made = fib4_compiler::make(
+        number == 0 ? fib4_root_bits_main : fib4_root_bits_small, static_cast<std::uint8_t>(number),
+        default_id, writer);
+    if (!made) {
+        return made.failure();
+    }
+    compiler = std::move(*made);
+    compiler->on_populate(std::move(populate));
+    return {};
+}
+
+void rib_table4::compile_out(const prefix4& gone) {
+    const std::optional<prefix4> wider = index.covering(gone);
+    compiler->clear(
+        gone,
+        wider ? fib4_entry{*wider, map.find(*wider)->hop} : fib4_entry{prefix4{}, default_id});
+}
+
+result<std::unique_ptr<fib4_image>> rib_table4::make_image() const {
+    return fib4_image::make(compiler->image().shape().root_bits, default_id);
+}
+
+void rib_table4::compile_all(std::unique_ptr<fib4_image> into) {
     std::vector<fib4_entry> entries;
-    entries.reserve(in.map.size());
-    in.map.for_each([&](const rib_entry4& entry) {
-        if (entry.length != 0) {
-            entries.push_back({entry.prefix(), entry.hop});
+    entries.reserve(map.size());
+    map.for_each([&](const rib_entry4& each) {
+        if (each.length != 0) {
+            entries.push_back({each.prefix(), each.hop});
         }
     });
-    in.compiler->load(entries, std::move(images.front()));
-    ship(number, std::move(images));
+    compiler->load(entries, std::move(into));
 }
+
+// The default comes first; the index does not have it.
+std::optional<prefix4>
+rib_table4::walk(const prefix4& from, std::size_t count, std::vector<prefix4>& out) const {
+    if (from == prefix4{} && map.find(from) != nullptr) {
+        out.push_back(from);
+    }
+    std::optional<prefix4> next = from;
+    while (next && out.size() <= count) {
+        next = index.walk(*next, out);
+    }
+    return next;
+}
+
+// --- IPv6 ---
+
+result<void> rib_table6::make_compiler(route_writer&, fib4_compiler::populate_hook populate) {
+    auto made = fib6_compiler::make(trie, default_id, [populate] { populate(0, 0); });
+    if (!made) {
+        return made.failure();
+    }
+    compiler = std::move(*made);
+    return {};
+}
+
+result<std::unique_ptr<fib6_image>> rib_table6::make_image() const {
+    return fib6_image::make(default_id);
+}
+
+std::optional<prefix6>
+rib_table6::walk(const prefix6& from, std::size_t count, std::vector<prefix6>& out) const {
+    prefix_trie6::cursor cursor(trie, from.address);
+    while (const rib_entry6* found = cursor.next()) {
+        if (found->prefix() < from) {
+            continue;
+        }
+        if (out.size() > count) {
+            return found->prefix();
+        }
+        out.push_back(found->prefix());
+    }
+    return std::nullopt;
+}
+
+// --- both ---
+
+#define PANTALA_RIB_TABLE(family)                                                                  \
+    template result<rib_table##family*> rib_state::table<prefix##family>(unsigned);                \
+    template candidates rib_state::routes_of(const rib_table##family&, const rib_entry##family&)   \
+        const;                                                                                     \
+    template void rib_state::store(unsigned, const prefix##family&, candidates);                   \
+    template bool rib_state::swap_only(const prefix##family&, nexthop_id, route_protocol);         \
+    template bool rib_state::erase_only(const prefix##family&, route_protocol);                    \
+    template result<void> rib_state::may_change(const rib_table##family&, const prefix##family&)   \
+        const;                                                                                     \
+    template void rib_state::rebuild(rib_table##family&, rib_table##family::image_set);
+
+PANTALA_RIB_TABLE(4)
+PANTALA_RIB_TABLE(6)
+#undef PANTALA_RIB_TABLE
 
 } // namespace pantala
