@@ -108,7 +108,7 @@ TEST_F(rib6_test, bad_addresses_are_refused) {
 TEST_F(rib6_test, longest_prefix_wins_at_every_length) {
     for (unsigned length = 1; length <= 128; ++length) {
         const prefix6 prefix = make_prefix6(ip("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"), length);
-        const std::string gateway = "2001:db8:0:1::" + std::to_string(length);
+        const std::string gateway = "2001:db8:0:1::" + std::to_string(1000 + length);
         ASSERT_TRUE(
             control->add({prefix, 0, route_protocol::fixed, 0, 0, {via(gateway.c_str())}}).ok());
     }
@@ -119,7 +119,7 @@ TEST_F(rib6_test, longest_prefix_wins_at_every_length) {
         } else if (length < 128) {
             differs.low ^= std::uint64_t{1} << (127 - length);
         }
-        const std::string gateway = "2001:db8:0:1::" + std::to_string(length);
+        const std::string gateway = "2001:db8:0:1::" + std::to_string(1000 + length);
         const nexthop& hop = at(format_address6(differs).c_str());
         EXPECT_TRUE(hop.via6);
         EXPECT_EQ(address6::from_bytes(hop.gateway6), ip(gateway.c_str())) << length;
