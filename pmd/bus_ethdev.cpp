@@ -36,6 +36,9 @@ int device_configure(rte_eth_dev* device) {
     self.rss_hash = (rx_offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) != 0 ||
                     (wanted.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) != 0;
     self.shape.scatter = (rx_offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+    // ethdev has put what the application asks for there, and 1500 where it asked for nothing.
+    self.mtu = std::max(self.arguments.mtu, device->data->mtu);
+    device->data->mtu = self.mtu;
     self.rx.resize(device->data->nb_rx_queues);
     self.tx.resize(device->data->nb_tx_queues);
     return 0;
@@ -134,7 +137,8 @@ int start_native(rte_eth_dev* device) {
     return 0;
 }
 
-int start_netbsd(port& self) {
+int start_netbsd(rte_eth_dev* device) {
+    port& self = port_of(device);
     if (self.arguments.lossless) {
         log_line(RTE_LOG_WARNING, "%s: this format is always lossy", self.name.c_str());
     }
@@ -143,7 +147,7 @@ int start_netbsd(port& self) {
     }
     self.netbsd->cursor = self.netbsd->bus.attach();
     self.netbsd->bus.unlock();
-    return 0;
+    return start_interrupts(device);
 }
 
 int device_start(rte_eth_dev* device) {
@@ -154,7 +158,7 @@ int device_start(rte_eth_dev* device) {
             self.name.c_str(), self.arguments.bus.c_str());
         return -ENODEV;
     }
-    const int failed = self.netbsd ? start_netbsd(self) : start_native(device);
+    const int failed = self.netbsd ? start_netbsd(device) : start_native(device);
     if (failed == 0) {
         set_link(device, true);
     }

@@ -62,10 +62,9 @@
 //   0x08  4  hash         symmetric flow hash, where flag has_hash is set
 //   0x0c  4  sequence     number of this frame in its log, from 0; pads carry none
 //   0x10  8  time_ns      CLOCK_REALTIME at transmission
-//   0x18  2  csum_start   as in virtio: checksum from here to the end ...
-//   0x1a  2  csum_offset  ... and put it at csum_start + csum_offset
-//   0x1c  2  header_bytes of a large segment: length of the headers to repeat
-//   0x1e  2  segment_bytes  of a large segment: payload of each packet; 0 = not one
+//   0x18  8  0            room for what may come (checksums and large segments left to the reader)
+//
+// A reader drops and counts a frame with a flag that it does not know.
 //
 // Cursor (reading node writes), 8 bytes: bits 0..47 the low bits of the position up to which it has
 // read, bits 48..63 the low bits of the incarnation it reads. Lossless writers wait for it; that it
@@ -163,11 +162,9 @@ struct alignas(cache_line_bytes) shared_word {
 static_assert(sizeof(shared_word) == 64);
 
 namespace record_flag {
-inline constexpr std::uint16_t pad = 1;        // no frame: go on behind it
-inline constexpr std::uint16_t has_hash = 2;   // `hash` is set
-inline constexpr std::uint16_t needs_csum = 4; // the L4 checksum holds the pseudo-header sum only
-inline constexpr std::uint16_t tcp4 = 8;       // large segment, TCP over IPv4
-inline constexpr std::uint16_t tcp6 = 16;      // large segment, TCP over IPv6
+inline constexpr std::uint16_t pad = 1;      // no frame: go on behind it
+inline constexpr std::uint16_t has_hash = 2; // `hash` is set
+inline constexpr std::uint16_t known = pad | has_hash;
 } // namespace record_flag
 
 struct record_header {
@@ -177,12 +174,9 @@ struct record_header {
     std::uint32_t hash;
     std::uint32_t sequence;
     std::uint64_t time_ns;
-    std::uint16_t csum_start;
-    std::uint16_t csum_offset;
-    std::uint16_t header_bytes;
-    std::uint16_t segment_bytes;
+    std::uint64_t unused;
 };
-static_assert(sizeof(record_header) == 32 && offsetof(record_header, csum_start) == 0x18);
+static_assert(sizeof(record_header) == 32 && offsetof(record_header, unused) == 0x18);
 
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t power_of_two) {
     return (value + power_of_two - 1) & ~(power_of_two - 1);

@@ -94,10 +94,7 @@ class log_writer {
         std::uint8_t* const record = data_ + (next_ & mask_);
         const std::uint64_t words[4] = {
             header.length | std::uint64_t{header.flags} << 32 | std::uint64_t{tag_} << 48,
-            header.hash | std::uint64_t{sequence_++} << 32, header.time_ns,
-            header.csum_start | std::uint64_t{header.csum_offset} << 16 |
-                std::uint64_t{header.header_bytes} << 32 |
-                std::uint64_t{header.segment_bytes} << 48};
+            header.hash | std::uint64_t{sequence_++} << 32, header.time_ns, std::uint64_t{0}};
         for (unsigned i = 0; i < 4; ++i) {
             std::memcpy(record + 8 * i, &words[i], sizeof words[i]);
         }

@@ -145,7 +145,8 @@ inline void prepare(rte_mbuf* packet, const rx_queue& queue, const record_header
 // Takes one frame into `packet`; false if it is not delivered and the mbuf stays unused.
 inline bool take_frame(
     rx_queue& queue, rte_mbuf* packet, const record_header& header, const std::uint8_t* frame) {
-    if (unlikely(header.length < frame_bytes_min)) {
+    const bool strange = (header.flags & ~record_flag::known) != 0;
+    if (unlikely(header.length < frame_bytes_min || strange)) {
         queue.counters.garbled.add(1);
         return false;
     }

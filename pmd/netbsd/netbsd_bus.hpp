@@ -101,6 +101,8 @@ class netbsd_bus {
     bool lost() const { return guard_.lost(); }
     std::uint64_t takeovers() const { return takeovers_.load(std::memory_order_relaxed); }
     const std::string& path() const { return path_; }
+    // A path to this very file, whatever its name stands for by now.
+    std::string descriptor_path() const { return "/proc/self/fd/" + std::to_string(fd_); }
     netbsd_header& header() const { return *reinterpret_cast<netbsd_header*>(base_); }
 
   private:

@@ -1,6 +1,7 @@
 // Receive interrupts: a queue that has nothing to do arms its lanes, and whoever writes to one
 // rings. The bell's thread turns a ring into a write to the queue's eventfd, on which the
-// application waits through rte_epoll_wait or in any other way.
+// application waits through rte_epoll_wait or in any other way. On a bus of NetBSD's format the
+// ring is a write to the file, which the kernel notifies.
 #include "pmd/port/bus_port.hpp"
 
 #include <cerrno>
@@ -52,7 +53,7 @@ int fill_handle(port& self) {
 int start_interrupts(rte_eth_dev* device) {
     port& self = port_of(device);
     stop_interrupts(device);
-    if (device->data->dev_conf.intr_conf.rxq == 0 || self.netbsd) {
+    if (device->data->dev_conf.intr_conf.rxq == 0) {
         return 0;
     }
     for (std::size_t i = 0; i < self.rx.size(); ++i) {
@@ -70,6 +71,9 @@ int start_interrupts(rte_eth_dev* device) {
         return failed;
     }
     device->intr_handle = self.interrupts;
+    if (self.netbsd) {
+        return self.notice.start(self.netbsd->bus.descriptor_path(), self.event_fds[0]);
+    }
     self.bell.start(self.node.entry(), [&self](std::uint64_t lanes) { on_ring(self, lanes); });
     return 0;
 }
@@ -77,6 +81,7 @@ int start_interrupts(rte_eth_dev* device) {
 void stop_interrupts(rte_eth_dev* device) {
     port& self = port_of(device);
     self.bell.stop();
+    self.notice.stop();
     if (self.interrupts != nullptr) {
         rte_intr_free_epoll_fd(self.interrupts);
         rte_intr_vec_list_free(self.interrupts);
@@ -94,6 +99,13 @@ int enable_interrupt(rte_eth_dev* device, std::uint16_t queue) {
     port& self = port_of(device);
     if (queue >= self.event_fds.size()) {
         return -ENOTSUP; // not asked for at configuration (intr_conf.rxq)
+    }
+    if (self.netbsd) {
+        const int failed = self.notice.arm();
+        if (self.netbsd->bus.may_have(self.netbsd->cursor)) {
+            signal_queue(self, queue);
+        }
+        return failed;
     }
     node_entry& entry = self.node.entry();
     entry.armed.fetch_or(
@@ -114,9 +126,13 @@ int disable_interrupt(rte_eth_dev* device, std::uint16_t queue) {
     if (queue >= self.event_fds.size()) {
         return -ENOTSUP;
     }
-    self.node.entry().armed.fetch_and(
-        ~lanes_of(queue, self.shape.rx_queues, self.node.map().shape.lanes),
-        std::memory_order_relaxed);
+    if (self.netbsd) {
+        self.notice.disarm();
+    } else {
+        self.node.entry().armed.fetch_and(
+            ~lanes_of(queue, self.shape.rx_queues, self.node.map().shape.lanes),
+            std::memory_order_relaxed);
+    }
     std::uint64_t rings = 0;
     [[maybe_unused]] const ssize_t got = read(self.event_fds[queue], &rings, sizeof rings);
     return 0;

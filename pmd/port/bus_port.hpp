@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pmd/bus_rxtx.hpp"
+#include "pmd/netbsd/netbsd_notice.hpp"
 #include "pmd/netbsd/netbsd_rxtx.hpp"
 #include "pmd/os/bus_bell.hpp"
 #include "pmd/port/bus_devargs.hpp"
@@ -35,6 +36,7 @@ struct port {
     std::vector<int> event_fds; // one a receive queue, while interrupts are configured
     rte_intr_handle* interrupts = nullptr;
     bell_watch bell;
+    netbsd_notice notice;
 
     std::vector<std::uint64_t> stats_base; // see bus_stats.cpp
 };

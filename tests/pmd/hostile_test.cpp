@@ -4,6 +4,7 @@
 #include "pmd/bus_attach.hpp"
 #include "pmd/bus_ops.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <random>
@@ -203,6 +204,28 @@ TEST(hostile_bus, garbage_in_a_peers_log_is_counted_and_others_frames_arrive) {
     const auto next = b.receive();
     ASSERT_EQ(next.size(), 1u) << "the log goes on behind the garbage";
     EXPECT_EQ(number_of(next[0]), 4u);
+}
+
+TEST(hostile_bus, a_frame_with_a_flag_of_tomorrow_is_dropped_and_counted) {
+    const scratch_path path;
+    const rig_port a(path.string());
+    bus_node peer = *bus_node::join(*open_bus(path.string(), bus_access::peer), {});
+    log_writer log;
+    log.start(
+        peer.map().control(peer.slot(), 0), peer.map().data(peer.slot()),
+        peer.map().shape.log_bytes(1), peer.begin_start({}));
+    peer.announce();
+    const frame bytes = udp_frame(1, 7);
+    for (const std::uint16_t flags : {0, 4, 0, 0x8000}) {
+        record_header header{};
+        header.length = static_cast<std::uint32_t>(bytes.size());
+        header.flags = flags;
+        std::copy(bytes.begin(), bytes.end(), log.append(header));
+    }
+    log.publish();
+    EXPECT_EQ(a.receive(), (std::vector<frame>{bytes, bytes}));
+    EXPECT_EQ(a.xstat("shmif_rx_garbled"), 2u);
+    EXPECT_EQ(a.stats().imissed, 0u);
 }
 
 // A record that is being overwritten may tell any sequence number: what it says must not count.

@@ -193,6 +193,33 @@ TEST(netbsd_bus, an_overrun_reader_resumes_at_the_oldest_and_counts) {
     EXPECT_GE(b.stats().imissed, 1u);
 }
 
+// A peer wakes us as a rump kernel would: by a write to the file.
+TEST(netbsd_bus, a_sleeper_is_woken_by_a_frame_and_not_while_disarmed) {
+    const scratch_path path;
+    const rig_port a(path.string(), netbsd);
+    const rig_port b(path.string(), {.arguments = "format=netbsd", .interrupts = true});
+    ASSERT_EQ(
+        rte_eth_dev_rx_intr_ctl_q(b.id(), 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, nullptr), 0);
+    rte_epoll_event event{};
+    for (std::uint32_t round = 0; round < 20; ++round) {
+        ASSERT_EQ(rte_eth_dev_rx_intr_enable(b.id(), 0), 0);
+        std::thread sender([&] { a.send({udp_frame(round, round)}); });
+        const int woken = rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 10'000);
+        sender.join();
+        ASSERT_EQ(woken, 1) << round;
+        ASSERT_EQ(rte_eth_dev_rx_intr_disable(b.id(), 0), 0);
+        ASSERT_EQ(b.receive().size(), 1u) << round;
+    }
+    while (rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 50) == 1) { // a last one under way
+        rte_eth_dev_rx_intr_disable(b.id(), 0);
+    }
+    a.send({udp_frame(1, 1)});
+    EXPECT_EQ(rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 50), 0) << "disarmed";
+    ASSERT_EQ(rte_eth_dev_rx_intr_enable(b.id(), 0), 0);
+    EXPECT_EQ(rte_epoll_wait(RTE_EPOLL_PER_THREAD, &event, 1, 10'000), 1) << "it waited already";
+    EXPECT_EQ(b.receive().size(), 1u);
+}
+
 TEST(netbsd_bus, a_lock_of_a_dead_holder_is_taken_over) {
     const scratch_path path;
     const rig_port a(path.string(), netbsd);

@@ -85,6 +85,28 @@ TEST(net_shmif_settings, the_mtu_is_bounded_by_the_bus) {
     EXPECT_EQ(probe_error("mtu=40000,bus=" + bus.string()), -EINVAL);
 }
 
+// What an application asks for at configuration, ethdev does not tell by a call of its own.
+TEST(net_shmif_settings, the_mtu_of_the_configuration_counts) {
+    const scratch_path bus;
+    const rig_port a(bus.string(), {.mbuf_room = 9728});
+    const rig_port b(bus.string(), {.mbuf_room = 9728});
+    const frame jumbo = udp_frame(1, 1, 9014);
+    a.send({jumbo});
+    EXPECT_EQ(a.xstat("shmif_tx_too_long"), 1u);
+    rte_eth_conf conf{};
+    conf.rxmode.mtu = 9000;
+    rte_eth_dev_stop(a.id());
+    ASSERT_EQ(rte_eth_dev_configure(a.id(), 1, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(a.id(), 0, 512, SOCKET_ID_ANY, nullptr, a.pool()), 0);
+    ASSERT_EQ(rte_eth_tx_queue_setup(a.id(), 0, 512, SOCKET_ID_ANY, nullptr), 0);
+    ASSERT_EQ(rte_eth_dev_start(a.id()), 0);
+    std::uint16_t mtu = 0;
+    rte_eth_dev_get_mtu(a.id(), &mtu);
+    EXPECT_EQ(mtu, 9000);
+    a.send({jumbo});
+    EXPECT_EQ(b.receive(), std::vector<frame>{jumbo});
+}
+
 TEST(net_shmif_settings, rss_tells_its_key_and_table) {
     const scratch_path bus;
     const rig_port a(bus.string(), {.queues = 3, .rss = true});
