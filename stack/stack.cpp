@@ -19,6 +19,7 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ip4_delivered local;
     wire::ip4_plain plain;
     ip4_.now = now;
+    ip4_.input_port = port;
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
     arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
@@ -212,6 +213,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
     ip4_.settings = settings.ip4;
     ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
     ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};
+    ip4_.redirect_budget = {settings.ip4.redirects_per_s, settings.ip4.redirects_burst};
     ip4_.next_identification = static_cast<std::uint16_t>(worker_.random.next());
     if (worker_.self == worker_id{0}) {
         owner_ = std::make_unique<neighbor_owner>(

@@ -21,6 +21,11 @@ struct engine_config {
     std::vector<std::string> eal;
 };
 
+struct ip4_config {
+    bool send_redirects = true;
+    std::uint32_t errors_per_second = 1000;
+};
+
 struct control_config {
     std::string socket;
 };
@@ -78,6 +83,7 @@ struct table_config {
 struct config {
     std::string file; // where it came from; empty: options only
     engine_config engine;
+    ip4_config ip4;
     control_config control;
     std::vector<port_config> ports;
     std::vector<link_config> links;

@@ -113,6 +113,13 @@ const key<engine_config> engine_keys[] = {
     {"eal", list_key<engine_config>{&engine_config::eal}, "more options for EAL"},
 };
 
+const key<ip4_config> ip4_keys[] = {
+    {"send_redirects", flag_key<ip4_config>{&ip4_config::send_redirects},
+     "tell hosts of a gateway on their own link (ICMP redirect)"},
+    {"errors_per_second", number_key<ip4_config>{&ip4_config::errors_per_second, 1, 1'000'000},
+     "ICMP errors that a worker sends at most"},
+};
+
 const key<control_config> control_keys[] = {
     {"socket", text_key<control_config>{&control_config::socket},
      "path of the control socket; empty: in the user's runtime directory"},
@@ -320,6 +327,7 @@ result<void> each_section(Visit&& visit) {
     };
     return all(
         [&] { return visit("engine", all_keys(engine_keys), &config::engine); },
+        [&] { return visit("ip4", all_keys(ip4_keys), &config::ip4); },
         [&] { return visit("control", all_keys(control_keys), &config::control); },
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },
@@ -361,7 +369,7 @@ result<void> read_sections(reader& in, toml::table& root, config& into) {
 
 template <class T>
 std::string describe(const key<T>& k) {
-    const T fresh{};
+    static const T fresh{};
     return std::visit(
         [&](const auto& kind) -> std::string {
             using K = std::decay_t<decltype(kind)>;

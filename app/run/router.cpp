@@ -80,7 +80,7 @@ result<void> router::start(
     if (auto done = load_tables(from, progress); !done) {
         return done;
     }
-    if (auto done = start_workers(); !done) {
+    if (auto done = start_workers(from); !done) {
         return done;
     }
     for (const neigh_config& neigh : from.neighs) { // the owner of neighbours is a worker
@@ -272,7 +272,10 @@ result<void> router::load_tables(const config& from, const progress_report& prog
     return {};
 }
 
-result<void> router::start_workers() {
+result<void> router::start_workers(const config& from) {
+    stack_settings settings;
+    settings.ip4.send_redirects = from.ip4.send_redirects;
+    settings.ip4.icmp_errors_per_s = from.ip4.errors_per_second;
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         auto replica = rib_->join();
@@ -281,7 +284,7 @@ result<void> router::start_workers() {
         }
         replicas_.push_back(std::move(*replica));
         stacks_.push_back(std::make_unique<stack>(
-            engine_->rig(worker_id{w}).services(), *replicas_.back(), stack_settings{}));
+            engine_->rig(worker_id{w}).services(), *replicas_.back(), settings));
         engine_->fabric().set_context(w, stacks_.back().get());
         stacks.push_back(stacks_.back().get());
     }

@@ -97,7 +97,7 @@ class router {
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
     result<void> configure(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
-    result<void> start_workers();
+    result<void> start_workers(const config& from);
     result<route> to_route(const route_change& change) const;
     json route_row(const route& one) const;
     bool turn_churn();

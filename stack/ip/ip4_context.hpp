@@ -51,6 +51,9 @@ struct ip4_settings {
     std::uint32_t icmp_errors_burst = 100;
     std::uint32_t echo_replies_per_s = 100000; // a worker
     std::uint32_t echo_replies_burst = 1000;
+    bool send_redirects = true;         // RFC 1812 5.2.7.2
+    std::uint32_t redirects_per_s = 20; // a worker
+    std::uint32_t redirects_burst = 20;
     std::uint32_t flow_seed = 0; // differs between routers in a row, or ECMP polarises
 };
 
@@ -65,6 +68,8 @@ struct ip4_context {
     ip4_counters counters{};
     token_bucket error_budget{};
     token_bucket echo_budget{};
+    token_bucket redirect_budget{};
+    port_id input_port{};                  // of the burst in hand
     std::uint16_t next_identification = 0; // RFC 791 3.2; of our own packets
     instant now{};                         // of this round
     mbuf_burst local{};                    // for this host, data at the IPv4 header, trimmed

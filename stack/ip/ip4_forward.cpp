@@ -5,6 +5,7 @@
 #include "stack/ip/flow_hash.hpp"
 #include "stack/ip/fragment/ip4_fragment.hpp"
 #include "stack/ip/icmp/icmp4_error.hpp"
+#include "stack/ip/icmp/icmp4_redirect.hpp"
 #include "stack/ip/ip4_input.hpp"
 #include "stack/ip/ip4_options.hpp"
 #include "stack/wire/checksum.hpp"
@@ -158,6 +159,9 @@ struct written {
 void send_run(
     ip4_context& context, std::span<rte_mbuf* const> packets, std::uint32_t way,
     std::uint64_t bytes) {
+    if (port_of(way) == context.input_port) [[unlikely]] {
+        icmp4_redirect_frames(context, packets, iface_of(way));
+    }
     link_counter& out = context.link_counts[iface_of(way)];
     out.out_packets.add(packets.size());
     out.out_bytes.add(bytes);
@@ -293,6 +297,9 @@ void forward_by(ip4_context& context, rte_mbuf* packet, const adjacency& via) {
         icmp4_fragmentation_needed(context, *packet, via.mtu);
         return context.worker.drops.drop(packet, drop_reason::ip4_dont_fragment);
     }
+    icmp4_redirect(
+        context, *packet, via.iface,
+        via.kind == adjacency_kind::connected ? ip.destination.value : via.gateway4);
     age(header, ip);
     context.counters.forwarded.add(1);
     ip4_send(context, via, packet);

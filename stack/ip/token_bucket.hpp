@@ -14,6 +14,9 @@ class token_bucket {
     token_bucket(std::uint32_t per_second, std::uint32_t burst)
         : step_ns_(ns_per_s / std::max(per_second, 1u)), burst_(burst), tokens_(burst) {}
 
+    // Nothing would be granted.
+    bool empty(instant now) const { return tokens_ == 0 && now - filled_ < step_ns_; }
+
     // True: one was granted.
     bool take(instant now) {
         if (tokens_ < burst_ && now - filled_ >= step_ns_) {

@@ -110,6 +110,16 @@ void icmp4_time_exceeded(
     send(context, packet, {wire::icmp4_type::time_exceeded, static_cast<std::uint8_t>(code)});
 }
 
+void icmp4_redirect_host(ip4_context& context, const rte_mbuf& packet, be32 gateway) {
+    constexpr std::uint8_t for_host = 1;
+    const std::uint32_t address = gateway.host();
+    send(
+        context, packet,
+        {wire::icmp4_type::redirect, for_host,
+         be16::from(static_cast<std::uint16_t>(address >> 16)),
+         be16::from(static_cast<std::uint16_t>(address))});
+}
+
 void icmp4_parameter_problem(ip4_context& context, const rte_mbuf& packet, std::uint8_t pointer) {
     send(
         context, packet,

@@ -18,6 +18,8 @@ void icmp4_unreachable(ip4_context& context, const rte_mbuf& packet, wire::icmp4
 void icmp4_fragmentation_needed(ip4_context& context, const rte_mbuf& packet, std::uint16_t mtu);
 void icmp4_time_exceeded(
     ip4_context& context, const rte_mbuf& packet, wire::icmp4_time_exceeded code);
+// The same host would reach its destination sooner by `gateway` (when: icmp4_redirect.hpp).
+void icmp4_redirect_host(ip4_context& context, const rte_mbuf& packet, be32 gateway);
 // `pointer` is the place of the octet at fault in the packet.
 void icmp4_parameter_problem(ip4_context& context, const rte_mbuf& packet, std::uint8_t pointer);
 
