@@ -86,16 +86,20 @@ void row_printer::end() {
 void progress_line::show(const control_progress& at) {
     using namespace std::chrono_literals;
     const auto now = std::chrono::steady_clock::now();
-    if (now - began_ < 1s || (any_ && now - shown_ < 250ms)) {
+    const bool terminal = isatty(STDERR_FILENO) != 0;
+    if (now - began_ < 1s || (any_ && now - shown_ < (terminal ? 250ms : 5000ms))) {
         return;
     }
-    const char* end = isatty(STDERR_FILENO) ? "\033[K\r" : "\n";
+    const char* end = terminal ? "\033[K\r" : "\n";
     if (at.of > 0) {
         fmt::print(
             stderr, "{}: {} of {} ({:.0f} %){}", at.what, at.done, at.of,
             100.0 * static_cast<double>(at.done) / static_cast<double>(at.of), end);
-    } else {
+    } else if (at.done > 0) {
         fmt::print(stderr, "{}: {}{}", at.what, at.done, end);
+    } else {
+        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - began_);
+        fmt::print(stderr, "{}: {} s{}", at.what, seconds.count(), end);
     }
     any_ = true;
     shown_ = now;

@@ -163,6 +163,10 @@ class Machine:
         except (Failure, OSError):
             pass
 
+    def last_words(self):
+        with open(self.log.name, encoding="utf-8") as file:
+            return [line for line in file if line.strip()][-25:]
+
     def close(self):
         self.process.kill()
         self.process.wait()
@@ -320,6 +324,7 @@ def try_model(images, pantala, model, idle):
     except (Failure, f.Malformed) as failure:
         print(f"{model}: {what}: FAILED: {failure}; the console is in {log}", flush=True)
         machine.try_stop()
+        print("    " + "    ".join(machine.last_words()), flush=True)
         return False
     finally:
         machine.close()
