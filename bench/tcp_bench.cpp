@@ -63,6 +63,20 @@ struct end {
     drop_sink drops;
     std::vector<rte_mbuf*> sent;
     tcp::host host;
+    std::uint64_t cycles = 0; // TSC, spent in this end
+};
+
+// Charges what happens while it lives to one end.
+class charge {
+  public:
+    explicit charge(end& whom) : whom_(whom), begin_(rte_rdtsc()) {}
+    ~charge() { whom_.cycles += rte_rdtsc() - begin_; }
+    charge(const charge&) = delete;
+    charge& operator=(const charge&) = delete;
+
+  private:
+    end& whom_;
+    std::uint64_t begin_;
 };
 
 struct pair {
@@ -77,6 +91,7 @@ struct pair {
     }
 
     void carry(end& from, end& to) {
+        const charge of(to);
         mbuf_burst burst;
         for (rte_mbuf* packet : from.sent) {
             packet->l3_len = 20;
@@ -97,10 +112,20 @@ struct pair {
         now = now + round_ns;
         carry(client, server);
         carry(server, client);
-        tcp::expire(client.host, now, 256);
-        tcp::expire(server.host, now, 256);
+        {
+            const charge of(client);
+            tcp::expire(client.host, now, 256);
+        }
+        {
+            const charge of(server);
+            tcp::expire(server.host, now, 256);
+        }
         application();
-        tcp::end_of_round(client.host, now);
+        {
+            const charge of(client);
+            tcp::end_of_round(client.host, now);
+        }
+        const charge of(server);
         tcp::end_of_round(server.host, now);
     }
 
@@ -238,7 +263,11 @@ void bulk(rte_mempool* pool) {
         const std::uint64_t before = received;
         while (received - before < 500'000ULL * 1'448) {
             two.round([&] {
-                tcp::send(two.client.host, clients[0], data);
+                {
+                    const charge of(two.client);
+                    tcp::send(two.client.host, clients[0], data);
+                }
+                const charge of(two.server);
                 const std::size_t ready = tcp::readable_bytes(two.server.host, servers[0]);
                 tcp::consume(two.server.host, servers[0], ready);
                 received += ready;
@@ -253,7 +282,13 @@ void bulk(rte_mempool* pool) {
     std::printf(
         "%-44s %10.2f\n", "packets a segment of 1,448 bytes",
         static_cast<double>(two.packets - packets) / static_cast<double>(segments));
+    two.client.cycles = two.server.cycles = 0;
     measure("segment of 1,448 bytes, one stream", some);
+    const double all = static_cast<double>(trials) * static_cast<double>(segments);
+    std::printf(
+        "%-44s %10.0f and %.0f TSC cycles (means; the sender's share has the application's copy)\n",
+        "  of these the sender and the receiver", static_cast<double>(two.client.cycles) / all,
+        static_cast<double>(two.server.cycles) / all);
 }
 
 void open_and_close(rte_mempool* pool) {

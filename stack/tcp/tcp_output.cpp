@@ -46,26 +46,26 @@ std::uint32_t timestamp_now(const host& h, const conn& c) {
 }
 
 void put_options(host& h, conn& c, segment_out& segment) {
-    wire::tcp_options options;
     if (c.has(conn_flag::timestamps)) {
-        options.has_timestamp = true;
-        options.ts_value = timestamp_now(h, c);
-        options.ts_echo = c.ts_recent;
+        segment.has_timestamp = true;
+        segment.ts_value = timestamp_now(h, c);
+        segment.ts_echo = c.ts_recent;
     }
-    if (c.has(conn_flag::sack)) {
+    if (c.has(conn_flag::sack) && (c.rcv_sack_count > 0 || c.has(conn_flag::dsack_ready))) {
+        wire::tcp_options options;
         if (c.has(conn_flag::dsack_ready)) { // RFC 2883 section 4: the first block, once
             options.sack[options.sack_count++] = c.dsack;
             c.clear(conn_flag::dsack_ready);
             h.stats.dsack_snd.add(1);
         }
-        const unsigned room = options.has_timestamp ? 3 : 4;
+        const unsigned room = segment.has_timestamp ? 3 : 4;
         for (unsigned i = 0; i < c.rcv_sack_count && options.sack_count < room; ++i) {
             options.sack[options.sack_count++] = c.rcv_sack[i];
         }
         h.stats.sack_snd_blocks.add(options.sack_count);
+        segment.options_bytes =
+            static_cast<std::uint8_t>(wire::write_tcp_options(segment.options, options));
     }
-    segment.options_bytes =
-        static_cast<std::uint8_t>(wire::write_tcp_options(segment.options, options));
 }
 
 void put_syn_options(host& h, conn& c, segment_out& segment) {
@@ -327,13 +327,8 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
     segment_out segment = begin_segment(h, c, record.start);
     // SACK blocks beside a full old segment would exceed the MTU: the blocks give way.
     const unsigned counted = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
-    if (record.payload() + segment.options_bytes > c.snd_mss + counted) {
-        wire::tcp_options options;
-        options.has_timestamp = c.has(conn_flag::timestamps);
-        options.ts_value = timestamp_now(h, c);
-        options.ts_echo = c.ts_recent;
-        segment.options_bytes =
-            static_cast<std::uint8_t>(wire::write_tcp_options(segment.options, options));
+    if (record.payload() + segment.all_options_bytes() > c.snd_mss + counted) {
+        segment.options_bytes = 0;
     }
     segment.data = record.payload() > 0 ? record.data : nullptr;
     segment.data_offset = record.data_offset;

@@ -16,6 +16,8 @@ namespace pantala::tcp {
 
 class host;
 
+inline constexpr unsigned timestamp_option_bytes = 12; // with its padding
+
 // Everything a segment says. `key` is as this host sees the flow.
 struct segment_out {
     const flow_key* key = nullptr;
@@ -24,12 +26,20 @@ struct segment_out {
     std::uint16_t window = 0; // as on the wire
     std::uint8_t flags = 0;
     bool ect = false; // ECN-capable transport, ECT(0) (RFC 3168 6.1.2)
+    // Options: a timestamp by itself (what nearly every segment has, RFC 7323 appendix A), and
+    // behind it options_bytes of `options`.
+    bool has_timestamp = false;
     std::uint8_t options_bytes = 0;
-    std::array<std::uint8_t, wire::tcp_options_bytes_max> options{};
+    std::uint32_t ts_value = 0;
+    std::uint32_t ts_echo = 0;
+    std::array<std::uint8_t, wire::tcp_options_bytes_max> options;
     rte_mbuf* data = nullptr; // payload begins data_offset after its buf_addr
     std::uint16_t data_offset = 0;
     std::uint32_t payload = 0;
-    std::uint8_t fill = 0; // a payload byte to repeat where there is no `data` (probes)
+
+    unsigned all_options_bytes() const {
+        return options_bytes + (has_timestamp ? timestamp_option_bytes : 0U);
+    }
 };
 
 // Builds and emits. False when no mbuf is to be had (counted).

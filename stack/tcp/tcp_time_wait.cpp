@@ -27,12 +27,9 @@ void acknowledge(host& h, const time_wait_record& record, const segment_in& segm
     segment_out answer{.key = &segment.key, .seq = record.snd_nxt, .ack = record.rcv_nxt};
     answer.flags = wire::tcp_flag::ack;
     if (record.ts_recent != 0) {
-        wire::tcp_options options;
-        options.has_timestamp = true;
-        options.ts_value = h.now_ms() + timestamp_offset(h, segment.key);
-        options.ts_echo = record.ts_recent;
-        answer.options_bytes =
-            static_cast<std::uint8_t>(wire::write_tcp_options(answer.options, options));
+        answer.has_timestamp = true;
+        answer.ts_value = h.now_ms() + timestamp_offset(h, segment.key);
+        answer.ts_echo = record.ts_recent;
     }
     if (send_segment(h, answer)) {
         h.stats.tw_acked.add(1);

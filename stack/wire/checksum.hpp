@@ -21,6 +21,9 @@ using partial_sum = std::uint64_t;
 // The sum over `bytes` bytes; an odd last byte counts as if a zero followed it.
 partial_sum sum_bytes(const void* data, std::size_t bytes, partial_sum initial = 0);
 
+// Copies and sums in one pass. The areas do not overlap.
+partial_sum copy_and_sum(void* to, const void* from, std::size_t bytes, partial_sum initial = 0);
+
 constexpr std::uint16_t fold(partial_sum sum) {
     sum = (sum & 0xffffffff) + (sum >> 32);
     sum = (sum & 0xffffffff) + (sum >> 32);

@@ -126,12 +126,17 @@ void sack_permitted_and_timestamp(writer& out, const tcp_options& options) {
 
 tcp_options parse_tcp_options(std::span<const std::uint8_t> bytes) {
     tcp_options result;
+    parse_tcp_options(bytes, result);
+    return result;
+}
+
+void parse_tcp_options(std::span<const std::uint8_t> bytes, tcp_options& result) {
     // What nearly every segment carries: NOP NOP timestamp and nothing else (RFC 7323 appendix A).
     if (bytes.size() == 12 && load32(bytes.data()) == 0x0101080a) {
         result.has_timestamp = true;
         result.ts_value = load32(bytes.data() + 4);
         result.ts_echo = load32(bytes.data() + 8);
-        return result;
+        return;
     }
     std::size_t at = 0;
     while (at < bytes.size() && bytes[at] != tcp_option_end) {
@@ -146,7 +151,6 @@ tcp_options parse_tcp_options(std::span<const std::uint8_t> bytes) {
         parse_one(&bytes[at], bytes[at + 1], result);
         at += bytes[at + 1];
     }
-    return result;
 }
 
 unsigned write_tcp_syn_options(

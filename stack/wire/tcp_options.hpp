@@ -47,6 +47,9 @@ struct tcp_options {
 // its length (RFC 9293 MUST-6); a known kind of a wrong length is ignored; an illegal length ends
 // the parse (MUST-7) and sets `malformed`.
 tcp_options parse_tcp_options(std::span<const std::uint8_t> bytes);
+// The same into a fresh `result`: for hot code, where a copy of what was just written in small
+// pieces would wait for all of them to reach the cache.
+void parse_tcp_options(std::span<const std::uint8_t> bytes, tcp_options& result);
 
 // The order in which a SYN carries its options: fingerprints differ by it, receivers do not care.
 enum class tcp_option_order : std::uint8_t {

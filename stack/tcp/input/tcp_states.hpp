@@ -7,8 +7,6 @@
 
 namespace pantala::tcp {
 
-inline constexpr unsigned timestamp_option_bytes = 12; // with its padding
-
 class host;
 
 // Any state but LISTEN and TIME-WAIT. May take segment.packet; the connection may be gone after it.

@@ -45,6 +45,25 @@ TEST(checksum, agrees_with_the_definition_at_every_length_and_alignment) {
     }
 }
 
+TEST(checksum, a_copy_is_whole_and_sums_alike) {
+    std::mt19937 random(3);
+    std::vector<std::uint8_t> bytes(300);
+    for (auto& byte : bytes) {
+        byte = static_cast<std::uint8_t>(random());
+    }
+    for (std::size_t length = 0; length < 290; ++length) {
+        std::vector<std::uint8_t> copy(300, 0xee);
+        const std::size_t start = length % 7;
+        const partial_sum sum = copy_and_sum(copy.data() + 3, bytes.data() + start, length, 5);
+        ASSERT_EQ(fold(sum), fold(sum_bytes(bytes.data() + start, length, 5))) << length;
+        ASSERT_TRUE(std::equal(
+            copy.begin() + 3, copy.begin() + 3 + static_cast<std::ptrdiff_t>(length),
+            bytes.begin() + static_cast<std::ptrdiff_t>(start)));
+        ASSERT_EQ(copy[2], 0xee);
+        ASSERT_EQ(copy[3 + length], 0xee);
+    }
+}
+
 TEST(checksum, all_ones_carry_all_the_way) {
     const std::vector<std::uint8_t> bytes(65535, 0xff);
     EXPECT_EQ(be16::from_raw(fold(sum_bytes(bytes.data(), bytes.size()))).host(), slow_sum(bytes));
