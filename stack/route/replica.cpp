@@ -26,6 +26,10 @@ void route_replica::prefetch(const std::uint64_t* entry, const route_entry_heade
         if (const fib4_image* image = fib4_[header.table].get(); image != nullptr) {
             image->prefetch_write(header.index, static_cast<std::uint32_t>(entry[1]));
         }
+    } else if (header.op == route_op::fib6_lines) {
+        if (const fib6_image* image = fib6_[header.table].get(); image != nullptr) {
+            image->prefetch_lines(header.index);
+        }
     }
 }
 
@@ -41,6 +45,12 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
     case route_op::fib4_swap:
         swap_image(fib4_[header.table], body);
         fib4_main_ = fib4_[0].get();
+        break;
+    case route_op::fib6_lines:
+        fib6_[header.table]->write_lines(header.index, body, (header.words - 1U) / 8);
+        break;
+    case route_op::fib6_word:
+        fib6_[header.table]->write_word(header.index, static_cast<std::uint32_t>(body[0]));
         break;
     case route_op::fib6_swap:
         swap_image(fib6_[header.table], body);

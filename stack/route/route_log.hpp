@@ -32,7 +32,9 @@ enum class route_op : std::uint8_t {
     fib4_node,     // body: arena unit, node words; then dir[index] = unit
     fib4_dir,      // body: arena unit; dir[index] = unit
     fib4_swap,     // body: fib4_image*[workers_max]; a reader swaps its image with its slot
-    fib6_swap,     // the same of fib6_images
+    fib6_lines,    // index: first line; body: lines of 8 words
+    fib6_word,     // index: word; body: its value
+    fib6_swap,     // as fib4_swap, of fib6_images
     nexthop_write, // index: nexthop_id; body: nexthop
     group_write,   // index: first bucket; body: count, then nexthop_ids
     iface_write,   // index: iface_id; body: iface

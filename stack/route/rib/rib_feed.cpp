@@ -111,8 +111,13 @@ result<void> reserve_all(const rib_table4& main, std::span<const feed_route> rou
     return {};
 }
 
-result<void> reserve_all(const rib_table6&, std::span<const feed_route6>) {
-    return {};
+result<void> reserve_all(const rib_table6& main, std::span<const feed_route6> routes) {
+    std::vector<prefix6> prefixes;
+    prefixes.reserve(routes.size());
+    for (const feed_route6& each : routes) {
+        prefixes.push_back(each.prefix);
+    }
+    return main.compiler->reserve(prefixes);
 }
 
 template <class Prefix>

@@ -134,9 +134,14 @@ struct rib_table6 {
     std::optional<prefix6>
     walk(const prefix6& from, std::size_t count, std::vector<prefix6>& out) const;
 
-    void compile(const prefix6& of, nexthop_id, bool) { compiler->changed(of); }
-    void compile_out(const prefix6& gone) { compiler->changed(gone); }
-    result<void> reserve(const prefix6& of) const { return compiler->reserve(of); }
+    void compile(const prefix6& of, nexthop_id, bool is_new) {
+        compiler->changed(of, is_new ? 1 : 0);
+    }
+    void compile_out(const prefix6& gone) { compiler->changed(gone, -1); }
+    // What is there has room to change and to go.
+    result<void> reserve(const prefix6& of) const {
+        return trie.find(of) != nullptr ? result<void>{} : compiler->reserve(of);
+    }
     result<std::unique_ptr<image>> make_image() const;
     void compile_all(std::unique_ptr<image> into) { compiler->load(std::move(into)); }
     const image& master() const { return compiler->image(); }

@@ -282,17 +282,19 @@ rib_table4::walk(const prefix4& from, std::size_t count, std::vector<prefix4>& o
 
 // --- IPv6 ---
 
-result<void> rib_table6::make_compiler(route_writer&, fib4_compiler::populate_hook populate) {
-    auto made = fib6_compiler::make(trie, default_id, [populate] { populate(0, 0); });
+result<void>
+rib_table6::make_compiler(route_writer& writer, fib4_compiler::populate_hook populate) {
+    auto made = fib6_compiler::make(trie, static_cast<std::uint8_t>(number), default_id, writer);
     if (!made) {
         return made.failure();
     }
     compiler = std::move(*made);
+    compiler->on_populate(std::move(populate));
     return {};
 }
 
 result<std::unique_ptr<fib6_image>> rib_table6::make_image() const {
-    return fib6_image::make(default_id);
+    return fib6_image::make(default_id, number != 0);
 }
 
 std::optional<prefix6>

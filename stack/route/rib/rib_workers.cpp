@@ -7,15 +7,9 @@ namespace pantala {
 
 template <class Table>
 void rib_state::populate(const Table& in, std::uint32_t units, std::uint32_t words) {
-    if constexpr (std::is_same_v<Table, rib_table6>) {
-        auto images = prepare_images(in, workers.size()); // IPv6 ships whole images
-        PANTALA_ASSERT(images.ok());
-        ship(*tables6[in.number], std::move(*images));
-    } else {
-        for (worker& each : workers) {
-            if (auto* image = each.images(in)[in.number]; image != nullptr) {
-                image->populate(units, words);
-            }
+    for (worker& each : workers) {
+        if (auto* image = each.images(in)[in.number]; image != nullptr) {
+            image->populate(units, words);
         }
     }
 }
