@@ -1,6 +1,7 @@
 // lookup4: IPv4 lookups in fib4, rte_lpm and rte_fib over the same table and keys. Every structure
 // first answers all keys, and must agree with the slow trie.
 #include "bench/fib/lookup4.hpp"
+#include "bench/fib/loops.hpp"
 
 #include "stack/route/rib.hpp"
 
@@ -20,12 +21,6 @@ namespace {
 
 constexpr unsigned fib_tbl8s = 4096;
 constexpr unsigned lpm_rules = 1'100'000;
-
-using clock = std::chrono::steady_clock;
-
-double seconds_since(clock::time_point start) {
-    return std::chrono::duration<double>(clock::now() - start).count();
-}
 
 // --- the structures, each made on first use ---
 
@@ -136,39 +131,6 @@ rte_fib* fib_of(fib_data& data, rte_fib_lookup_type type) {
 }
 
 // --- the loops ---
-
-// `look` answers keys[at .. at + burst) into its own buffer and returns where answer i is, as the
-// table's next hop.
-template <class Look, class Answer>
-void verify(const keys4& set, unsigned burst, Look&& look, Answer&& answer) {
-    for (std::size_t at = 0; at + burst <= set.keys.size(); at += burst) {
-        look(&set.keys[at]);
-        for (unsigned i = 0; i < burst; ++i) {
-            if (answer(i) != set.answers[at + i]) {
-                say("%s: answered %u, the slow trie %u", format_address4(set.keys[at + i]).c_str(),
-                    answer(i), set.answers[at + i]);
-                std::exit(1);
-            }
-        }
-    }
-}
-
-template <class Look>
-void measure(benchmark::State& state, const keys4& set, unsigned burst, Look&& look) {
-    std::size_t at = 0;
-    constexpr unsigned bursts = 64; // an iteration
-    std::int64_t keys = 0;
-    for (auto _ : state) {
-        for (unsigned i = 0; i < bursts; ++i) {
-            look(&set.keys[at]);
-            at += burst;
-            at = at + burst > set.keys.size() ? 0 : at;
-        }
-        keys += static_cast<std::int64_t>(bursts) * burst;
-    }
-    state.SetItemsProcessed(keys);
-    state.counters["distinct_keys"] = static_cast<double>(set.distinct);
-}
 
 void run_pantala(benchmark::State& state, fib_data& data, key_set which, lookup4_variant variant) {
     const keys4& set = data.keys(which);

@@ -16,6 +16,7 @@ struct fib_variant {
 };
 
 void register_lookup4(fib_data& data);
+void register_lookup6(fib_data& data);
 void register_update4(fib_data& data);
 
 } // namespace pantala::bench
