@@ -13,6 +13,8 @@
 namespace pantala {
 namespace {
 
+constexpr std::uint32_t datagram_bytes_max = 65535; // a total length's 16 bits
+
 struct header_bytes {
     std::array<std::uint8_t, wire::ipv4_header_max_bytes> bytes{};
     std::uint32_t length = 0;
@@ -114,6 +116,11 @@ void ip4_fragment(ip4_context& context, const adjacency& via, rte_mbuf* packet) 
         return context.worker.drops.drop(packet, drop_reason::ip4_fragment);
     }
     const std::uint32_t payload = packet->pkt_len - first.length;
+    // A fragment that ends behind the longest datagram (RFC 791 3.1): its pieces' offsets would
+    // wrap.
+    if (first.length + ip.fragment_offset_bytes() + payload > datagram_bytes_max) {
+        return context.worker.drops.drop(packet, drop_reason::ip4_fragment);
+    }
     // All or nothing: pieces without the rest only cost the receiver memory.
     mbuf_burst made;
     for (std::uint32_t offset = 0; offset < payload;) {

@@ -53,6 +53,20 @@ TEST_F(fragments, a_fragment_is_cut_again) {
     EXPECT_EQ(parse_ip4_frame(sent[1])->content, payload(80, 80));
 }
 
+TEST_F(fragments, of_what_ends_behind_the_longest_datagram_are_not_made) {
+    mtu(576);
+    ip4_fields fields{host, far_away};
+    fields.flags_offset = 8180;
+    from_host(ip4(fields, payload(65535 - 20 - 8180 * 8)));
+    EXPECT_EQ(net.sent_ip(1).size(), 1u); // ends just there
+    fields.flags_offset = 8100;
+    from_host(ip4(fields, payload(65535 - 20 - 8100 * 8)));
+    EXPECT_EQ(net.sent_ip(1).size(), 2u);
+    from_host(ip4(fields, payload(65535 - 20 - 8100 * 8 + 1)));
+    EXPECT_EQ(net.sent_ip(1).size(), 0u);
+    EXPECT_EQ(net.dropped(drop_reason::ip4_fragment), 1u);
+}
+
 TEST_F(fragments, of_every_mtu_and_length_make_the_whole_again) {
     for (const unsigned link_mtu : {68u, 69u, 75u, 76u, 77u, 576u, 1006u, 1492u}) {
         mtu(static_cast<std::uint16_t>(link_mtu));
