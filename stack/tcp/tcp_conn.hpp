@@ -157,7 +157,8 @@ struct alignas(64) conn {
     rte_mbuf* rcv_head = nullptr;   // in order; linked by rte_mbuf::next
     rte_mbuf* rcv_tail = nullptr;
     rte_mbuf* ooo_head = nullptr; // out of order, sorted (tcp_reassembly.hpp)
-    tcp_seq rcv_fin;              // with fin_waiting
+    rte_mbuf* ooo_tail = nullptr;
+    tcp_seq rcv_fin; // with fin_waiting
     tcp_seq irs;
     std::array<wire::sack_block, 4> rcv_sack{}; // what we hold, latest first
     wire::sack_block dsack{};                   // RFC 2883, reported once
@@ -181,7 +182,8 @@ struct alignas(64) conn {
     sent_list by_seq;                    // records in sequence order
     sent_list by_time;                   // in order of their last transmission (RACK)
     std::uint32_t sack_hint = no_id;     // record where the last SACK block ended
-    std::uint32_t lost_hint = no_id;     // no record before it waits to be sent again
+    std::array<wire::sack_block, 4> sack_seen{}; // blocks of the last ACK, all marked
+    std::uint32_t lost_hint = no_id;             // no record before it waits to be sent again
 
     // -- Congestion and loss recovery.
     std::uint32_t cwnd = 0;     // bytes
@@ -235,6 +237,8 @@ struct alignas(64) conn {
     std::uint8_t challenge_count = 0;
     std::uint8_t soft_error = 0; // ICMP, told if the connection then times out (RFC 5461)
     std::uint16_t path_mtu = 0;
+    std::uint16_t blackhole_mss =
+        0;                          // snd_mss before large segments were suspected; 0: they are not
     std::uint32_t listener = no_id; // while it waits to be accepted
     std::uint32_t accept_previous = no_id;
     std::uint32_t accept_next = no_id;

@@ -46,7 +46,9 @@ struct settings {
     std::uint16_t mss_max = 65'000;
     std::uint16_t mss_min = 216; // what a peer may ask at least: smaller is an attack
     std::uint32_t initial_window_segments = 10; // RFC 6928
-    std::uint16_t ooo_segments_max = 512;       // out-of-order mbufs a connection may hold
+    // Segments of a new connection that are acknowledged at once: its peer is in slow start.
+    std::uint8_t quick_acks = 8;
+    std::uint16_t ooo_segments_max = 512; // out-of-order mbufs a connection may hold
 
     // -- Features.
     congestion_kind congestion = congestion_kind::cubic;
@@ -60,6 +62,10 @@ struct settings {
     bool verify_checksum = true; // where the port has not
     bool fill_checksum = true;   // false: the port does it (ol_flags are set)
     bool auto_tune = true;
+    // After so many timeouts in a row of large segments they are suspected to vanish because of
+    // their size alone (RFC 2923 2.1, RFC 4821 7.7): the next are small; after twice as many the
+    // suspicion is given up. 0: off.
+    std::uint8_t blackhole_timeouts = 3;
     std::uint8_t ttl = 64;
 
     // -- Rates.
@@ -71,6 +77,22 @@ struct settings {
     std::uint16_t port_first = 32'768;
     std::uint16_t port_last = 60'999;
 };
+
+// The habits by which kernels can be told apart, for tests that expect one of them.
+enum class persona : std::uint8_t { linux_like, freebsd_like };
+inline settings settings_of(persona whose) {
+    settings chosen;
+    if (whose == persona::freebsd_like) {
+        chosen.option_order = wire::tcp_option_order::freebsd_like;
+        chosen.quick_acks = 0;
+        chosen.rexmit_min_ms = 30;
+        chosen.ttl = 64;
+    } else {
+        chosen.quick_acks = 16;
+        chosen.rcv_buffer = 65'535; // what its SYN tells
+    }
+    return chosen;
+}
 
 // Fixed at construction: the sizes of pools and tables. Memory is touched as it is used.
 struct limits {

@@ -40,7 +40,7 @@ void give_up(host& h, conn& c) {
 
 // SYN or SYN-ACK not answered. True: the connection lives.
 bool rexmt_syn(host& h, conn& c) {
-    if (c.rexmt_shift >= rexmt_retries_max) {
+    if (c.rexmt_shift >= rexmt_retries_max || user_timed_out(h, c)) {
         h.stats.conndrops.add(1);
         give_up(h, c);
         return false;
@@ -49,6 +49,30 @@ bool rexmt_syn(host& h, conn& c) {
     send_syn(h, c);
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
     return true;
+}
+
+// Do large segments vanish on the way and the ICMP that would say so as well? Both families let
+// these through: less than IPv6's least MTU of 1,280.
+void suspect_black_hole(host& h, conn& c) {
+    constexpr unsigned safe_mtu = 1'240;
+    const unsigned timeouts = h.config.blackhole_timeouts;
+    if (timeouts == 0) {
+        return;
+    }
+    const unsigned options = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
+    const unsigned safe = mss_to_offer(h, c.key, safe_mtu) - options;
+    if (c.rexmt_shift == timeouts) {
+        const bool large = h.sents[c.by_seq.head].payload() > safe;
+        c.blackhole_mss = large ? c.snd_mss : std::uint16_t{0};
+        if (large) {
+            h.stats.pmtud_blackhole.add(1);
+            c.snd_mss = static_cast<std::uint16_t>(safe);
+        }
+    } else if (c.rexmt_shift == 2 * timeouts && c.blackhole_mss != 0) {
+        h.stats.pmtud_blackhole_failed.add(1);
+        c.snd_mss = c.blackhole_mss;
+        c.blackhole_mss = 0;
+    }
 }
 
 // Heritage 3, "rexmt"; RFC 6298 section 5.4 to 5.6.
@@ -79,6 +103,7 @@ void rexmt_timeout(host& h, conn& c) {
     if (c.rexmt_shift > rexmt_retries_max / 4 && c.has(conn_flag::rtt_seen)) {
         rtt_distrust(c);
     }
+    suspect_black_hole(h, c);
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
     h.want_output(c);
 }

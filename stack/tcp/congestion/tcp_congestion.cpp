@@ -48,7 +48,7 @@ void hystart_sample(conn& c, hystart& state, std::uint32_t rtt_us) {
 }
 
 void hystart_round(conn& c, hystart& state) {
-    if (c.snd_una <= state.window_end) {
+    if (c.snd_una < state.window_end) {
         return;
     }
     state.window_end = c.snd_nxt;

@@ -16,7 +16,6 @@ namespace {
 using namespace wire::tcp_flag;
 
 constexpr std::uint32_t rto_after_lost_syn_us = 3'000'000; // RFC 6298 5.7
-constexpr std::uint8_t quick_acks_at_start = 8;            // while the peer is in slow start
 constexpr std::uint16_t default_mss_v4 = 536;              // RFC 9293 3.7.1
 constexpr std::uint16_t default_mss_v6 = 1'220;
 
@@ -108,7 +107,7 @@ void establish(host& h, conn& c) {
         c.cwnd = c.snd_mss;
     }
     c.rexmt_shift = 0;
-    c.quick_acks = quick_acks_at_start;
+    c.quick_acks = h.config.quick_acks;
     c.tune_seq = c.rcv_nxt;
     c.tune_start_us = h.now_us();
     timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms);

@@ -148,6 +148,10 @@ void insert_early(host& h, conn& c, tcp_seq seq, rte_mbuf* piece) {
     h.stats.rcvoobyte.add(piece->data_len);
     rte_mbuf* left = nullptr;
     rte_mbuf** link = &c.ooo_head;
+    if (c.ooo_tail != nullptr && seq_of(c.ooo_tail) <= seq) { // nearly always behind the last
+        left = c.ooo_tail;
+        link = &left->next;
+    }
     while (*link != nullptr && seq_of(*link) <= seq) {
         left = *link;
         link = &left->next;
@@ -165,6 +169,7 @@ void insert_early(host& h, conn& c, tcp_seq seq, rte_mbuf* piece) {
     }
     piece->next = *link;
     *link = piece;
+    c.ooo_tail = piece->next == nullptr ? piece : c.ooo_tail;
     ++c.ooo_count;
     report_sack(c, seq_of(piece), end_of(piece));
 }
@@ -174,6 +179,7 @@ void pull_early(host& h, conn& c) {
     while (c.ooo_head != nullptr && seq_of(c.ooo_head) <= c.rcv_nxt) {
         rte_mbuf* piece = c.ooo_head;
         c.ooo_head = piece->next;
+        c.ooo_tail = c.ooo_head == nullptr ? nullptr : c.ooo_tail;
         isolate(piece);
         --c.ooo_count;
         if (end_of(piece) <= c.rcv_nxt) {
@@ -263,6 +269,7 @@ void early_clear(conn& c) {
         c.ooo_head = piece->next;
         free_segment(piece);
     }
+    c.ooo_tail = nullptr;
     c.ooo_count = 0;
     c.rcv_sack_count = 0;
 }

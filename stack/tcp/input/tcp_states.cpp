@@ -2,6 +2,7 @@
 
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
+#include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
 #include "stack/tcp/tcp_timer.hpp"
@@ -141,6 +142,17 @@ void keep_timestamp(host& h, conn& c, const segment_in& segment) {
 // RFC 3168 6.1.3: echo CE in every ACK until the sender says CWR.
 void keep_ecn(host& h, conn& c, const segment_in& segment) {
     if (!c.has(conn_flag::ecn)) {
+        return;
+    }
+    if (c.congestion == congestion_kind::dctcp) {
+        // RFC 8257 3.2: every change of CE ends the run of segments that one ACK may speak for.
+        if (segment.ce != c.has(conn_flag::ecn_echo)) {
+            if (c.rcv_unacked > 0) {
+                send_ack(h, c); // with the state they had
+            }
+            segment.ce ? c.set(conn_flag::ecn_echo) : c.clear(conn_flag::ecn_echo);
+        }
+        h.stats.ecn_ce.add(segment.ce ? 1 : 0);
         return;
     }
     if (segment.has(cwr)) {
@@ -385,9 +397,10 @@ void icmp_arrives(host& h, conn& c, const icmp_error& error) {
         c.snd_mss = static_cast<std::uint16_t>(std::min<unsigned>(c.snd_mss, fits));
         for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
             if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > c.snd_mss) {
-                sent_mark_lost(h, c, id); // too big to have arrived; not a sign of congestion
+                sent_mark_lost(h, c, id); // too big to have arrived
             }
         }
+        recovery_without_congestion(h, c);
         h.want_output(c);
         return;
     }

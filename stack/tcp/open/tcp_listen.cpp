@@ -109,7 +109,7 @@ void take_syn(
 }
 
 // A SYN for a half-open flow: the same again (our SYN-ACK was lost), or a new one.
-void take_duplicate_syn(host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id) {
+void take_duplicate_syn(host& h, const segment_in& segment, std::uint32_t id) {
     h.stats.sc_dupsyn.add(1);
     syn_entry& entry = h.syns.entries[id];
     if (segment.seq == entry.irs) {
@@ -119,9 +119,20 @@ void take_duplicate_syn(host& h, const segment_in& segment, std::uint64_t hash, 
         send_syn_ack(h, entry, clock_for(h, entry.key));
         return;
     }
-    const std::uint32_t listening = entry.listener;
-    h.syns.remove(id);
-    take_syn(h, segment, hash, listening, nullptr);
+    // Another number: a stranger's, or a peer that began anew. An ACK makes the latter reset what
+    // it no longer knows (RFC 5961 section 4.2), and its next SYN finds the way free.
+    if (h.challenges_left == 0) {
+        h.stats.challenge_limited.add(1);
+        return;
+    }
+    --h.challenges_left;
+    h.stats.challenge_acks.add(1);
+    segment_out challenge{.key = &entry.key, .seq = entry.iss + 1, .ack = entry.irs + 1};
+    challenge.flags = ack;
+    challenge.window = listen_window(h);
+    if (send_segment(h, challenge)) {
+        h.stats.sndacks.add(1);
+    }
 }
 
 // A connection as the handshake agreed on it; the final ACK is then processed as any segment.
@@ -293,7 +304,7 @@ bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_se
         if (segment.has(rst)) {
             take_reset(h, segment, half);
         } else if (segment.has(syn) && !segment.has(ack)) {
-            take_duplicate_syn(h, segment, hash, half);
+            take_duplicate_syn(h, segment, half);
         } else if (segment.has(ack) && !segment.has(syn)) {
             take_ack(h, segment, half);
         }

@@ -93,9 +93,6 @@ std::uint32_t rack_detect(host& h, conn& c) {
         if (!sent_after(c.rack_xmit_ns, c.rack_end_seq, segment.xmit_ns, segment.end)) {
             break;
         }
-        if (segment.has(sent_flag::lost) && !segment.has(sent_flag::resent)) {
-            continue; // known already
-        }
         const std::uint64_t due_ns = segment.xmit_ns + patience_ns;
         if (due_ns <= h.now.ns) {
             sent_mark_lost(h, c, id);

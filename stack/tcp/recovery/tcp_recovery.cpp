@@ -340,6 +340,16 @@ void recovery_on_reorder_timeout(host& h, conn& c) {
     arm_reorder_timer(h, c, wait_us);
 }
 
+void recovery_without_congestion(host& h, conn& c) {
+    (void)h;
+    if (c.lost_bytes == 0 || c.recovery >= recovery_state::recovery) {
+        return;
+    }
+    c.high_seq = c.snd_nxt;
+    c.clear(conn_flag::undo_ready | conn_flag::f_rto | conn_flag::tail_probe);
+    c.recovery = recovery_state::loss;
+}
+
 void recovery_on_timeout(host& h, conn& c) {
     // RFC 5681 3.1: ssthresh is cut once for a loss, not again for a lost retransmission; and the
     // first timeout of an episode remembers what to restore.

@@ -19,6 +19,19 @@ void link_by_time(host& h, conn& c, std::uint32_t id) {
     c.by_time.tail = id;
 }
 
+// Before `next` in the order of time; no_id: at its end.
+void link_before(host& h, conn& c, std::uint32_t id, std::uint32_t next) {
+    if (next == no_id) {
+        link_by_time(h, c, id);
+        return;
+    }
+    sent_segment& segment = h.sents[id];
+    segment.time_next = next;
+    segment.time_prev = h.sents[next].time_prev;
+    (segment.time_prev == no_id ? c.by_time.head : h.sents[segment.time_prev].time_next) = id;
+    h.sents[next].time_prev = id;
+}
+
 void unlink_by_time(host& h, conn& c, std::uint32_t id) {
     const sent_segment& segment = h.sents[id];
     (segment.time_prev == no_id ? c.by_time.head : h.sents[segment.time_prev].time_next) =
@@ -51,8 +64,7 @@ void uncount(conn& c, const sent_segment& segment, std::uint32_t bytes) {
 void remove(host& h, conn& c, std::uint32_t id) {
     uncount(c, h.sents[id], h.sents[id].bytes());
     unlink_by_seq(h, c, id);
-    // A SACKed record has left the order of time already.
-    if (!h.sents[id].has(sent_flag::sacked)) {
+    if (h.sents[id].in_time_order()) {
         unlink_by_time(h, c, id);
     }
     if (c.sack_hint == id) {
@@ -111,15 +123,33 @@ bool dsack_plausible(const conn& c, wire::sack_block block) {
            c.snd_nxt - block.left <= 2 * std::max(c.max_snd_wnd, 65'535U);
 }
 
-// The record that holds `at`, searched from where the last block ended: blocks of successive ACKs
-// lie near one another.
-std::uint32_t record_at(const host& h, const conn& c, tcp_seq at) {
-    std::uint32_t id = c.sack_hint != no_id ? c.sack_hint : c.by_seq.head;
+// How far the blocks of this ACK may still walk.
+struct sack_walk {
+    unsigned left = sack_walk_max;
+    bool step() { return left > 0 && left-- > 0; }
+};
+
+// The record that holds `at`, or no_id. Searched from the nearest of three places: where the last
+// block ended (blocks of successive ACKs lie near one another), the first, the last.
+std::uint32_t record_at(const host& h, const conn& c, tcp_seq at, sack_walk& walk) {
+    std::uint32_t id = c.by_seq.head;
+    std::uint32_t best = 0xffffffff;
+    for (const std::uint32_t from : {c.sack_hint, c.by_seq.head, c.by_seq.tail}) {
+        if (from == no_id) {
+            continue;
+        }
+        const tcp_seq start = h.sents[from].start;
+        const std::uint32_t distance = start <= at ? at - start : start - at;
+        if (distance < best) {
+            best = distance;
+            id = from;
+        }
+    }
     while (id != no_id && h.sents[id].start > at) {
-        id = h.sents[id].seq_prev;
+        id = walk.step() ? h.sents[id].seq_prev : no_id;
     }
     while (id != no_id && h.sents[id].end <= at) {
-        id = h.sents[id].seq_next;
+        id = walk.step() ? h.sents[id].seq_next : no_id;
     }
     return id;
 }
@@ -129,6 +159,9 @@ void mark_sacked(host& h, conn& c, std::uint32_t id, ack_result& result) {
     if (segment.has(sent_flag::sacked)) {
         return;
     }
+    if (segment.in_time_order()) {
+        unlink_by_time(h, c, id);
+    }
     learn_delivery(h, c, segment, result, true);
     uncount(c, segment, segment.bytes());
     segment.flags &= static_cast<std::uint8_t>(~(sent_flag::lost | sent_flag::resent));
@@ -136,31 +169,46 @@ void mark_sacked(host& h, conn& c, std::uint32_t id, ack_result& result) {
     c.sacked_bytes += segment.bytes();
     result.sacked_bytes += segment.bytes();
     result.delivered += segment.bytes();
-    unlink_by_time(h, c, id);
 }
 
-void mark_block(host& h, conn& c, wire::sack_block block, ack_result& result) {
-    std::uint32_t id = record_at(h, c, block.left);
+// False: not all of the block was marked.
+bool mark_block(host& h, conn& c, wire::sack_block block, ack_result& result, sack_walk& walk) {
+    std::uint32_t id = record_at(h, c, block.left, walk);
     if (id == no_id) {
-        return;
+        return false;
     }
     if (h.sents[id].start < block.left) {
         if (h.sents[id].has(sent_flag::sacked)) {
             // nothing to cut: all of it is held already
         } else if (!sent_split(h, c, id, block.left)) {
-            return;
+            return false;
         }
         id = h.sents[id].seq_next;
     }
     while (id != no_id && h.sents[id].start < block.right) {
+        if (!walk.step()) {
+            return false;
+        }
         if (h.sents[id].end > block.right && !h.sents[id].has(sent_flag::sacked) &&
             !sent_split(h, c, id, block.right)) {
-            return;
+            return false;
         }
         mark_sacked(h, c, id, result);
         c.sack_hint = id;
         id = h.sents[id].seq_next;
     }
+    return true;
+}
+
+// What of the block the last ACKs did not say already: they repeat their blocks, and the newest
+// grows at its right end (RFC 2018 section 4).
+wire::sack_block unseen_part(const conn& c, wire::sack_block block) {
+    for (const wire::sack_block& seen : c.sack_seen) {
+        if (seen.left <= block.left && block.left < seen.right) {
+            block.left = seq_min(seen.right, block.right);
+        }
+    }
+    return block;
 }
 
 void note_dsack(host& h, conn& c, wire::sack_block block, ack_result& result) {
@@ -203,13 +251,15 @@ bool sent_append(
 void sent_again(host& h, conn& c, std::uint32_t id) {
     sent_segment& segment = h.sents[id];
     PANTALA_DCHECK(!segment.has(sent_flag::sacked));
+    if (segment.in_time_order()) {
+        unlink_by_time(h, c, id);
+    }
     if (!segment.has(sent_flag::resent)) {
         c.resent_bytes += segment.bytes();
     }
     segment.flags |= sent_flag::resent | sent_flag::ever_resent;
     segment.xmit_ns = h.now.ns;
     segment.transmissions = static_cast<std::uint8_t>(std::min(segment.transmissions + 1, 255));
-    unlink_by_time(h, c, id);
     link_by_time(h, c, id);
 }
 
@@ -231,7 +281,7 @@ bool sent_split(host& h, conn& c, std::uint32_t id, tcp_seq at) {
     right.seq_prev = id;
     (left.seq_next == no_id ? c.by_seq.tail : h.sents[left.seq_next].seq_prev) = right_id;
     left.seq_next = right_id;
-    if (!left.has(sent_flag::sacked)) { // both keep their place in the order of time
+    if (left.in_time_order()) { // both keep their place there
         right.time_prev = id;
         (left.time_next == no_id ? c.by_time.tail : h.sents[left.time_next].time_prev) = right_id;
         left.time_next = right_id;
@@ -275,25 +325,40 @@ void sent_sacked(
         return;
     }
     h.stats.sack_rcv_blocks.add(options.sack_count);
+    if (c.sacked_bytes == 0) {
+        c.sack_seen = {};
+    }
     unsigned first = 0;
     if (is_dsack(options, ack)) {
         note_dsack(h, c, options.sack[0], result);
         first = 1;
     }
+    sack_walk walk;
+    std::array<wire::sack_block, wire::tcp_sack_blocks_max> seen{};
+    unsigned seen_count = 0;
     for (unsigned i = first; i < options.sack_count; ++i) {
-        const wire::sack_block block = options.sack[i];
+        wire::sack_block block = options.sack[i];
         // RFC 2018 section 4: only what we sent and what is above the cumulative ACK.
         if (!(block.left < block.right) || block.right > c.snd_nxt || block.right <= c.snd_una) {
             h.stats.sack_bad_blocks.add(block.right <= c.snd_una ? 0 : 1);
             continue;
         }
-        mark_block(h, c, {seq_max(block.left, c.snd_una), block.right}, result);
+        block.left = seq_max(block.left, c.snd_una);
+        const wire::sack_block fresh = unseen_part(c, block);
+        if (fresh.left == fresh.right || mark_block(h, c, fresh, result, walk)) {
+            seen[seen_count++] = block;
+        }
     }
+    c.sack_seen = seen;
+    h.stats.sack_walk_limited.add(walk.left == 0 ? 1 : 0);
 }
 
 void sent_mark_lost(host& h, conn& c, std::uint32_t id) {
     sent_segment& segment = h.sents[id];
     PANTALA_DCHECK(!segment.has(sent_flag::sacked));
+    if (segment.in_time_order()) {
+        unlink_by_time(h, c, id);
+    }
     if (segment.has(sent_flag::resent)) { // the retransmission is lost too
         segment.flags &= static_cast<std::uint8_t>(~sent_flag::resent);
         c.resent_bytes -= segment.bytes();
@@ -309,6 +374,9 @@ void sent_mark_lost(host& h, conn& c, std::uint32_t id) {
 
 void sent_all_lost(host& h, conn& c) {
     const bool reneged = c.by_seq.head != no_id && h.sents[c.by_seq.head].has(sent_flag::sacked);
+    if (reneged) {
+        c.sack_seen = {};
+    }
     for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
         sent_segment& segment = h.sents[id];
         if (segment.has(sent_flag::sacked)) {
@@ -324,12 +392,25 @@ void sent_all_lost(host& h, conn& c) {
 }
 
 void sent_none_lost(host& h, conn& c) {
+    std::uint32_t behind = c.by_time.head; // the place of the next one: those left come in order
+    std::uint64_t last_ns = 0;
     for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
         sent_segment& segment = h.sents[id];
-        if (segment.has(sent_flag::lost)) {
-            segment.flags &= static_cast<std::uint8_t>(~sent_flag::lost);
-            c.lost_bytes -= segment.bytes();
+        if (!segment.has(sent_flag::lost)) {
+            continue;
         }
+        const bool stands = segment.in_time_order();
+        segment.flags &= static_cast<std::uint8_t>(~sent_flag::lost);
+        c.lost_bytes -= segment.bytes();
+        if (stands) {
+            continue;
+        }
+        behind = segment.xmit_ns < last_ns ? c.by_time.head : behind;
+        last_ns = segment.xmit_ns;
+        while (behind != no_id && h.sents[behind].xmit_ns <= segment.xmit_ns) {
+            behind = h.sents[behind].time_next;
+        }
+        link_before(h, c, id, behind);
     }
 }
 

@@ -39,6 +39,11 @@ struct sent_segment {
 
     bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
     std::uint32_t bytes() const { return end - start; }
+    // In the order of time stands only what RACK may still find lost: not what the peer holds, nor
+    // what waits to be sent again. So a look over it costs what it finds.
+    bool in_time_order() const {
+        return !has(sent_flag::sacked) && (!has(sent_flag::lost) || has(sent_flag::resent));
+    }
     // Payload alone.
     std::uint32_t payload() const {
         return bytes() - (has(sent_flag::syn) ? 1 : 0) - (has(sent_flag::fin) ? 1 : 0);
@@ -86,6 +91,9 @@ void sent_all_lost(host& h, conn& c);
 // Takes back the marks of sent_all_lost after a spurious timeout; what was resent stays resent.
 void sent_none_lost(host& h, conn& c);
 void sent_clear(host& h, conn& c);
+// What one ACK's SACK blocks may walk over the records; blocks beyond it are not believed this time
+// (counted). SACK is advice, so that costs an honest peer at most a repetition.
+inline constexpr unsigned sack_walk_max = 1'024;
 // The first record that is lost and whose retransmission is not in flight, or no_id.
 std::uint32_t sent_next_lost(const host& h, conn& c);
 

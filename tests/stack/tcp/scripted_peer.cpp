@@ -2,6 +2,7 @@
 
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
+#include "stack/wire/ipv6.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -12,9 +13,8 @@ namespace pantala::sim {
 
 namespace {
 
-constexpr unsigned l3_bytes = 20;
-
 wire_segment read(const rte_mbuf* packet) {
+    const unsigned l3_bytes = *rte_pktmbuf_mtod(packet, const std::uint8_t*) >> 4 == 4 ? 20 : 40;
     const auto* at = rte_pktmbuf_mtod(packet, const std::uint8_t*) + l3_bytes;
     wire::tcp_header header;
     std::memcpy(&header, at, sizeof header);
@@ -33,6 +33,37 @@ wire_segment read(const rte_mbuf* packet) {
     return result;
 }
 
+void put_ip_header(std::uint8_t* at, const flow_key& key, std::size_t l4) {
+    if (key.is_v4()) {
+        wire::ipv4_header ip;
+        ip.version_ihl = 0x45;
+        ip.total_length = be16::from(static_cast<std::uint16_t>(20 + l4));
+        ip.time_to_live = 64;
+        ip.protocol = 6;
+        ip.source = key.remote.v4();
+        ip.destination = key.local.v4();
+        ip.checksum = wire::checksum_of(wire::sum_ipv4_header20(&ip));
+        std::memcpy(at, &ip, sizeof ip);
+        return;
+    }
+    wire::ipv6_header ip;
+    ip.version_class_flow = be32::from(6U << 28);
+    ip.payload_length = be16::from(static_cast<std::uint16_t>(l4));
+    ip.next_header = 6;
+    ip.hop_limit = 64;
+    ip.source = key.remote.v6();
+    ip.destination = key.local.v6();
+    std::memcpy(at, &ip, sizeof ip);
+}
+
+wire::partial_sum pseudo_header(const flow_key& key, std::size_t l4) {
+    const auto length = static_cast<std::uint16_t>(l4);
+    return key.is_v4() ? wire::sum_pseudo_header(
+                             key.remote.v4(), key.local.v4(), wire::ip_protocol::tcp, length)
+                       : wire::sum_pseudo_header(
+                             key.remote.v6(), key.local.v6(), wire::ip_protocol::tcp, length);
+}
+
 } // namespace
 
 scripted_peer::scripted_peer(const tcp::settings& config, const tcp::limits& sizes)
@@ -40,25 +71,24 @@ scripted_peer::scripted_peer(const tcp::settings& config, const tcp::limits& siz
 
 scripted_peer::~scripted_peer() = default;
 
+ip_address scripted_peer::address(std::uint8_t last) const {
+    return v6 ? ip_address::from(wire::ipv6_address::of(0xfd00, 0, 0, 0, 0, 0, 0, last))
+              : ip_address::from(wire::ipv4_address::of(10, 0, 0, last));
+}
+
 rte_mbuf* scripted_peer::packet_of(const wire_segment& segment) const {
     rte_mbuf* packet = rte_pktmbuf_alloc(packet_pool());
     PANTALA_ASSERT(packet != nullptr);
     std::vector<std::uint8_t> options = segment.options;
     options.resize((options.size() + 3) / 4 * 4);
+    const std::uint16_t l3_bytes = v6 ? 40 : 20;
     const std::size_t l4 = sizeof(wire::tcp_header) + options.size() + segment.payload.size();
     auto* at = reinterpret_cast<std::uint8_t*>(
         rte_pktmbuf_append(packet, static_cast<std::uint16_t>(l3_bytes + l4)));
-    const auto source = wire::ipv4_address::of(10, 0, 0, segment.peer_last);
-    const auto destination = wire::ipv4_address::of(10, 0, 0, 2);
-    wire::ipv4_header ip;
-    ip.version_ihl = 0x45;
-    ip.total_length = be16::from(static_cast<std::uint16_t>(l3_bytes + l4));
-    ip.time_to_live = 64;
-    ip.protocol = 6;
-    ip.source = source;
-    ip.destination = destination;
-    ip.checksum = wire::checksum_of(wire::sum_ipv4_header20(&ip));
-    std::memcpy(at, &ip, sizeof ip);
+    const flow_key key{
+        address(2), address(segment.peer_last), l4_port::from(segment.host_port),
+        l4_port::from(segment.peer_port)};
+    put_ip_header(at, key, l4);
     wire::tcp_header header;
     header.source_port = be16::from(segment.peer_port);
     header.destination_port = be16::from(segment.host_port);
@@ -71,10 +101,7 @@ rte_mbuf* scripted_peer::packet_of(const wire_segment& segment) const {
     std::memcpy(tcp, &header, sizeof header);
     std::copy(options.begin(), options.end(), tcp + sizeof header);
     std::copy(segment.payload.begin(), segment.payload.end(), tcp + sizeof header + options.size());
-    header.checksum = wire::checksum_of(wire::sum_bytes(
-        tcp, l4,
-        wire::sum_pseudo_header(
-            source, destination, wire::ip_protocol::tcp, static_cast<std::uint16_t>(l4))));
+    header.checksum = wire::checksum_of(wire::sum_bytes(tcp, l4, pseudo_header(key, l4)));
     std::memcpy(tcp, &header, sizeof header);
     packet->l3_len = l3_bytes;
     return packet;
@@ -124,11 +151,7 @@ std::optional<wire_segment> scripted_peer::next() {
 }
 
 std::uint32_t scripted_peer::listen(std::uint16_t port, std::uint32_t backlog) {
-    listener =
-        tcp::listen(
-            one_.host, {ip_address::from(wire::ipv4_address::of(10, 0, 0, 2)), l4_port::from(port)},
-            backlog, nullptr)
-            .listener;
+    listener = tcp::listen(one_.host, {address(2), l4_port::from(port)}, backlog, nullptr).listener;
     return listener;
 }
 

@@ -22,7 +22,7 @@ struct wire_segment {
     std::vector<std::uint8_t> payload;
     std::uint16_t peer_port = 4'000;
     std::uint16_t host_port = 80;
-    std::uint8_t peer_last = 1; // last byte of the peer's address 10.0.0.x
+    std::uint8_t peer_last = 1; // last byte of the peer's address 10.0.0.x or fd00::x
     wire::tcp_options parsed;   // of what the host sent
 };
 
@@ -69,6 +69,10 @@ class scripted_peer {
     wire_segment segment(std::uint8_t flags, std::size_t payload = 0) const;
     std::size_t send(tcp::conn_handle handle, std::size_t count);
 
+    // The address 10.0.0.x, or fd00::x where `v6` is set.
+    ip_address address(std::uint8_t last) const;
+
+    bool v6 = false; // the family of what is given and expected; set before anything is sent
     std::uint32_t seq = 1'000;
     std::uint32_t ack = 0;
     std::uint32_t listener = tcp::no_id;

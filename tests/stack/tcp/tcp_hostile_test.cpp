@@ -189,6 +189,160 @@ TEST(tcp_hostile, tiny_segments_do_not_hold_an_mbuf_each) {
     EXPECT_LE(packets_out() - before, 10U);
 }
 
+// SACK blocks that jump from end to end of a large flight must not make every ACK a walk over all
+// of it (the records are a list).
+TEST(tcp_hostile, sack_blocks_walk_a_bounded_way) {
+    tcp::limits sizes = scripted_peer::small();
+    sizes.sent_segments = 16'384;
+    scripted_peer peer({.snd_buffer = 4'000'000, .initial_window_segments = 10'000}, sizes);
+    const auto handle = peer.establish(
+        {wire::tcp_option_window_scale, 3, 14, 1, wire::tcp_option_sack_permitted, 2, 1, 1});
+    peer.send(handle, 4'000'000);
+    peer.wait_ms(1); // 536 bytes each, 64 a round
+    for (unsigned i = 0; i < 200; ++i) {
+        peer.turn();
+    }
+    const tcp::conn& c = *peer.host().find(handle);
+    ASSERT_GT(c.sent_count, 6'000U);
+    const std::uint32_t low = peer.ack + 536;
+    const std::uint32_t middle = peer.ack + c.sent_count / 2U * 536;
+    for (std::uint32_t i = 0; i < 40; ++i) {
+        wire_segment jump = peer.segment(ack);
+        const std::uint32_t at = i % 2 == 0 ? low + i * 1'072 : middle + i * 1'072;
+        wire::tcp_options options;
+        options.sack_count = 1;
+        options.sack[0] = {tcp_seq{at}, tcp_seq{at + 536}};
+        std::array<std::uint8_t, wire::tcp_options_bytes_max> raw{};
+        jump.options.assign(raw.begin(), raw.begin() + wire::write_tcp_options(raw, options));
+        std::copy_n(raw.begin(), jump.options.size(), jump.options.begin());
+        peer.give(jump);
+    }
+    EXPECT_GT(peer.stats().sack_walk_limited.read(), 5U);
+    EXPECT_GT(c.sacked_bytes, 0U); // those near one another counted
+    while (peer.next()) {
+    }
+}
+
+// Every flag alone and in company, at a listener, a connection and nobody's port: nothing may be
+// held, answers are limited, and the good connection lives.
+TEST(tcp_hostile, floods_of_every_flag_leave_nothing_behind) {
+    for (const bool v6 : {false, true}) {
+        {
+            scripted_peer peer;
+            peer.v6 = v6;
+            const auto good = peer.establish();
+            ASSERT_NE(good.id, tcp::no_id);
+            random_source random(11);
+            std::uint64_t answers = 0;
+            for (std::uint32_t i = 0; i < 100'000; ++i) {
+                wire_segment wild = flood_syn(random.below(1'000'000));
+                wild.flags =
+                    static_cast<std::uint8_t>(1U << random.below(8) | 1U << random.below(8));
+                wild.seq = static_cast<std::uint32_t>(random.next());
+                wild.ack = static_cast<std::uint32_t>(random.next());
+                wild.host_port = random.one_in(2) ? 80 : 81;
+                wild.payload = bytes(random.below(3));
+                peer.give(wild);
+                while (peer.next()) {
+                    ++answers;
+                }
+            }
+            EXPECT_EQ(peer.host().conns.used(), 1U);
+            EXPECT_LE(peer.host().syns.size(), 32U);
+            EXPECT_EQ(peer.host().sents.used(), 0U);
+            // One virtual instant: the limits of one second, and cookies for SYNs.
+            EXPECT_LE(
+                answers, 2'000U + peer.stats().sc_sendcookie.read() + peer.stats().sc_added.read());
+            peer.give(peer.segment(ack, 5));
+            EXPECT_EQ(tcp::readable_bytes(peer.host(), good), 5U);
+            while (peer.next()) {
+            }
+        }
+        EXPECT_EQ(packets_out(), 0U);
+    }
+}
+
+// A million half-open connections: the cache holds what it may, memory stays, and a good client
+// gets in by cookie.
+TEST(tcp_hostile, a_million_half_open_connections) {
+    tcp::limits sizes = scripted_peer::small();
+    sizes.syn_entries = 8'192;
+    sizes.syn_bucket = 32;
+    {
+        scripted_peer peer({}, sizes);
+        peer.listen();
+        for (std::uint32_t i = 0; i < 1'000'000; ++i) {
+            wire_segment half = flood_syn(i);
+            half.peer_port = static_cast<std::uint16_t>(1'024 + i % 64'000);
+            half.peer_last = static_cast<std::uint8_t>(10 + i / 64'000);
+            peer.give(half);
+            while (peer.next()) {
+            }
+        }
+        EXPECT_LE(peer.host().syns.size(), 8'192U);
+        EXPECT_GT(peer.stats().sc_sendcookie.read(), 990'000U);
+        EXPECT_NE(peer.establish().id, tcp::no_id);
+        peer.wait_ms(20'000);
+        EXPECT_EQ(peer.host().syns.size(), 0U);
+        while (peer.next()) {
+        }
+    }
+    EXPECT_EQ(packets_out(), 0U);
+}
+
+// Windows that open by a byte and shut again: no storm of tiny segments, and the data gets through.
+TEST(tcp_hostile, a_window_that_twitches_makes_no_silly_segments) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    peer.send(handle, 20'000);
+    while (const auto data = peer.next()) {
+        peer.ack = data->seq + static_cast<std::uint32_t>(data->payload.size());
+    }
+    const std::uint64_t before = peer.stats().sndtotal.read();
+    for (unsigned i = 0; i < 1'000; ++i) {
+        wire_segment twitch = peer.segment(ack);
+        twitch.window = static_cast<std::uint16_t>(i % 2);
+        peer.give(twitch);
+        while (const auto data = peer.next()) {
+            peer.ack = data->seq + static_cast<std::uint32_t>(data->payload.size());
+        }
+    }
+    EXPECT_LE(peer.stats().sndtotal.read() - before, 10U);
+}
+
+// RFC 5961 4.2 before the connection is open: another SYN of the same flow does not push the
+// handshake aside, and one that began anew gets through by way of a reset.
+TEST(tcp_hostile, a_forged_syn_does_not_end_a_handshake) {
+    scripted_peer peer;
+    peer.listen();
+    peer.give({.flags = syn, .seq = peer.seq});
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    peer.give({.flags = syn, .seq = 77'777});
+    const auto challenge = peer.next();
+    ASSERT_TRUE(challenge);
+    EXPECT_EQ(challenge->flags, ack);
+    EXPECT_EQ(challenge->ack, peer.seq + 1);
+    peer.give({.flags = ack, .seq = peer.seq + 1, .ack = answer->seq + 1});
+    EXPECT_NE(tcp::accept(peer.host(), peer.listener, nullptr).id, tcp::no_id);
+}
+
+TEST(tcp_hostile, a_peer_that_began_anew_gets_through) {
+    scripted_peer peer;
+    peer.listen();
+    peer.give({.flags = syn, .seq = peer.seq});
+    (void)peer.next();
+    peer.give({.flags = syn, .seq = 77'777});
+    const auto challenge = peer.next();
+    ASSERT_TRUE(challenge);
+    peer.give({.flags = rst, .seq = challenge->ack});
+    peer.give({.flags = syn, .seq = 77'777});
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->flags, syn | ack);
+    EXPECT_EQ(answer->ack, 77'778U);
+}
+
 TEST(tcp_hostile, early_segments_are_limited) {
     scripted_peer peer({.rcv_buffer = 1'000'000, .ooo_segments_max = 100});
     peer.establish();

@@ -191,5 +191,103 @@ TEST(tcp_recovery, path_mtu_goes_down_on_icmp_that_quotes_the_flight) { // RFC 1
     EXPECT_GE(pair.client.host.stats.icmp_ignored.read(), 1U);
 }
 
+// RFC 8985 6.2: what waits to be sent again is not looked at again; after a timeout of a whole
+// window the order of time holds only what was sent since, and nothing once the pause is undone.
+TEST(tcp_recovery, the_order_of_time_holds_what_may_still_be_lost) {
+    tcp_pair pair(bulk(1'000'000));
+    bool open = true;
+    pair.net.filter = [&](unsigned from, rte_mbuf* packet, instant now) {
+        open = now.ns < 1'150 * ns_per_ms || now.ns > 1'900 * ns_per_ms;
+        return open || from != 0 || payload_of(packet) == 0;
+    };
+    pair.connect();
+    unsigned waiting = 0;
+    const auto look = [&] {
+        const tcp::host& h = pair.client.host;
+        const tcp::conn& c = h.conns[pair.client_end->handle().id];
+        std::uint64_t last_ns = 0;
+        unsigned standing = 0;
+        for (auto id = c.by_time.head; id != tcp::no_id; id = h.sents[id].time_next) {
+            EXPECT_TRUE(h.sents[id].in_time_order());
+            EXPECT_GE(h.sents[id].xmit_ns, last_ns);
+            last_ns = h.sents[id].xmit_ns;
+            ++standing;
+        }
+        unsigned wanted = 0;
+        for (auto id = c.by_seq.head; id != tcp::no_id; id = h.sents[id].seq_next) {
+            wanted += h.sents[id].in_time_order() ? 1 : 0;
+            waiting += h.sents[id].in_time_order() ? 0 : 1;
+        }
+        EXPECT_EQ(standing, wanted);
+        return pair.finished();
+    };
+    EXPECT_TRUE(pair.net.run_until(look, pair.net.now() + 100 * ns_per_s));
+    EXPECT_GT(waiting, 100U);
+    EXPECT_TRUE(pair.server_end->complete());
+    EXPECT_EQ(pair.leftovers(), "");
+}
+
+// RFC 1191 6.3: a segment too big for the path says nothing of congestion.
+TEST(tcp_recovery, a_smaller_path_mtu_does_not_cut_the_window) {
+    tcp_pair pair(bulk(500'000));
+    std::uint32_t before = 0;
+    bool told = false;
+    unsigned number = 0;
+    pair.net.filter = [&](unsigned from, rte_mbuf* packet, instant now) {
+        if (from != 0 || payload_of(packet) == 0 || ++number < 60 || packet->pkt_len <= 1'000) {
+            return true;
+        }
+        const tcp::conn& c = pair.client.host.conns[pair.client_end->handle().id];
+        before = told ? before : c.cwnd;
+        told = true;
+        const auto* tcp = rte_pktmbuf_mtod_offset(packet, const wire::tcp_header*, 20);
+        tcp::icmp_input(
+            pair.client.host,
+            {.key = c.key,
+             .seq = tcp_seq{tcp->sequence.host()},
+             .meaning = tcp::icmp_meaning::too_big,
+             .mtu = 1'000},
+            now);
+        return false;
+    };
+    pair.connect();
+    EXPECT_TRUE(pair.run_to_end(100));
+    EXPECT_TRUE(pair.server_end->complete());
+    ASSERT_TRUE(told);
+    EXPECT_EQ(pair.client.host.stats.pmtu_updates.read(), 1U);
+    EXPECT_EQ(pair.client.host.stats.sack_recovery_episode.read(), 0U);
+    EXPECT_EQ(pair.client.host.stats.rexmttimeo.read(), 0U);
+}
+
+// RFC 2923 2.1: large segments vanish, and no ICMP says so.
+TEST(tcp_recovery, a_black_hole_is_found_by_smaller_segments) {
+    for (const bool v6 : {false, true}) {
+        pair_settings how = bulk(200'000);
+        how.v6 = v6;
+        tcp_pair pair(how);
+        pair.net.filter = [&](unsigned, rte_mbuf* packet, instant) {
+            return packet->pkt_len <= 1'300;
+        };
+        pair.connect();
+        EXPECT_TRUE(pair.run_to_end(300));
+        EXPECT_TRUE(pair.server_end->complete());
+        EXPECT_EQ(pair.client.host.stats.pmtud_blackhole.read(), 1U);
+        EXPECT_EQ(pair.client.host.stats.pmtud_blackhole_failed.read(), 0U);
+        EXPECT_EQ(pair.leftovers(), "");
+    }
+}
+
+TEST(tcp_recovery, a_dead_path_is_no_black_hole) {
+    tcp_pair pair(bulk(1'000'000));
+    bool dead = false;
+    pair.net.filter = [&](unsigned, rte_mbuf*, instant now) {
+        dead = now.ns > 1'150 * ns_per_ms && now.ns < 60 * ns_per_s;
+        return !dead;
+    };
+    run(pair);
+    EXPECT_EQ(pair.client.host.stats.pmtud_blackhole.read(), 1U);
+    EXPECT_EQ(pair.client.host.stats.pmtud_blackhole_failed.read(), 1U);
+}
+
 } // namespace
 } // namespace pantala::sim
