@@ -2,6 +2,7 @@
 #include "app/cli/commands.hpp"
 #include "app/demo/demo.hpp"
 #include "app/gen/gen_options.hpp"
+#include "app/gen/table/synthetic_table.hpp"
 #include "engine/setup/launch.hpp"
 
 #include <filesystem>
@@ -22,6 +23,7 @@ struct demo_command {
     demo_options options;
     std::string rate = "0";
     std::string updates = "0";
+    std::string table_to_write;
 };
 
 std::string report_text(const json& r) {
@@ -39,6 +41,10 @@ std::string report_text(const json& r) {
 }
 
 int run(demo_command& command) {
+    if (!command.table_to_write.empty()) {
+        auto written = write_prefix_list(command.table_to_write, make_synthetic_table(1));
+        return written ? 0 : report(written.failure());
+    }
     auto rate = parse_rate(command.rate);
     auto updates = parse_rate(command.updates);
     if (!rate || !updates) {
@@ -79,6 +85,8 @@ void add_demo_command(cli_program program) {
         ->capture_default_str()
         ->check(CLI::Range(0.1, 86400.0));
     app->add_option("--table", options.table, "CIDR list; else a synthetic one");
+    app->add_option(
+        "--write-table", command->table_to_write, "only write that synthetic one to a file");
     app->add_option("--workers", options.workers, "of the router")
         ->capture_default_str()
         ->check(CLI::Range(1U, 64U));
