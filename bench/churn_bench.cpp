@@ -3,7 +3,8 @@
 // next hop must be one that its destination has had. Prints, for each rate, what was lost and
 // misrouted, throughput, the rounds' 99.9th percentile and how long a change takes to arrive.
 //
-//   churn_bench --table FILE [--seconds N] [--rates 0,100000,1000000]
+//   churn_bench --table FILE [--seconds N] [--rates 0,100000,1000000,1500000,2000000]
+//   churn_bench --inject-fault     some routes lead where they should not: that must be noticed
 //
 // Churn: 3 of 5 changes give a prefix its other next hop of two, the rest withdraw or announce one
 // of the nested prefixes (each has one of the two next hops of its parent, so the answer stays
@@ -131,6 +132,20 @@ class churn {
         return wait_for_worker(start);
     }
 
+    // Gives one prefix in `every` a next hop that no packet to it has had, or the right one again.
+    void mislead(unsigned every, unsigned hops, bool wrong) {
+        for (std::size_t i = 0; i < changes_.size(); i += every) {
+            const std::uint16_t index = changes_[i].index;
+            const auto next = static_cast<std::uint16_t>(index % hops + 1);
+            const feed_route route{
+                changes_[i].prefix, router_.hop(wrong ? next : index, changes_[i].other)};
+            while (!router_.control().announce(route).ok()) {
+                router_.control().pump();
+            }
+        }
+        wait_for_worker(clock::now());
+    }
+
   private:
     void make_destinations(fib_data& data) {
         const keys4& keys = data.keys(key_set::inside);
@@ -197,7 +212,26 @@ void print(const outcome& out, double quiet_mpps) {
         out.latency_us, 100 * out.control_share);
 }
 
-int run_all(fib_data& data, const std::vector<double>& rates, double seconds) {
+// The check itself under test: it is silent, then a thousandth of the routes is wrong and it must
+// speak, then they are right again and it must be silent.
+int prove_the_check(churn& load, unsigned hops) {
+    constexpr unsigned every = 1000;
+    bool good = true;
+    for (const bool wrong : {false, true, false}) {
+        load.mislead(every, hops, wrong);
+        const outcome out = load.run(0, 0.5);
+        good &= out.counts.sent > 0 && (out.counts.misrouted > 0) == wrong;
+        std::printf(
+            "one prefix in %u %s: %llu of %llu packets misrouted\n", every,
+            wrong ? "leads elsewhere" : "is as it should be",
+            static_cast<unsigned long long>(out.counts.misrouted),
+            static_cast<unsigned long long>(out.counts.sent));
+    }
+    std::printf("the check %s\n", good ? "holds" : "FAILS");
+    return good ? 0 : 1;
+}
+
+int run_all(fib_data& data, const std::vector<double>& rates, double seconds, bool inject_fault) {
     churn_router router(data.options().hops);
     churn load(data, router);
     rte_eal_remote_launch(
@@ -207,6 +241,12 @@ int run_all(fib_data& data, const std::vector<double>& rates, double seconds) {
         },
         &router, rte_get_next_lcore(-1, 1, 0));
     router.resolve_neighbors();
+    if (inject_fault) {
+        const int status = prove_the_check(load, data.options().hops);
+        router.stop();
+        rte_eal_mp_wait_lcore();
+        return status;
+    }
     bool good = true;
     double quiet_mpps = 0;
     for (const double rate : rates) {
@@ -246,13 +286,16 @@ int run_all(fib_data& data, const std::vector<double>& rates, double seconds) {
 int main(int argc, char** argv) {
     using namespace pantala::bench;
     fib_options options;
-    std::vector<double> rates = {0, 1'000, 10'000, 100'000, 300'000, 1'000'000};
+    std::vector<double> rates = {0,       1'000,     10'000,    100'000,
+                                 300'000, 1'000'000, 1'500'000, 2'000'000};
     double seconds = 3;
+    bool inject_fault = false;
     CLI::App app("Forwarding while routes change");
     app.add_option("--table", options.table, "prefix file, plain or gzip'd (default: synthetic)");
     app.add_option("--rates", rates, "changes a second, the first 0 for comparison")
         ->delimiter(',');
     app.add_option("--seconds", seconds, "of each rate");
+    app.add_flag("--inject-fault", inject_fault, "wrong routes, which the check must notice");
     CLI11_PARSE(app, argc, argv);
     const char* eal[] = {argv[0],       "--no-huge",      "--no-pci",
                          "--no-shconf", "--no-telemetry", "-m",
@@ -262,5 +305,5 @@ int main(int argc, char** argv) {
         return 1;
     }
     fib_data data(options);
-    return run_all(data, rates, seconds);
+    return run_all(data, rates, seconds, inject_fault);
 }

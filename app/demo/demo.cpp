@@ -135,6 +135,11 @@ class demo {
                 format_mac(gateway_mac(base, i)));
             via += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", address);
         }
+        if (options_.updates > 0) { // a link without traffic, to be taken down and up
+            file << "[[link]]\nname = \"spare\"\nport = \"east\"\nvlan = 4000\n"
+                    "[[addr]]\naddress = \"10.254.0.1/24\"\ndev = \"spare\"\n"
+                    "[[route]]\nto = \"192.0.2.0/24\"\nvia = \"10.254.0.2\"\n";
+        }
         file << fmt::format("[[table]]\nfile = \"{}\"\nvia = [{}]\n", table_, via);
     }
     std::string port_config(const char* name, const char* mac, const std::string& address) const {
@@ -248,7 +253,8 @@ class demo {
             "forwarding {}pps for {} s:", format_count(double(rate)) + " ", options_.seconds));
         const double cpu_before = router_->cpu_seconds();
         if (options_.updates > 0) {
-            auto begun = router_->ask("churn.start", {{"rate", options_.updates}});
+            auto begun =
+                router_->ask("churn.start", {{"rate", options_.updates}, {"spare", "spare"}});
             if (!begun) {
                 return begun.failure();
             }

@@ -1,6 +1,14 @@
-// Route churn on request: a running router changes its own routes at a given rate, each between the
-// gateway that the rule gives and the one that the rule with another seed gives. For measuring what
-// updates cost the forwarding. Control thread only.
+// Route churn on request, for measuring what updates cost the forwarding. A running router changes
+// its own routes at a given rate, in such a way that of each packet it stays known where it may
+// arrive:
+//
+//   two of three changes move a route between the gateway that the rule gives it and the one that
+//                        the rule with another seed gives
+//   the third            announces or withdraws the lower half of the route's prefix, by that other
+//                        gateway, where the table has no route for it
+//
+// and takes a spare link, if there is one, down and up a hundred times a second. Control thread
+// only.
 #pragma once
 
 #include "engine/base/result.hpp"
@@ -8,6 +16,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -18,13 +27,18 @@ class churn {
   public:
     struct member {
         prefix4 prefix;
-        nexthop_id usual; // by the rule
-        nexthop_id other; // by the rule with the other seed
+        nexthop_id usual;       // by the rule
+        nexthop_id other;       // by the rule with the other seed
+        bool may_halve = false; // no route of the table has the lower half of it
         bool changed = false;
+        bool halved = false;
+        std::uint8_t visits = 0; // modulo 3
     };
 
     // `members`: the routes that change, in the order in which they do, again and again.
-    churn(rib& routes, std::vector<member> members, std::uint64_t rate);
+    churn(
+        rib& routes, std::vector<member> members, std::uint64_t rate,
+        std::optional<iface_id> spare = std::nullopt);
 
     // Makes the changes that are due, some thousand at most. An error ends it.
     result<void> turn();
@@ -36,6 +50,8 @@ class churn {
 
   private:
     result<bool> flip(member& one);
+    result<bool> halve(member& one);
+    result<void> flap(double seconds);
     double elapsed() const;
 
     rib& routes_;
@@ -44,7 +60,13 @@ class churn {
     std::size_t at_ = 0;
     std::size_t restored_ = 0;
     std::uint64_t made_ = 0;
-    std::uint64_t behind_ = 0; // turns in which the workers did not keep up
+    std::uint64_t behind_ = 0;    // turns in which the workers did not keep up
+    std::uint64_t announced_ = 0; // halves
+    std::uint64_t withdrawn_ = 0;
+    std::uint64_t flaps_ = 0; // of the spare link, down and up
+    std::optional<iface_id> spare_;
+    bool spare_up_ = true;
+    double next_flap_ = 0;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double seconds_ = 0;
 };

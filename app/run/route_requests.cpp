@@ -240,7 +240,10 @@ result<job_pointer> start_churn(router& of, control_request& request) {
     if (rate == 0 || rate > 100'000'000) {
         return error{EINVAL, "churn: 'rate' is wanted, changes a second, at most 100 M"};
     }
-    auto started = of.start_churn(rate, number("seed", 1));
+    const auto spare = request.args.find("spare");
+    const bool named = spare != request.args.end() && spare->is_string();
+    auto started =
+        of.start_churn(rate, number("seed", 1), named ? spare->get<std::string>() : std::string());
     return started ? answer(json::object()) : result<job_pointer>(started.failure());
 }
 

@@ -60,8 +60,9 @@ class router {
     rib& routes() { return *rib_; }
 
     // --- churn: see churn.hpp ---
-    // Of the routes that load() spread over gateways by the rule. Errors: EBUSY, ENOENT.
-    result<void> start_churn(std::uint64_t rate, std::uint64_t seed);
+    // Of the routes that load() spread over gateways by the rule, and of the link `spare` (empty:
+    // of none), which should carry nothing. Errors: EBUSY, ENOENT.
+    result<void> start_churn(std::uint64_t rate, std::uint64_t seed, const std::string& spare);
     // No more changes; the routes are being restored. What was done; nothing: there was none.
     std::optional<json> stop_churn();
     bool churning() const { return churn_.has_value(); }

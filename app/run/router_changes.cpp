@@ -187,9 +187,17 @@ result<void> router::load(const table_contents& table, std::span<const std::uint
     return loaded;
 }
 
-result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed) {
+result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed, const std::string& spare) {
     if (churn_) {
         return error{EBUSY, "routes are churning already"};
+    }
+    std::optional<iface_id> flapping;
+    if (!spare.empty()) {
+        auto found = links_.find(spare);
+        if (!found) {
+            return found.failure();
+        }
+        flapping = found->id;
     }
     const auto gateways = static_cast<unsigned>(rule_gateways_.size());
     std::vector<churn::member> members;
@@ -215,13 +223,22 @@ result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed) {
     if (members.empty()) {
         return error{ENOENT, "no routes to churn: load a table over several gateways first"};
     }
+    for (churn::member& one : members) {
+        const bool short_enough = one.prefix.length < 24 ||
+                                  (one.prefix.length < 32 && mix64(one.prefix.address) % 64 == 0);
+        const prefix4 half{one.prefix.address, static_cast<std::uint8_t>(one.prefix.length + 1)};
+        one.may_halve = short_enough && rib_->find(half).empty();
+    }
     // Neighbours in the table do not change one after another.
     std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
         return mix64(a.prefix.address) < mix64(b.prefix.address);
     });
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        members[i].visits = static_cast<std::uint8_t>(i % 3);
+    }
     churn_failure_.clear();
     restoring_ = false;
-    churn_.emplace(*rib_, std::move(members), rate);
+    churn_.emplace(*rib_, std::move(members), rate, flapping);
     return {};
 }
 
