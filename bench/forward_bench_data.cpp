@@ -9,6 +9,7 @@
 //
 // Next hops by rule: u = splitmix64(seed + address * 64 + length) as a fraction of 1; next hop
 // 1 + floor(63 * u^3). So next hop 1 carries a quarter of the prefixes, and the first eight half.
+#include "app/gen/table/synthetic_table.hpp"
 #include "bench/gen_vdev/gen_keys.hpp"
 #include "engine/base/byte_order.hpp"
 
@@ -61,6 +62,14 @@ std::string dotted(std::uint32_t address) {
 [[noreturn]] void fail(const std::string& what) {
     std::fprintf(stderr, "forward_bench_data: %s\n", what.c_str());
     std::exit(1);
+}
+
+std::vector<route> made_table() {
+    std::vector<route> routes;
+    for (const pantala::app::ip4_prefix& made : pantala::app::make_synthetic_table(1)) {
+        routes.push_back({made.address, made.length, nexthop_by_rule(made.address, made.length)});
+    }
+    return routes;
 }
 
 // The IPv4 prefixes of a CIDR list (gzip or plain), IPv6 ones skipped; anything else is an error.
@@ -243,7 +252,7 @@ int main(int argc, char** argv) {
     std::size_t keys = 3'200'000;
     bool uniform = false;
     CLI::App app("what scripts/bench_forward needs, made from a routing table");
-    app.add_option("--table", table_path, "CIDR list, plain or gzip")->required();
+    app.add_option("--table", table_path, "CIDR list, plain or gzip; else a synthetic table");
     app.add_option("--out", directory, "directory for the files")->check(CLI::ExistingDirectory);
     app.add_option("--keys", keys, "distinct destinations, both ports together");
     app.add_flag(
@@ -251,8 +260,9 @@ int main(int argc, char** argv) {
         "addresses drawn from all that have a route, instead of a prefix first");
     CLI11_PARSE(app, argc, argv);
 
-    const std::vector<route> routes = read_table(table_path);
-    std::fprintf(stderr, "%zu IPv4 prefixes read\n", routes.size());
+    const std::vector<route> routes = table_path.empty() ? made_table() : read_table(table_path);
+    std::fprintf(
+        stderr, "%zu IPv4 prefixes %s\n", routes.size(), table_path.empty() ? "made" : "read");
     const painted_table table(routes);
     const auto sides = draw_keys(routes, table, keys, uniform);
     std::fprintf(stderr, "%zu distinct destinations drawn\n", sides[0].size() + sides[1].size());

@@ -38,6 +38,9 @@ class tx_port {
 
     // Gives them all away, in order; at most burst_max.
     void push(std::span<rte_mbuf* const> packets) {
+        if (packets.size() == burst_max && pending_.empty()) {
+            return hand_on(packets.data(), burst_max);
+        }
         const auto room = burst_max - pending_.count;
         const auto now = packets.first(std::min<std::size_t>(packets.size(), room));
         std::memcpy(pending_.end(), now.data(), now.size_bytes());
@@ -52,20 +55,24 @@ class tx_port {
 
     // Hands on what was gathered; the worker calls it at the end of a round.
     void flush() {
-        if (pending_.empty()) {
-            return;
+        if (!pending_.empty()) {
+            hand_on(pending_.packets, pending_.count);
+            pending_.clear();
         }
-        const std::uint16_t taken = send_(context_, pending_.packets, pending_.count);
-        sent_.add(taken);
-        for (std::uint16_t i = taken; i < pending_.count; ++i) {
-            drops_->drop(pending_.packets[i], drop_reason::tx_full);
-        }
-        pending_.clear();
     }
 
     std::uint64_t sent() const { return sent_.read(); }
 
   private:
+    void hand_on(rte_mbuf* const* packets, std::uint16_t count) {
+        // Drivers read the array; rte_eth_tx_burst only forgot to say const.
+        const std::uint16_t taken = send_(context_, const_cast<rte_mbuf**>(packets), count);
+        sent_.add(taken);
+        for (std::uint16_t i = taken; i < count; ++i) {
+            drops_->drop(packets[i], drop_reason::tx_full);
+        }
+    }
+
     tx_function send_ = nullptr;
     void* context_ = nullptr;
     drop_sink* drops_ = nullptr;

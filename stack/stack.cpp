@@ -23,6 +23,7 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
     arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
+    ip4_ask_routes(frames.ip4, routes_.fib4());
     ip4_input(frames.ip4, plain, frames.ip4_single, look_);
     forward(port, frames.ip4, plain);
     ip4_single(ip4_, frames.ip4_single);
@@ -51,6 +52,9 @@ void stack::expire(instant now, unsigned budget) {
 
 void stack::end_of_round(instant now) {
     ip4_.now = now;
+    if (neighbors_.undeliverable.empty()) [[likely]] {
+        return;
+    }
     // An error may itself have nowhere to go: what that leaves behind is for the next round.
     mbuf_burst undeliverable = neighbors_.undeliverable;
     neighbors_.undeliverable.clear();
@@ -72,12 +76,11 @@ instant stack::next_deadline() const {
 
 // ---------------------------------------------------------------------------------------------
 
-// Lookup and the way out, in the main table step by step (fib4_walk).
+// Lookup and the way out.
 void stack::forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain) {
     const std::uint8_t table = links_.port(port).table;
     if (table == 0) [[likely]] {
-        fib4_walk routes(routes_.fib4(), plain.destination, packets.count);
-        return ip4_forward(ip4_, packets, plain, routes);
+        return ip4_forward(ip4_, packets, plain);
     }
     nexthop_id hops[burst_max];
     for (unsigned i = 0; i < packets.count; ++i) {

@@ -11,7 +11,7 @@ STAGES = [
     ("rx", ("gen::(anonymous namespace)::receive", "engine::receive")),
     ("sort", ("ether_input",)),
     ("check", ("ip4_plain", "ip4_input")),
-    ("lookup", ("fib4_",)),
+    ("lookup", ("ip4_ask_routes", "look_up", "fib4_")),
     ("rewrite", ("ip4_forward", "stack::forward")),
     ("tx", ("free_burst", "gen::(anonymous namespace)::send", "engine::transmit", "memmove", "memcpy", "tx_port")),
 ]

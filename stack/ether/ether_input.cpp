@@ -6,6 +6,7 @@
 #include "stack/wire/ipv4.hpp"
 #include "stack/wire/ipv6.hpp"
 
+#include <bit>
 #include <cstring>
 
 #include <rte_prefetch.h>
@@ -16,6 +17,19 @@ namespace {
 constexpr std::uint32_t plain_ip4_min = wire::ethernet_header_bytes + wire::ipv4_header_min_bytes;
 constexpr std::uint16_t ip4_type_raw =
     be16::from(static_cast<std::uint16_t>(wire::ether_type::ipv4)).raw();
+
+template <class T>
+T load(const std::uint8_t* at) {
+    T value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+// To the address in `match`, from a station, and IPv4: all by one comparison.
+bool is_plain_ip4(const std::uint8_t* data, std::uint64_t match) {
+    const std::uint64_t addresses = (load<std::uint64_t>(data) & mac_and_group_mask) ^ match;
+    return (addresses | (load<std::uint16_t>(data + 12) ^ ip4_type_raw)) == 0;
+}
 
 struct link_header {
     wire::mac_address destination;
@@ -123,10 +137,11 @@ struct sorter {
         if (link.type == wire::ether_type::ipv4) {
             const bool common =
                 !link.destination.is_group() && here.table == common_table && frame->nb_segs == 1;
-            (common ? sorted.ip4 : sorted.ip4_single)
-                .push(
-                    frame, rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link.bytes),
-                    frame->pkt_len - link.bytes, static_cast<std::uint8_t>(link.bytes));
+            l3_burst& to = common ? sorted.ip4 : sorted.ip4_single;
+            to.tagged |= link.bytes != wire::ethernet_header_bytes;
+            to.push(
+                frame, rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link.bytes),
+                frame->pkt_len - link.bytes);
             return;
         }
         rte_pktmbuf_adj(frame, link.bytes);
@@ -134,13 +149,16 @@ struct sorter {
     }
 };
 
-} // namespace
+// The frames of a port that are plain IPv4 to its own address, moved to a burst.
+struct plain_frames {
+    std::uint64_t others = 0; // bit i: frame i is none and stays
+    std::uint64_t bytes = 0;  // of all that were moved, with link header
+};
 
-void ether_input(
-    const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
-    link_counters& counters, drop_sink& drops, const fib4_reader<>& directory) {
-    const link_table::port_link link = links.port(port); // a copy: in registers
-    sorter slow{links, port, link.table, sorted, counters, drops};
+// No call in this loop, so that all of it stays in registers.
+plain_frames take_plain(
+    const link_table::port_link& link, const mbuf_burst& frames, l3_burst& ip4,
+    fib4_reader<> directory) {
     const unsigned count = frames.count;
     // All frames' first lines at once: a device may have left them in a distant cache.
     std::uint8_t* frame_data[burst_max];
@@ -148,47 +166,47 @@ void ether_input(
         frame_data[i] = rte_pktmbuf_mtod(frames.packets[i], std::uint8_t*);
         rte_prefetch0(frame_data[i]);
     }
-    std::uint64_t bytes = 0;
-    std::uint64_t plain = 0;
-    l3_burst& ip4 = sorted.ip4;
-    unsigned kept =
-        0; // ip4.count, in a register: the compiler cannot know that no store changes it
+    plain_frames done;
+    const packet_meta meta{link.untagged, false};
+    const std::uint64_t match = link.match;
+    unsigned kept = 0;
     for (unsigned i = 0; i < count; ++i) {
         rte_mbuf* frame = frames.packets[i];
         std::uint8_t* data = frame_data[i];
-        const std::uint32_t data_bytes = frame->data_len;
-        std::uint64_t addresses = 0;
-        std::uint16_t type = 0;
-        if (data_bytes >= plain_ip4_min && frame->nb_segs == 1) [[likely]] {
-            std::memcpy(&addresses, data, sizeof addresses);
-            std::memcpy(&type, data + 12, sizeof type);
+        const std::uint32_t bytes = frame->data_len;
+        if (bytes < plain_ip4_min || frame->nb_segs != 1 || !is_plain_ip4(data, match))
+            [[unlikely]] {
+            done.others |= std::uint64_t{1} << i;
+            continue;
         }
-        // One comparison: to our address, and the source's group bit is clear.
-        if ((addresses & mac_and_group_mask) == link.match && type == ip4_type_raw) [[likely]] {
-            constexpr auto link_bytes = static_cast<std::uint8_t>(wire::ethernet_header_bytes);
-            be32 destination;
-            std::memcpy(&destination, data + plain_ip4_min - 4, sizeof destination);
-            directory.prefetch_root(destination.host());
-            bytes += data_bytes;
-            ++plain;
-            set_meta(*frame, {link.untagged, false});
-            ip4.packets[kept] = frame;
-            ip4.header[kept] = data + link_bytes;
-            ip4.bytes[kept] = data_bytes - link_bytes;
-            ip4.link_bytes[kept] = link_bytes;
-            ++kept;
-        } else {
-            ip4.count = static_cast<std::uint16_t>(kept);
-            slow.sort(frame);
-            kept = ip4.count;
-        }
+        directory.prefetch_root(load<be32>(data + plain_ip4_min - 4).host());
+        set_meta(*frame, meta);
+        ip4.packets[kept] = frame;
+        ip4.header[kept] = data + wire::ethernet_header_bytes;
+        ip4.bytes[kept] = bytes - wire::ethernet_header_bytes;
+        done.bytes += bytes;
+        ++kept;
     }
     ip4.count = static_cast<std::uint16_t>(kept);
-    frames.clear();
-    if (plain != 0) {
-        counters[link.untagged].in_packets.add(plain);
-        counters[link.untagged].in_bytes.add(bytes - plain * wire::ethernet_header_bytes);
+    return done;
+}
+
+} // namespace
+
+void ether_input(
+    const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
+    link_counters& counters, drop_sink& drops, fib4_reader<> directory) {
+    const link_table::port_link link = links.port(port); // a copy: in registers
+    const plain_frames plain = take_plain(link, frames, sorted.ip4, directory);
+    if (const unsigned count = sorted.ip4.count; count != 0) {
+        counters[link.untagged].in_packets.add(count);
+        counters[link.untagged].in_bytes.add(plain.bytes - count * wire::ethernet_header_bytes);
     }
+    sorter slow{links, port, link.table, sorted, counters, drops};
+    for (std::uint64_t left = plain.others; left != 0; left &= left - 1) {
+        slow.sort(frames.packets[std::countr_zero(left)]);
+    }
+    frames.clear();
 }
 
 } // namespace pantala

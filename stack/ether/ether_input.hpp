@@ -24,9 +24,12 @@ struct ether_sorted {
 // protocol lies in the first segment, and packet_meta is set.
 //
 // `directory`: of the routes that plain packets will be looked up in. Its lines are asked for here,
-// where the destination first is at hand, and arrive while the headers are checked.
+// where the destination first is at hand, and arrive while the rest is sorted.
+//
+// Plain packets (untagged IPv4 to the port's own address, in one segment) come first in sorted.ip4;
+// the others, which are looked at one by one, follow in their order.
 void ether_input(
     const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
-    link_counters& counters, drop_sink& drops, const fib4_reader<>& directory);
+    link_counters& counters, drop_sink& drops, fib4_reader<> directory);
 
 } // namespace pantala

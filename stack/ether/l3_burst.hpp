@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/mbuf_burst.hpp"
+#include "stack/route/fib4.hpp"
 
 #include <cstdint>
 
@@ -11,21 +12,29 @@ namespace pantala {
 struct l3_burst {
     std::uint16_t count = 0;
     rte_mbuf* packets[burst_max];
-    std::uint8_t* header[burst_max];    // the network header, behind the link header in the mbuf
-    std::uint32_t bytes[burst_max];     // from the network header to the end of the frame
-    std::uint8_t link_bytes[burst_max]; // of the link header, where the mbuf's data begins
+    std::uint8_t* header[burst_max];  // the network header, behind the link header in the mbuf
+    std::uint32_t bytes[burst_max];   // from the network header to the end of the frame
+    const fib4_node* node[burst_max]; // of the destination in the main table (ip4_ask_routes)
+    bool tagged = false; // some link headers, which lie before `header`, are not of 14 bytes
 
     bool empty() const { return count == 0; }
-    void clear() { count = 0; }
-    void push(
-        rte_mbuf* packet, std::uint8_t* network_header, std::uint32_t length,
-        std::uint8_t link_length) {
+    void clear() {
+        count = 0;
+        tagged = false;
+    }
+    void push(rte_mbuf* packet, std::uint8_t* network_header, std::uint32_t length) {
         PANTALA_DCHECK(count < burst_max);
         packets[count] = packet;
         header[count] = network_header;
         bytes[count] = length;
-        link_bytes[count] = link_length;
         ++count;
+    }
+    // Packet `from` takes the place of packet `to`.
+    void move(unsigned to, unsigned from) {
+        packets[to] = packets[from];
+        header[to] = header[from];
+        bytes[to] = bytes[from];
+        node[to] = node[from];
     }
 };
 

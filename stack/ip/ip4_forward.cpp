@@ -11,6 +11,7 @@
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <span>
@@ -27,22 +28,20 @@ void age(std::uint8_t* at, wire::ipv4_header ip) {
     std::memcpy(at, &ip, sizeof ip);
 }
 
-// The link header in front of the network header, by loads and stores that overlap instead of a
-// loop over the length.
-void copy_rewrite(std::uint8_t* header, const adjacency& via) {
+// A packet to an untagged interface as it leaves: 14 bytes of link header by loads and stores that
+// overlap, and the aged word of the network header.
+[[gnu::always_inline]] inline void
+write_untagged(std::uint8_t* header, const adjacency& via, std::uint32_t aged) {
     std::uint64_t first = 0;
     std::uint64_t last = 0;
-    if (via.rewrite_length == wire::ethernet_header_bytes) [[likely]] {
-        std::memcpy(&first, via.rewrite.data(), 8);
-        std::memcpy(&last, via.rewrite.data() + 6, 8);
-        std::memcpy(header - 14, &first, 8);
-        std::memcpy(header - 8, &last, 8);
-        return;
-    }
-    std::memcpy(header - via.rewrite_length, via.rewrite.data(), via.rewrite_length);
+    std::memcpy(&first, via.rewrite.data(), sizeof first);
+    std::memcpy(&last, via.rewrite.data() + 6, sizeof last);
+    std::memcpy(header - 14, &first, sizeof first);
+    std::memcpy(header - 8, &last, sizeof last);
+    std::memcpy(header + 8, &aged, sizeof aged);
 }
 
-// Data begins at the link header that copy_rewrite wrote and ends with the datagram. One segment.
+// Data begins at the link header that was written and ends with the datagram. One segment.
 void set_frame(
     rte_mbuf& packet, const std::uint8_t* header, std::uint32_t total, std::uint32_t rewrite) {
     const auto start = header - rewrite - static_cast<const std::uint8_t*>(packet.buf_addr);
@@ -91,12 +90,25 @@ const adjacency* find_forward(
 
 namespace {
 
-// Port and interface of an adjacency as one word.
-std::uint32_t way_of(const adjacency& via) {
-    std::uint32_t way = 0;
-    static_assert(offsetof(adjacency, iface) == offsetof(adjacency, port) + sizeof via.port);
-    std::memcpy(&way, &via.port, sizeof way);
-    return way;
+// The first word of an adjacency: kind, rewrite_length, mtu, port, iface, from the low end up.
+std::uint64_t head_of(const adjacency& via) {
+    std::uint64_t head = 0;
+    static_assert(offsetof(adjacency, rewrite_length) == 1 && offsetof(adjacency, mtu) == 2);
+    static_assert(offsetof(adjacency, port) == 4 && offsetof(adjacency, iface) == 6);
+    std::memcpy(&head, &via, sizeof head);
+    return head;
+}
+constexpr std::uint64_t head_kind_and_length = 0xffff;
+constexpr std::uint64_t head_way = 0xffff'ffff'0000'0000;
+constexpr std::uint64_t head_untagged = std::uint64_t{wire::ethernet_header_bytes} << 8;
+static_assert(static_cast<std::uint8_t>(adjacency_kind::forward) == 0);
+
+std::uint32_t mtu_of(std::uint64_t head) {
+    return static_cast<std::uint16_t>(head >> 16);
+}
+// Port and interface as one word.
+std::uint32_t way_of(std::uint64_t head) {
+    return static_cast<std::uint32_t>(head >> 32);
 }
 port_id port_of(std::uint32_t way) {
     return port_id{static_cast<std::uint16_t>(way)};
@@ -105,55 +117,122 @@ iface_id iface_of(std::uint32_t way) {
     return iface_id{static_cast<std::uint16_t>(way >> 16)};
 }
 
-// The outcome of the first pass over a burst.
-struct written {
-    std::uint32_t way[burst_max];    // where a packet goes that was written
-    std::uint32_t length[burst_max]; // its bytes of L3
-    std::uint64_t slow = 0;          // bit i: packet i was not written
-    std::uint64_t bytes = 0;         // of all that were
-    std::uint32_t mixed = 0;         // 0: all go the same way as the first
+// The burst that is being forwarded.
+struct forwarded_burst {
+    forwarded_burst(const l3_burst& burst, const wire::ip4_plain& known)
+        : packets(burst), plain(known) {}
+
+    const l3_burst& packets;
+    const wire::ip4_plain& plain;
+    std::uint64_t differ = 0; // bits in which the heads are not all alike
+    std::uint64_t slow = 0;   // bit i: packet i was not written
+    nexthop_id nexthops[burst_max];
+    std::uint64_t head[burst_max]; // of the adjacency that a packet leaves by, if it is written
 };
 
-// Writes packets [first, last) as they leave, but for those that need more. Each touches its
-// adjacency, and in the packet the link header and one word of the network header.
-[[gnu::always_inline]] inline void write_packets(
-    ip4_context& context, const l3_burst& packets, const std::uint32_t* aged,
-    const nexthop_id* nexthops, unsigned first, unsigned last, written& out) {
+// Next hops, and what there is to know of them at once. One loop: the adjacency's line is on its
+// way while the next packets' nodes are read. Not inlined, so that a profile shows it.
+[[gnu::noinline]] void
+look_up(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
+    const unsigned count = burst.packets.count;
+    const fib4_node* const* const node = burst.packets.node;
+    const std::uint32_t* const destination = burst.plain.destination;
+    std::uint16_t any = 0;
+    std::uint64_t differ = 0;
+    std::uint64_t before =
+        head_of(table[routes.slot(node[0], destination[0]) & (nexthops_max - 1)]);
+    for (unsigned i = 0; i < count; ++i) {
+        const std::uint16_t answer = routes.slot(node[i], destination[i]);
+        // A long id is within the table, too; what is found there is not used.
+        const std::uint64_t head = head_of(table[answer & (nexthops_max - 1)]);
+        any |= answer;
+        differ |= head ^ before;
+        before = head;
+        burst.nexthops[i] = nexthop_id{answer};
+        burst.head[i] = head;
+    }
+    burst.differ = differ;
+    if ((any & fib4_long_flag) != 0) [[unlikely]] {
+        for (unsigned i = 0; i < count; ++i) {
+            const std::uint16_t hop = routes.longer(burst.nexthops[i].value, destination[i]);
+            burst.nexthops[i] = nexthop_id{hop};
+            burst.head[i] = head_of(table[hop]);
+            burst.differ |= burst.head[i] ^ burst.head[0];
+        }
+    }
+}
+
+// The same for next hops that are known.
+void take_hops(forwarded_burst& burst, const nexthop_id* nexthops, const adjacency* table) {
+    for (unsigned i = 0; i < burst.packets.count; ++i) {
+        burst.nexthops[i] = nexthops[i];
+        burst.head[i] = head_of(table[nexthops[i].value]);
+        burst.differ |= burst.head[i] ^ burst.head[0];
+    }
+}
+
+// The common kind of packet: its next hop is a resolved gateway behind an untagged interface, and
+// it fits the MTU. `differ`: the heads of all that is asked about, `head` one of them.
+bool are_common(std::uint64_t head, std::uint64_t differ, std::uint32_t longest) {
+    return (differ & ~head_way) == 0 && (head & head_kind_and_length) == head_untagged &&
+           longest <= mtu_of(head);
+}
+
+// Writes packets [first, last), all of the common kind, as they leave.
+[[gnu::always_inline]] inline void
+write_common(const forwarded_burst& burst, const adjacency* table, unsigned first, unsigned last) {
+    const l3_burst& packets = burst.packets;
+    for (unsigned i = first; i < last; ++i) {
+        write_untagged(packets.header[i], table[burst.nexthops[i].value], burst.plain.aged[i]);
+    }
+    if (burst.plain.padded || packets.tagged) {
+        for (unsigned i = first; i < last; ++i) {
+            set_frame(
+                *packets.packets[i], packets.header[i], burst.plain.total[i],
+                wire::ethernet_header_bytes);
+        }
+    }
+}
+
+// The same of any kind, one by one; what needs more than this is marked slow.
+void write_each(ip4_context& context, forwarded_burst& burst, unsigned first, unsigned last) {
+    const l3_burst& packets = burst.packets;
     const adjacency* const table = context.next.data();
-    std::uint64_t slow = 0;
-    std::uint64_t bytes = 0;
-    std::uint32_t mixed = 0;
-    const std::uint32_t common = first == 0 ? way_of(table[nexthops[0].value]) : out.way[0];
-    out.way[0] = common;
     for (unsigned i = first; i < last; ++i) {
         std::uint8_t* header = packets.header[i];
-        const adjacency* via = table + nexthops[i].value;
-        if (via->kind != adjacency_kind::forward) [[unlikely]] {
+        const adjacency* via = table + burst.nexthops[i].value;
+        if (via->kind != adjacency_kind::forward) {
             via = find_forward(context, via, *packets.packets[i], header);
         }
-        be16 total_length;
-        std::memcpy(&total_length, header + 2, sizeof total_length);
-        const std::uint32_t total = total_length.host();
-        const std::uint32_t word = aged[i];
-        if (via == nullptr || !wire::ip4_lives(word) || total > via->mtu) [[unlikely]] {
-            slow |= std::uint64_t{1} << i;
+        const std::uint32_t total = burst.plain.total[i];
+        if (via == nullptr || total > via->mtu) [[unlikely]] {
+            burst.slow |= std::uint64_t{1} << i;
             continue;
         }
-        copy_rewrite(header, *via);
-        std::memcpy(header + 8, &word, sizeof word);
-        if (total != packets.bytes[i] || via->rewrite_length != packets.link_bytes[i])
-            [[unlikely]] {
-            set_frame(*packets.packets[i], header, total, via->rewrite_length);
-        }
-        const std::uint32_t way = way_of(*via);
-        out.way[i] = way;
-        out.length[i] = total;
-        mixed |= way ^ common;
-        bytes += total;
+        std::memcpy(header - via->rewrite_length, via->rewrite.data(), via->rewrite_length);
+        std::memcpy(header + 8, &burst.plain.aged[i], sizeof burst.plain.aged[i]);
+        set_frame(*packets.packets[i], header, total, via->rewrite_length);
+        burst.head[i] = head_of(*via);
     }
-    out.slow |= slow;
-    out.bytes += bytes;
-    out.mixed |= mixed;
+}
+
+// Packets whose kind is asked for together: one that is not common slows down its step alone.
+constexpr unsigned write_step = 16;
+
+[[gnu::noinline]] void write_by_steps(ip4_context& context, forwarded_burst& burst) {
+    const unsigned count = burst.packets.count;
+    for (unsigned first = 0; first < count; first += write_step) {
+        const unsigned last = std::min(first + write_step, count);
+        std::uint64_t differ = 0;
+        for (unsigned i = first; i < last; ++i) {
+            differ |= burst.head[i] ^ burst.head[first];
+        }
+        if (are_common(burst.head[first], differ, burst.plain.longest)) {
+            write_common(burst, context.next.data(), first, last);
+        } else {
+            write_each(context, burst, first, last);
+        }
+    }
 }
 
 void send_run(
@@ -170,66 +249,63 @@ void send_run(
 }
 
 // Packets that go different ways, or need more: in order, neighbours of one way together.
-[[gnu::noinline]] void send_mixed(
-    ip4_context& context, const l3_burst& packets, const nexthop_id* nexthops,
-    const written& done) {
-    const auto is_slow = [&](unsigned i) { return (done.slow >> i & 1) != 0; };
+[[gnu::noinline]] void send_mixed(ip4_context& context, const forwarded_burst& burst) {
+    const l3_burst& packets = burst.packets;
+    const auto is_slow = [&](unsigned i) { return (burst.slow >> i & 1) != 0; };
     for (unsigned i = 0; i < packets.count;) {
         if (is_slow(i)) {
-            wire::ipv4_header ip;
-            std::memcpy(&ip, packets.header[i], sizeof ip);
             forward_unusual(
-                context, packets.packets[i], packets.header[i], ip.total_length.host(),
-                nexthops[i]);
+                context, packets.packets[i], packets.header[i], burst.plain.total[i],
+                burst.nexthops[i]);
             ++i;
             continue;
         }
+        const std::uint32_t way = way_of(burst.head[i]);
         unsigned end = i;
         std::uint64_t bytes = 0;
-        while (end < packets.count && !is_slow(end) && done.way[end] == done.way[i]) {
-            bytes += done.length[end++];
+        while (end < packets.count && !is_slow(end) && way_of(burst.head[end]) == way) {
+            bytes += burst.plain.total[end++];
         }
-        send_run(context, std::span(packets.packets + i, end - i), done.way[i], bytes);
+        send_run(context, std::span(packets.packets + i, end - i), way, bytes);
         i = end;
     }
 }
 
-void send_written(
-    ip4_context& context, l3_burst& packets, const nexthop_id* nexthops, const written& done) {
-    if (done.slow == 0 && done.mixed == 0) [[likely]] {
-        send_run(context, std::span(packets.packets, packets.count), done.way[0], done.bytes);
+void forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packets) {
+    const unsigned count = packets.count;
+    const std::uint64_t head = burst.head[0];
+    if (are_common(head, burst.differ, burst.plain.longest)) [[likely]] {
+        write_common(burst, context.next.data(), 0, count);
+        if ((burst.differ & head_way) == 0) {
+            send_run(
+                context, std::span(packets.packets, count), way_of(head), burst.plain.total_sum);
+            return packets.clear();
+        }
     } else {
-        send_mixed(context, packets, nexthops, done);
+        write_by_steps(context, burst);
     }
+    send_mixed(context, burst);
     packets.clear();
 }
 
 } // namespace
 
-void ip4_forward(
-    ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain, fib4_walk& routes) {
-    if (packets.empty()) {
-        return;
+void ip4_forward(ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain) {
+    if (!packets.empty()) {
+        forwarded_burst burst(packets, plain);
+        look_up(burst, context.routes.fib4(), context.next.data());
+        forward_known(context, burst, packets);
     }
-    nexthop_id nexthops[burst_max];
-    written done;
-    for (unsigned first = 0; first < packets.count;) {
-        const unsigned last = routes.take(first, nexthops);
-        write_packets(context, packets, plain.aged, nexthops, first, last, done);
-        first = last;
-    }
-    send_written(context, packets, nexthops, done);
 }
 
 void ip4_forward(
     ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain,
     const nexthop_id* nexthops) {
-    if (packets.empty()) {
-        return;
+    if (!packets.empty()) {
+        forwarded_burst burst(packets, plain);
+        take_hops(burst, nexthops, context.next.data());
+        forward_known(context, burst, packets);
     }
-    written done;
-    write_packets(context, packets, plain.aged, nexthops, 0, packets.count, done);
-    send_written(context, packets, nexthops, done);
 }
 
 const adjacency& ip4_select(

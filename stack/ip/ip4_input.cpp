@@ -28,6 +28,16 @@ drop_reason ip4_check(const std::uint8_t* header, std::uint32_t bytes, std::uint
     return drop_reason::none;
 }
 
+void ip4_ask_routes(l3_burst& packets, fib4_reader<> routes) {
+    const unsigned count = packets.count;
+    for (unsigned i = 0; i < count; ++i) {
+        be32 destination;
+        std::memcpy(&destination, packets.header[i] + 16, sizeof destination);
+        packets.node[i] = routes.node(destination.host());
+        __builtin_prefetch(packets.node[i]);
+    }
+}
+
 void ip4_input(
     l3_burst& packets, wire::ip4_plain& plain, l3_burst& single, wire::ip4_plain_function look) {
     const unsigned count = packets.count;
@@ -40,19 +50,15 @@ void ip4_input(
     unsigned kept = 0;
     for (unsigned i = 0; i < count; ++i) {
         if ((mask >> i & 1) == 0) {
-            single.push(
-                packets.packets[i], packets.header[i], packets.bytes[i], packets.link_bytes[i]);
+            single.push(packets.packets[i], packets.header[i], packets.bytes[i]);
             continue;
         }
-        packets.packets[kept] = packets.packets[i];
-        packets.header[kept] = packets.header[i];
-        packets.bytes[kept] = packets.bytes[i];
-        packets.link_bytes[kept] = packets.link_bytes[i];
-        plain.destination[kept] = plain.destination[i];
-        plain.aged[kept] = plain.aged[i];
+        packets.move(kept, i);
+        plain.move(kept, i);
         ++kept;
     }
     packets.count = static_cast<std::uint16_t>(kept);
+    plain.sum_up(kept);
 }
 
 void ip4_trim(rte_mbuf& packet, std::uint32_t total) {

@@ -9,6 +9,10 @@
 
 namespace pantala {
 
+// Finds the fib4 nodes of all destinations and asks for their lines, which arrive while the headers
+// are checked. Of a packet that proves not to be plain it means nothing.
+void ip4_ask_routes(l3_burst& packets, fib4_reader<> routes);
+
 // Leaves in `packets`, in order, those that are plain (wire/ip4_plain.hpp): every check passed, no
 // options, source and destination that may be routed; what is known of them stands in `plain` at
 // the same places. All others, bad or only unusual, go to `single`, which has room for them all

@@ -35,9 +35,7 @@ constexpr bool routable(std::uint32_t host_order) {
     return net - 1 < 223 && net != 127;
 }
 
-bool plain(
-    const std::uint8_t* header, std::uint32_t bytes, std::uint32_t& destination,
-    std::uint32_t& aged) {
+bool plain(const std::uint8_t* header, std::uint32_t bytes, ip4_plain& out, unsigned at) {
     const std::uint32_t w0 = load32(header);
     const std::uint32_t w1 = load32(header + 4);
     const std::uint32_t w2 = load32(header + 8);
@@ -47,12 +45,14 @@ bool plain(
     const std::uint64_t folded = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
     const std::uint32_t once = static_cast<std::uint32_t>((folded & 0xffff) + (folded >> 16));
     const std::uint32_t total = __builtin_bswap16(static_cast<std::uint16_t>(w0 >> 16));
-    destination = __builtin_bswap32(w4);
-    aged = w2 + age_step + (w2 >= age_carry_from ? age_carry : 0);
+    const std::uint32_t destination = __builtin_bswap32(w4);
+    out.destination[at] = destination;
+    out.aged[at] = w2 + age_step + (w2 >= age_carry_from ? age_carry : 0);
+    out.total[at] = total;
     // All of it, without a branch for each.
     return static_cast<int>((w0 & 0xff) == 0x45) & static_cast<int>(total >= 20) &
-           static_cast<int>(total <= bytes) & static_cast<int>(once == 0xffff) &
-           static_cast<int>(routable(__builtin_bswap32(w3))) &
+           static_cast<int>(total <= bytes) & static_cast<int>((w2 & 0xff) > 1) &
+           static_cast<int>(once == 0xffff) & static_cast<int>(routable(__builtin_bswap32(w3))) &
            static_cast<int>(routable(destination));
 }
 
@@ -64,10 +64,13 @@ alignas(32) constexpr std::uint8_t no_header[32] = {};
 std::uint64_t ip4_plain_scalar(
     const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
     std::uint64_t mask = 0;
+    out.padded = false;
     for (unsigned i = 0; i < count; ++i) {
-        const bool is = plain(header[i], bytes[i], out.destination[i], out.aged[i]);
+        const bool is = plain(header[i], bytes[i], out, i);
         mask |= static_cast<std::uint64_t>(is) << i;
+        out.padded |= out.total[i] != bytes[i];
     }
+    out.sum_up(count);
     return mask;
 }
 
@@ -127,10 +130,42 @@ transpose8(const std::uint8_t* const* header) {
     return _mm256_or_si256(outside, _mm256_cmpeq_epi32(net, _mm256_set1_epi32(127)));
 }
 
-// Eight headers; the result has a bit for each.
+[[gnu::target("avx2"), gnu::always_inline]] inline void store8(std::uint32_t* to, __m256i words) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), words);
+}
+
+// What ip4_plain says of all headers, by lane.
+struct lengths8 {
+    __m256i longest, sum, padding;
+};
+
+[[gnu::target("avx2"), gnu::always_inline]] inline void
+add_up(lengths8& lengths, __m256i total, __m256i room) {
+    lengths.longest = _mm256_max_epu32(lengths.longest, total);
+    lengths.sum = _mm256_add_epi32(lengths.sum, total);
+    lengths.padding = _mm256_or_si256(lengths.padding, _mm256_xor_si256(total, room));
+}
+
+[[gnu::target("avx2"), gnu::always_inline]] inline void
+store_lengths(const lengths8& lengths, ip4_plain& out) {
+    alignas(32) std::uint32_t longest[8];
+    alignas(32) std::uint32_t sum[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(longest), lengths.longest);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(sum), lengths.sum);
+    out.longest = 0;
+    out.total_sum = 0;
+    for (unsigned i = 0; i < 8; ++i) {
+        out.longest = longest[i] > out.longest ? longest[i] : out.longest;
+        out.total_sum += sum[i];
+    }
+    out.padded = _mm256_testz_si256(lengths.padding, lengths.padding) == 0;
+}
+
+// Eight headers; the result has a bit for each, and elements `at` and the next seven of `out` are
+// written.
 [[gnu::target("avx2"), gnu::always_inline]] inline unsigned plain8(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, std::uint32_t* destination,
-    std::uint32_t* aged) {
+    const std::uint8_t* const* header, const std::uint32_t* bytes, ip4_plain& out, unsigned at,
+    lengths8& lengths) {
     const auto [w0, w1, w2, w3, w4] = transpose8(header);
     __m256i sum = _mm256_add_epi32(halves_sum(w0), halves_sum(w1));
     sum = _mm256_add_epi32(sum, _mm256_add_epi32(halves_sum(w2), halves_sum(w3)));
@@ -143,6 +178,8 @@ transpose8(const std::uint8_t* const* header) {
     const __m256i room = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes));
     const __m256i fits = _mm256_cmpeq_epi32(_mm256_min_epu32(total, room), total);
     const __m256i enough = _mm256_cmpgt_epi32(total, _mm256_set1_epi32(19));
+    const __m256i lives =
+        _mm256_cmpgt_epi32(_mm256_and_si256(w2, _mm256_set1_epi32(0xff)), _mm256_set1_epi32(1));
 
     const __m256i to = swap_bytes(w4);
     const __m256i wrong = _mm256_or_si256(unroutable(swap_bytes(w3)), unroutable(to));
@@ -150,11 +187,14 @@ transpose8(const std::uint8_t* const* header) {
     const __m256i carries = _mm256_cmpgt_epi32(high, _mm256_set1_epi32(0xfffd));
     const __m256i step = _mm256_add_epi32(w2, _mm256_set1_epi32(age_step));
     const __m256i carry = _mm256_and_si256(carries, _mm256_set1_epi32(age_carry));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(destination), to);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(aged), _mm256_add_epi32(step, carry));
+    store8(out.destination + at, to);
+    store8(out.aged + at, _mm256_add_epi32(step, carry));
+    store8(out.total + at, total);
+    add_up(lengths, total, room);
 
-    const __m256i right =
-        _mm256_and_si256(_mm256_and_si256(sum_right, version), _mm256_and_si256(fits, enough));
+    const __m256i right = _mm256_and_si256(
+        _mm256_and_si256(_mm256_and_si256(sum_right, version), lives),
+        _mm256_and_si256(fits, enough));
     return static_cast<unsigned>(
         _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_andnot_si256(wrong, right))));
 }
@@ -163,11 +203,11 @@ transpose8(const std::uint8_t* const* header) {
 
 [[gnu::target("avx2")]] std::uint64_t ip4_plain_avx2(
     const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    lengths8 lengths{_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
     std::uint64_t mask = 0;
     unsigned i = 0;
     for (; i + 8 <= count; i += 8) {
-        mask |= std::uint64_t{plain8(header + i, bytes + i, out.destination + i, out.aged + i)}
-                << i;
+        mask |= std::uint64_t{plain8(header + i, bytes + i, out, i, lengths)} << i;
     }
     if (i != count) {
         const std::uint8_t* last[8];
@@ -176,8 +216,9 @@ transpose8(const std::uint8_t* const* header) {
             last[j] = i + j < count ? header[i + j] : no_header;
             room[j] = i + j < count ? bytes[i + j] : 0;
         }
-        mask |= std::uint64_t{plain8(last, room, out.destination + i, out.aged + i)} << i;
+        mask |= std::uint64_t{plain8(last, room, out, i, lengths)} << i;
     }
+    store_lengths(lengths, out);
     return mask;
 }
 

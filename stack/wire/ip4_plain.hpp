@@ -3,9 +3,9 @@
 // is judged one by one.
 //
 // Plain means: version 4, no options, total length at least 20 and no longer than the frame holds,
-// header checksum right, and source and destination in the space that is routed as unicast (not
-// 0/8, 127/8, 224/4 or 240/4). The time to live is not looked at: packets for this host may have
-// any.
+// header checksum right, time to live above 1 (so that it may be forwarded; packets for this host
+// with less are not plain either), and source and destination in the space that is routed as
+// unicast (not 0/8, 127/8, 224/4 or 240/4).
 //
 // A vector variant and its scalar twin give the same answers to the bit; tests compare them. The
 // variant is chosen once, by what the CPU can do. Cost a header in the first-level cache, TSC
@@ -21,15 +21,30 @@ inline constexpr unsigned ip4_plain_max = 64; // headers in a call
 struct ip4_plain {
     std::uint32_t destination[ip4_plain_max]; // host order
     // Bytes 8 to 11 of the header as they leave this router (to be stored as they stand): time to
-    // live one less, protocol, and the checksum updated for it (RFC 1624). The low byte is the new
-    // time to live; it is 0 or 255 exactly if the packet may not be forwarded.
+    // live one less, protocol, and the checksum updated for it (RFC 1624).
     std::uint32_t aged[ip4_plain_max];
-};
+    std::uint32_t total[ip4_plain_max]; // the header's total length
+    // Of all headers of the call, plain or not:
+    std::uint32_t longest;   // the greatest total length
+    std::uint32_t total_sum; // all total lengths
+    bool padded;             // some total length is not that of its frame
 
-// May a packet with this `aged` word be forwarded (RFC 1812 5.3.1)?
-constexpr bool ip4_lives(std::uint32_t aged) {
-    return static_cast<std::uint8_t>(aged - 1) < 254;
-}
+    // Packet `from` takes the place of packet `to`.
+    void move(unsigned to, unsigned from) {
+        destination[to] = destination[from];
+        aged[to] = aged[from];
+        total[to] = total[from];
+    }
+    // `longest` and `total_sum` of the first `count` elements.
+    void sum_up(unsigned count) {
+        longest = 0;
+        total_sum = 0;
+        for (unsigned i = 0; i < count; ++i) {
+            longest = total[i] > longest ? total[i] : longest;
+            total_sum += total[i];
+        }
+    }
+};
 
 // Looks at `count` headers; 20 bytes of each are readable, and `bytes` says how many from there
 // belong to the frame. Bit i of the result: header i is plain. Where it is clear, element i of

@@ -3,6 +3,7 @@
 #include "stack/wire/ip4_plain.hpp"
 #include "stack/wire/ipv4.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <random>
@@ -30,7 +31,7 @@ packet sound(std::mt19937& random) {
     p.header.total_length = be16::from(static_cast<std::uint16_t>(20 + random() % 1481));
     p.header.identification = be16::from_raw(static_cast<std::uint16_t>(random()));
     p.header.flags_offset = be16::from_raw(static_cast<std::uint16_t>(random()));
-    p.header.time_to_live = static_cast<std::uint8_t>(random());
+    p.header.time_to_live = static_cast<std::uint8_t>(2 + random() % 254);
     p.header.protocol = static_cast<std::uint8_t>(random());
     const auto address = [&] { return (1 + random() % 126) << 24 | (random() & 0xffffff); };
     p.header.source = ipv4_address::from(static_cast<std::uint32_t>(address()));
@@ -49,8 +50,8 @@ bool routed(ipv4_address address) {
 bool expected(const packet& p) {
     return p.header.version() == 4 && p.header.header_bytes() == 20 &&
            p.header.total_length.host() >= 20 && p.header.total_length.host() <= p.bytes &&
-           checksum_valid(sum_bytes(&p.header, sizeof p.header)) && routed(p.header.source) &&
-           routed(p.header.destination);
+           p.header.time_to_live > 1 && checksum_valid(sum_bytes(&p.header, sizeof p.header)) &&
+           routed(p.header.source) && routed(p.header.destination);
 }
 
 struct variant {
@@ -64,6 +65,21 @@ std::vector<variant> variants() {
         all.push_back({"avx2", ip4_plain_avx2});
     }
     return all;
+}
+
+void check_lengths(const std::vector<packet>& packets, const ip4_plain& out) {
+    std::uint32_t longest = 0;
+    std::uint32_t sum = 0;
+    bool padded = false;
+    for (const packet& p : packets) {
+        const std::uint32_t total = p.header.total_length.host();
+        longest = std::max(longest, total);
+        sum += total;
+        padded |= total != p.bytes;
+    }
+    EXPECT_EQ(out.longest, longest);
+    EXPECT_EQ(out.total_sum, sum);
+    EXPECT_EQ(out.padded, padded);
 }
 
 void check(const std::vector<packet>& packets) {
@@ -93,15 +109,14 @@ void check(const std::vector<packet>& packets) {
                 continue;
             }
             EXPECT_EQ(out.destination[i], aged.destination.host());
-            EXPECT_EQ(ip4_lives(out.aged[i]), aged.time_to_live > 1);
-            if (aged.time_to_live > 1) {
-                --aged.time_to_live;
-                set_checksum(aged);
-                std::uint32_t word = 0;
-                std::memcpy(&word, reinterpret_cast<const char*>(&aged) + 8, 4);
-                ASSERT_EQ(out.aged[i], word) << "packet " << i << " of " << count;
-            }
+            EXPECT_EQ(out.total[i], aged.total_length.host());
+            --aged.time_to_live;
+            set_checksum(aged);
+            std::uint32_t word = 0;
+            std::memcpy(&word, reinterpret_cast<const char*>(&aged) + 8, 4);
+            ASSERT_EQ(out.aged[i], word) << "packet " << i << " of " << count;
         }
+        check_lengths(packets, out);
     }
 }
 
