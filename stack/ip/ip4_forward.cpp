@@ -153,6 +153,7 @@ look_up(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
     }
     burst.differ = differ;
     if ((any & fib4_long_flag) != 0) [[unlikely]] {
+        burst.differ = 0;
         for (unsigned i = 0; i < count; ++i) {
             const std::uint16_t hop = routes.longer(burst.nexthops[i].value, destination[i]);
             burst.nexthops[i] = nexthop_id{hop};
