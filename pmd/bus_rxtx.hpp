@@ -41,16 +41,21 @@ struct rx_counters {
     counter no_mbuf;   // bursts cut short by an empty pool
     counter filtered;  // not for our addresses
     counter multicast; // delivered multicasts and broadcasts
+    // NetBSD's format: bursts without the bus's lock, and locks taken over from the dead.
+    counter lock_busy;
+    counter lock_taken_over;
 };
 
 struct tx_counters {
     counter packets;
     counter bytes;
-    counter too_long; // no bus or neighbour could carry them: dropped
-    counter lost;     // the bus is gone: dropped
-    counter waited;   // lossless: bursts cut short because a reader had not caught up
-    counter expelled; // lossless: readers given up because they stood still
-    counter rings;    // sleepers woken
+    counter too_long;  // no bus or neighbour could carry them: dropped
+    counter lost;      // the bus is gone: dropped
+    counter waited;    // lossless: bursts cut short because a reader had not caught up
+    counter expelled;  // lossless: readers given up because they stood still
+    counter rings;     // sleepers woken
+    counter lock_busy; // as in rx_counters
+    counter lock_taken_over;
 };
 
 // Which frames a port takes. Control writes, receive queues read; each word is whole by itself.

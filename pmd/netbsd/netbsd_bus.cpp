@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@ constexpr std::uint32_t spins_max = 1001;
 constexpr std::uint32_t header_size = sizeof(netbsd_packet);
 constexpr std::uint32_t steps_max =
     netbsd_data_bytes / header_size + 2; // packets that fit, and more
+constexpr std::uint64_t looks_apart_ns =
+    100'000'000; // further apart: nobody knows what was between
 constexpr off_t arbiter_byte = off_t{1} << 40;
 
 error netbsd_error(int code, const std::string& path, const std::string& text) {
@@ -34,6 +37,13 @@ bool arbiter(int fd, short kind) {
     lock.l_start = arbiter_byte;
     lock.l_len = 1;
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+std::uint64_t now_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u +
+           static_cast<std::uint64_t>(now.tv_nsec);
 }
 
 void sleep_1ms() {
@@ -131,35 +141,59 @@ void netbsd_bus::initialize() {
     }
 }
 
-bool netbsd_bus::lock() {
-    std::uint64_t slept_ms = 0;
-    std::uint32_t last = header().last.load(std::memory_order_relaxed);
-    std::uint64_t generation = header().generation.load(std::memory_order_relaxed);
-    for (;;) {
-        for (std::uint32_t spin = 0; spin < spins_max; ++spin) {
-            std::uint32_t free = 0;
-            if (header().lock.compare_exchange_weak(
-                    free, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
-                return !lost();
-            }
-        }
-        if (lost()) {
-            return false;
-        }
-        sleep_1ms();
-        const std::uint32_t last_now = header().last.load(std::memory_order_relaxed);
-        const std::uint64_t generation_now = header().generation.load(std::memory_order_relaxed);
-        const bool moving = last_now != last || generation_now != generation;
-        slept_ms = moving ? 0 : slept_ms + 1;
-        last = last_now;
-        generation = generation_now;
-        if (slept_ms >= netbsd_takeover_ms) {
-            if (take_over()) {
-                return true;
-            }
-            slept_ms = 0;
+bool netbsd_bus::spin() {
+    for (std::uint32_t i = 0; i < spins_max; ++i) {
+        std::uint32_t free = 0;
+        if (header().lock.compare_exchange_weak(
+                free, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
+            still_.began_ns.store(0, std::memory_order_relaxed);
+            return true;
         }
     }
+    return false;
+}
+
+netbsd_lock netbsd_bus::try_lock() {
+    bool ours = spin();
+    for (const std::uint64_t began = ours ? 0 : now_ns();
+         !ours && !lost() && now_ns() - began < netbsd_patience_us * 1000; ours = spin()) {
+        sched_yield(); // its holder may wait for this CPU
+    }
+    if (lost()) {
+        return netbsd_lock::lost;
+    }
+    if (ours) {
+        return netbsd_lock::held;
+    }
+    return stands_still() && take_over() ? netbsd_lock::taken_over : netbsd_lock::busy;
+}
+
+bool netbsd_bus::lock() {
+    const std::uint64_t began = now_ns();
+    netbsd_lock got = try_lock();
+    while (got == netbsd_lock::busy && now_ns() - began < 2 * netbsd_takeover_ms * 1'000'000) {
+        sleep_1ms();
+        got = try_lock();
+    }
+    return is_held(got);
+}
+
+// Whether the lock was found held for long, without a write and without a pause in the looking.
+bool netbsd_bus::stands_still() {
+    const std::uint64_t now = now_ns();
+    const std::uint32_t last = header().last.load(std::memory_order_relaxed);
+    const std::uint64_t generation = header().generation.load(std::memory_order_relaxed);
+    const std::uint64_t looked = still_.looked_ns.exchange(now, std::memory_order_relaxed);
+    const std::uint64_t began = still_.began_ns.load(std::memory_order_relaxed);
+    if (began == 0 || now - looked > looks_apart_ns ||
+        last != still_.last.load(std::memory_order_relaxed) ||
+        generation != still_.generation.load(std::memory_order_relaxed)) {
+        still_.last.store(last, std::memory_order_relaxed);
+        still_.generation.store(generation, std::memory_order_relaxed);
+        still_.began_ns.store(now, std::memory_order_relaxed);
+        return false;
+    }
+    return now - began >= netbsd_takeover_ms * 1'000'000;
 }
 
 // Only one of several waiters becomes the owner of an abandoned lock: the one with the file lock.
@@ -168,7 +202,7 @@ bool netbsd_bus::take_over() {
         return false;
     }
     arbitrating_ = true;
-    takeovers_.fetch_add(1, std::memory_order_relaxed);
+    still_.began_ns.store(0, std::memory_order_relaxed);
     repair();
     return true;
 }

@@ -15,7 +15,9 @@
 // frames wrap byte by byte. The next packet lies at (offset + 24 + length) mod data size.
 //
 // Unlike the original, a peer cannot hurt us with what it writes, and a peer that died with the
-// lock held does not hang the bus: after a second the lock is taken over.
+// lock held does not hang the bus: after a second the lock is taken over. Nobody waits for it
+// meanwhile: whoever finds the lock held for longer than netbsd_patience_us goes on without it and
+// tries again in its next burst.
 #pragma once
 
 #include "engine/base/result.hpp"
@@ -35,6 +37,7 @@ inline constexpr std::uint32_t netbsd_file_bytes = 1024 * 1024;
 inline constexpr std::uint32_t netbsd_data_bytes = netbsd_file_bytes - 32;
 inline constexpr std::uint32_t netbsd_frame_max = 1514;
 inline constexpr std::uint64_t netbsd_takeover_ms = 1000;
+inline constexpr std::uint64_t netbsd_patience_us = 200;
 
 struct netbsd_header {
     std::atomic<std::uint32_t> magic;
@@ -63,6 +66,16 @@ struct netbsd_cursor {
     std::uint32_t last_seen = 0; // `last` when it had read everything
 };
 
+enum class netbsd_lock : std::uint8_t {
+    held,       // ours now
+    taken_over, // ours now, from a holder that is thought dead; what it left was repaired
+    busy,       // somebody else's
+    lost,       // the bus is gone
+};
+constexpr bool is_held(netbsd_lock lock) {
+    return lock == netbsd_lock::held || lock == netbsd_lock::taken_over;
+}
+
 enum class netbsd_read : std::uint8_t {
     packet,  // `header` and the first header.length bytes of the buffer are set
     none,    // nothing more
@@ -82,8 +95,11 @@ class netbsd_bus {
     // Opens (or makes, 0600) the bus at `path` and prefaults every page of it.
     static result<netbsd_bus> open(const std::string& path);
 
-    // Takes the lock; false if the bus is lost. Spins, then sleeps 1 ms at a time; reports a lock
-    // that stood still for netbsd_takeover_ms, takes it over and repairs what its holder left.
+    // Tries to take the lock, for netbsd_patience_us and a time slice or two of others at most. A
+    // lock that several calls found held, while for netbsd_takeover_ms nothing was written, is
+    // taken over. Any thread.
+    netbsd_lock try_lock();
+    // The same, again and again for two seconds; for control. False: lost, or still busy.
     bool lock();
     void unlock();
 
@@ -99,7 +115,6 @@ class netbsd_bus {
     void wake() const;
 
     bool lost() const { return guard_.lost(); }
-    std::uint64_t takeovers() const { return takeovers_.load(std::memory_order_relaxed); }
     const std::string& path() const { return path_; }
     // A path to this very file, whatever its name stands for by now.
     std::string descriptor_path() const { return "/proc/self/fd/" + std::to_string(fd_); }
@@ -108,6 +123,8 @@ class netbsd_bus {
   private:
     void close();
     void initialize();
+    bool spin();
+    bool stands_still();
     bool take_over();
     void repair();
     std::uint32_t next_of(std::uint32_t offset) const;
@@ -120,7 +137,14 @@ class netbsd_bus {
     std::string path_;
     std::uint8_t* base_ = nullptr;
     fault_guard guard_;
-    std::atomic<std::uint64_t> takeovers_{0};
+    // What the threads that found the lock held last saw; 0 ns: it was free since.
+    struct standstill {
+        std::atomic<std::uint64_t> began_ns{0};
+        std::atomic<std::uint64_t> looked_ns{0};
+        std::atomic<std::uint64_t> generation{0};
+        std::atomic<std::uint32_t> last{0};
+    };
+    standstill still_;
     bool arbitrating_ = false; // we took the lock over and hold the file lock that says so
 };
 

@@ -8,6 +8,15 @@ namespace {
 
 constexpr std::uint32_t frame_bytes_min = 14;
 constexpr std::uint32_t overruns_max = 4; // looks in one burst
+constexpr std::uint32_t reads_max = 256;  // packets looked at in one burst, with the lock held
+
+template <class Counters>
+netbsd_lock lock(netbsd_bus& bus, Counters& counters) {
+    const netbsd_lock got = bus.try_lock();
+    counters.lock_busy.add(got == netbsd_lock::busy);
+    counters.lock_taken_over.add(got == netbsd_lock::taken_over);
+    return got;
+}
 
 // The frame as an mbuf, or null if it is not for us or there is none.
 rte_mbuf* take(rx_queue& queue, std::uint32_t length, const std::array<std::uint8_t, 1514>& frame) {
@@ -45,14 +54,15 @@ rte_mbuf* take(rx_queue& queue, std::uint32_t length, const std::array<std::uint
 std::uint16_t rx_burst_netbsd(void* opaque, rte_mbuf** packets, std::uint16_t count) {
     rx_queue& queue = *static_cast<rx_queue*>(opaque);
     netbsd_port& self = *queue.port->netbsd;
-    if (!self.bus.may_have(self.cursor) || !self.bus.lock()) {
+    if (!self.bus.may_have(self.cursor) || !is_held(lock(self.bus, queue.counters))) {
         return 0;
     }
     netbsd_packet header{};
     std::array<std::uint8_t, netbsd_frame_max> frame;
     std::uint16_t received = 0;
     std::uint32_t overruns = 0;
-    while (received < count && overruns < overruns_max) {
+    std::uint32_t reads = 0; // packets that are not for us end a burst too
+    while (received < count && overruns < overruns_max && reads++ < reads_max) {
         const netbsd_read what = self.bus.read(self.cursor, header, frame);
         if (what == netbsd_read::none) {
             break;
@@ -78,7 +88,11 @@ std::uint16_t tx_burst_netbsd(void* opaque, rte_mbuf** packets, std::uint16_t co
     tx_queue& queue = *static_cast<tx_queue*>(opaque);
     netbsd_port& self = *queue.port->netbsd;
     std::array<std::uint8_t, netbsd_frame_max> flat;
-    if (!self.bus.lock()) {
+    const netbsd_lock got = lock(self.bus, queue.counters);
+    if (got == netbsd_lock::busy) {
+        return 0;
+    }
+    if (got == netbsd_lock::lost) {
         queue.counters.lost.add(count);
         rte_pktmbuf_free_bulk(packets, count);
         return count;

@@ -21,16 +21,27 @@ struct tx_name {
 
 // The extended statistics: these names, per queue as rx_q0_missed, and summed as rx_missed.
 constexpr std::array rx_names = {
-    rx_name{"packets", &rx_counters::packets},   rx_name{"bytes", &rx_counters::bytes},
-    rx_name{"missed", &rx_counters::missed},     rx_name{"too_long", &rx_counters::too_long},
-    rx_name{"garbled", &rx_counters::garbled},   rx_name{"no_mbuf", &rx_counters::no_mbuf},
-    rx_name{"filtered", &rx_counters::filtered}, rx_name{"multicast", &rx_counters::multicast},
+    rx_name{"packets", &rx_counters::packets},
+    rx_name{"bytes", &rx_counters::bytes},
+    rx_name{"missed", &rx_counters::missed},
+    rx_name{"too_long", &rx_counters::too_long},
+    rx_name{"garbled", &rx_counters::garbled},
+    rx_name{"no_mbuf", &rx_counters::no_mbuf},
+    rx_name{"filtered", &rx_counters::filtered},
+    rx_name{"multicast", &rx_counters::multicast},
+    rx_name{"lock_busy", &rx_counters::lock_busy},
+    rx_name{"lock_taken_over", &rx_counters::lock_taken_over},
 };
 constexpr std::array tx_names = {
-    tx_name{"packets", &tx_counters::packets},   tx_name{"bytes", &tx_counters::bytes},
-    tx_name{"too_long", &tx_counters::too_long}, tx_name{"lost", &tx_counters::lost},
-    tx_name{"waited", &tx_counters::waited},     tx_name{"expelled", &tx_counters::expelled},
+    tx_name{"packets", &tx_counters::packets},
+    tx_name{"bytes", &tx_counters::bytes},
+    tx_name{"too_long", &tx_counters::too_long},
+    tx_name{"lost", &tx_counters::lost},
+    tx_name{"waited", &tx_counters::waited},
+    tx_name{"expelled", &tx_counters::expelled},
     tx_name{"rings", &tx_counters::rings},
+    tx_name{"lock_busy", &tx_counters::lock_busy},
+    tx_name{"lock_taken_over", &tx_counters::lock_taken_over},
 };
 
 // All counters in a fixed order: receive queues, then transmit queues.

@@ -4,12 +4,14 @@
 
 #include "pmd/netbsd/netbsd_bus.hpp"
 
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <thread>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -220,20 +222,90 @@ TEST(netbsd_bus, a_sleeper_is_woken_by_a_frame_and_not_while_disarmed) {
     EXPECT_EQ(b.receive().size(), 1u);
 }
 
+// The bus's file as a peer that maps it sees it.
+class mapped_bus {
+  public:
+    explicit mapped_bus(const std::string& path) {
+        const int fd = open(path.c_str(), O_RDWR);
+        base_ = static_cast<std::uint8_t*>(
+            mmap(nullptr, mib, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+        close(fd);
+    }
+    ~mapped_bus() { munmap(base_, mib); }
+    mapped_bus(const mapped_bus&) = delete;
+    mapped_bus& operator=(const mapped_bus&) = delete;
+    void put(std::size_t at, std::uint32_t value) { std::memcpy(base_ + at, &value, 4); }
+    void put(const golden_bus& whole) { std::memcpy(base_, whole.bytes.data(), mib); }
+    std::uint32_t get(std::size_t at) const {
+        std::uint32_t value = 0;
+        std::memcpy(&value, base_ + at, 4);
+        return value;
+    }
+
+  private:
+    std::uint8_t* base_;
+};
+
 TEST(netbsd_bus, a_lock_of_a_dead_holder_is_taken_over) {
     const scratch_path path;
     const rig_port a(path.string(), netbsd);
     const rig_port b(path.string(), netbsd);
     a.send({udp_frame(1, 1)});
-    golden_bus bus = golden_bus::load(path.string());
-    bus.put(0x18, 1, 4); // its holder will never come back
-    const int fd = open(path.string().c_str(), O_RDWR);
-    ASSERT_EQ(pwrite(fd, &bus.bytes[0x18], 4, 0x18), 4);
-    close(fd);
-    a.send({udp_frame(1, 2)});
+    mapped_bus(path.string()).put(0x18, 1); // its holder will never come back
+    unsigned refused = 0;
+    while (a.send({udp_frame(1, 2)}) == 0) {
+        ASSERT_LT(++refused, 1'000'000u) << "never taken over";
+    }
+    EXPECT_GT(refused, 0u);
+    EXPECT_EQ(a.xstat("shmif_tx_lock_busy"), refused);
+    EXPECT_EQ(a.xstat("shmif_tx_lock_taken_over"), 1u);
     const auto got = b.receive();
     ASSERT_EQ(got.size(), 2u);
     EXPECT_EQ(number_of(got[1]), 2u);
+}
+
+TEST(netbsd_bus, a_lock_whose_holder_goes_on_writing_is_left_to_it_and_not_waited_for) {
+    const scratch_path path;
+    const rig_port a(path.string(), netbsd);
+    const rig_port b(path.string(), netbsd);
+    a.send({udp_frame(1, 1)});
+    mapped_bus bus(path.string());
+    bus.put(0x18, 1);
+    const auto end =
+        std::chrono::steady_clock::now() + std::chrono::milliseconds(netbsd_takeover_ms * 3 / 2);
+    unsigned bursts = 0;
+    for (; std::chrono::steady_clock::now() < end; ++bursts) {
+        bus.put(8, bus.get(8) + 1); // the generation
+        ASSERT_EQ(a.send({udp_frame(1, 2)}), 0u);
+        ASSERT_EQ(b.receive_mbufs(0, 32).size(), 0u);
+    }
+    EXPECT_EQ(a.xstat("shmif_tx_lock_busy"), bursts);
+    EXPECT_EQ(b.xstat("shmif_rx_lock_busy"), bursts);
+    EXPECT_EQ(a.xstat("shmif_tx_lock_taken_over") + b.xstat("shmif_rx_lock_taken_over"), 0u);
+    bus.put(0x18, 0);
+    EXPECT_EQ(a.send({udp_frame(1, 2)}), 1u);
+}
+
+TEST(netbsd_bus, one_burst_looks_at_a_bounded_number_of_packets) {
+    const scratch_path path;
+    const rig_port a(path.string(), netbsd);
+    const rig_port b(path.string(), netbsd);
+    golden_bus bus;
+    for (int i = 0; i < 3000; ++i) {
+        bus.send({}, 1); // no frame in it
+    }
+    bus.send(udp_frame(1, 1), 1);
+    bus.put(4, 3, 4);
+    mapped_bus(path.string()).put(bus);
+    unsigned bursts = 1;
+    std::vector<frame> got;
+    for (std::uint64_t before = 0; (got = b.receive(0, 1)).empty() && bursts < 100; ++bursts) {
+        const std::uint64_t garbled = b.xstat("shmif_rx_garbled");
+        EXPECT_LE(garbled - before, 2u * 256u); // receive() looks twice
+        before = garbled;
+    }
+    EXPECT_EQ(got.size(), 1u);
+    EXPECT_EQ(b.xstat("shmif_rx_garbled"), 3000u);
 }
 
 TEST(netbsd_bus, what_is_not_such_a_bus_is_refused) {
