@@ -97,6 +97,12 @@ void bus_file::close() {
     }
 }
 
+bool bus_file::truncated() const {
+    struct stat status {};
+    return lost() || (fstat(fd_, &status) == 0 &&
+                      static_cast<std::uint64_t>(status.st_size) < map_.shape.file_bytes());
+}
+
 bool bus_file::alive(std::uint32_t slot) const {
     struct flock lock {};
     lock.l_type = F_WRLCK;

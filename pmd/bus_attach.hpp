@@ -44,6 +44,8 @@ class bus_file {
 
     // True once the memory behind the file went away (see os/bus_fault.hpp). Any thread.
     bool lost() const { return guard_.lost(); }
+    // As lost(), and also before anybody touched what is gone. One system call. Any thread.
+    bool truncated() const;
 
     // True if a process holds this slot's lock. One system call. Any thread.
     bool alive(std::uint32_t slot) const;

@@ -367,7 +367,7 @@ std::uint32_t queues_most(const port& self) {
 }
 
 bool bus_lost(const port& self) {
-    return self.netbsd ? self.netbsd->bus.lost() : self.node.file().lost();
+    return self.netbsd ? self.netbsd->bus.lost() : self.node.file().truncated();
 }
 
 void log_line(std::uint32_t level, const char* format, ...) {

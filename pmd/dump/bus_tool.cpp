@@ -16,6 +16,14 @@ namespace {
 
 constexpr auto follow_pause = std::chrono::milliseconds(5);
 
+// A name as its node wrote it, fit for terminals, JSON and pcapng: peers are not trusted.
+std::string printable(const std::array<char, 32>& name) {
+    std::string text(name.begin(), std::find(name.begin(), name.end(), '\0'));
+    std::replace_if(
+        text.begin(), text.end(), [](char one) { return one < ' ' || one > '~'; }, '?');
+    return text;
+}
+
 // One log as the dump reads it, with the next frame copied out.
 struct dumped_log {
     log_reader reader;
@@ -46,7 +54,7 @@ class bus_dumper {
         out_.flush();
     }
     bool good() const { return out_.good(); }
-    bool lost() const { return file_.lost(); }
+    bool lost() const { return file_.truncated(); }
 
     dump_report report;
 
@@ -118,10 +126,9 @@ class bus_dumper {
 
     void write(dumped_log& log) {
         if (interface_[log.slot] == UINT32_MAX) {
-            const auto& name = file_.map().node(log.slot).name;
-            const auto end = std::find(name.begin(), name.end(), '\0');
             interface_[log.slot] = out_.add_interface(
-                "node" + std::to_string(log.slot) + " " + std::string(name.begin(), end));
+                "node" + std::to_string(log.slot) + " " +
+                printable(file_.map().node(log.slot).name));
         }
         out_.add_frame(interface_[log.slot], log.time_ns, log.frame);
         log.frame.clear();
@@ -145,7 +152,7 @@ node_status status_of(const bus_file& file, std::uint32_t slot) {
         entry.state.load(std::memory_order_acquire),
         static_cast<std::uint32_t>(node_state::started)));
     status.alive = file.alive(slot);
-    status.name.assign(entry.name.begin(), std::find(entry.name.begin(), entry.name.end(), '\0'));
+    status.name = printable(entry.name);
     status.mac = entry.mac;
     status.pid = entry.pid;
     status.mtu = entry.mtu;

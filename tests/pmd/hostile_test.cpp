@@ -130,6 +130,15 @@ TEST(hostile_bus, a_file_truncated_under_us_takes_the_link_down_and_nothing_else
     EXPECT_GT(a.xstat("shmif_tx_lost"), 0u);
 }
 
+TEST(hostile_bus, a_truncated_file_is_noticed_by_those_who_touch_nothing) {
+    const scratch_path path;
+    const rig_port idle(path.string());
+    ASSERT_EQ(truncate(path.string().c_str(), 1 << 20), 0);
+    rte_eth_link link{};
+    rte_eth_link_get_nowait(idle.id(), &link);
+    EXPECT_EQ(link.link_status, RTE_ETH_LINK_DOWN);
+}
+
 // A peer that maps the bus and writes what it likes, where it likes.
 class vandal {
   public:
