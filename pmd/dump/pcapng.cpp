@@ -40,6 +40,12 @@ void pcapng_writer::pad(std::size_t count) {
     put(&zeros, padded(count) - count);
 }
 
+pcapng_writer::~pcapng_writer() {
+    if (interfaces_ == 0) {
+        add_interface("nobody");
+    }
+}
+
 std::uint32_t pcapng_writer::add_interface(const std::string& name) {
     const std::uint32_t total = 20 + 4 + padded(name.size()) + 8 + 4;
     put32(interface_block);

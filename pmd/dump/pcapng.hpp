@@ -13,6 +13,10 @@ class pcapng_writer {
   public:
     // Writes the section header. The stream stays the caller's.
     explicit pcapng_writer(std::FILE* to);
+    // A file without an interface is none to tcpdump: one without frames gets one.
+    ~pcapng_writer();
+    pcapng_writer(const pcapng_writer&) = delete;
+    pcapng_writer& operator=(const pcapng_writer&) = delete;
 
     // Declares an interface; its number is how many there were before.
     std::uint32_t add_interface(const std::string& name);

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 from testpmd import Home, Plugin, TESTPMD, Testpmd, WAIT_SECONDS, expect, run_tests, wait_for
 
@@ -111,6 +110,11 @@ def from_testpmd(plugin, pages):
         receiver.quit()
 
 
+def says(path, words):
+    with open(path) as file:
+        return words in file.read()
+
+
 def from_pantala(plugin, pages):
     prefix = "pantala-run-%d" % os.getpid()
     with Home() as home, Testpmd(plugin, home) as sender:
@@ -123,8 +127,7 @@ def from_pantala(plugin, pages):
                  "--file-prefix", prefix, *pages.memory()], stdin=subprocess.DEVNULL, stdout=log, stderr=log) as router:
             try:
                 sender.forward("txonly", "set burst 1")
-                wait_for(lambda: router.poll() is not None or os.path.exists(home.bus("control")), "the router")
-                time.sleep(1)
+                wait_for(lambda: router.poll() is not None or says(home.bus("log"), "ready after"), "the router")
                 capture(plugin, prefix, "net_shmif0", home.bus("capture.pcapng"))
             finally:
                 router.terminate()
