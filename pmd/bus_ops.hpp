@@ -125,6 +125,9 @@ class log_writer {
 // between near cores: 256 to 1024 bytes within the noise of each other, 3 % above none; far: 10 %).
 inline constexpr std::uint64_t prefetch_bytes = 1024;
 
+// Pad records in a row that a reader follows.
+inline constexpr unsigned pads_max = 4;
+
 enum class next_record : std::uint8_t {
     frame,   // `header` is checked, `frame` points at header.length bytes inside the log
     none,    // no further record below the head
@@ -184,7 +187,11 @@ class log_reader {
 
     // The record at the cursor, copied out of the log and checked, and moves the cursor behind it.
     next_record next(record_header& header, const std::uint8_t*& frame) {
-        while (cursor_ != head_) {
+        // A writer ends a chunk with one pad record; two in a row stand for an unused chunk.
+        for (unsigned pads = 0; cursor_ != head_; ++pads) {
+            if (pads > pads_max) {
+                return next_record::garbage;
+            }
             const std::uint8_t* const record = data_ + (cursor_ & mask_);
             std::memcpy(&header, record, sizeof header);
             std::atomic_signal_fence(std::memory_order_acq_rel); // fetch once: it may change

@@ -142,23 +142,33 @@ inline void prepare(rte_mbuf* packet, const rx_queue& queue, const record_header
     return true;
 }
 
+// Records looked at in one burst from one log, delivered or not.
+constexpr std::uint32_t records_max = 256;
+
+// What one pass over a log saw beside what it delivers. Counted once it is known to be whole.
+struct seen {
+    std::uint32_t missed = 0;
+    std::uint32_t garbled = 0;
+    std::uint32_t filtered = 0;
+    std::uint32_t multicast = 0;
+};
+
 // Takes one frame into `packet`; false if it is not delivered and the mbuf stays unused.
 inline bool take_frame(
-    rx_queue& queue, rte_mbuf* packet, const record_header& header, const std::uint8_t* frame) {
+    rx_queue& queue, rte_mbuf* packet, const record_header& header, const std::uint8_t* frame,
+    seen& so_far) {
     const bool strange = (header.flags & ~record_flag::known) != 0;
     if (unlikely(header.length < frame_bytes_min || strange)) {
-        queue.counters.garbled.add(1);
+        ++so_far.garbled;
         return false;
     }
     const std::uint64_t destination = destination_of(frame);
     if (!queue.port->filter.takes(destination)) {
-        queue.counters.filtered.add(1);
+        ++so_far.filtered;
         return false;
     }
     prepare(packet, queue, header);
-    if ((destination & 1) != 0) {
-        queue.counters.multicast.add(1);
-    }
+    so_far.multicast += destination & 1;
     if (likely(header.length <= queue.room)) {
         copy_frame(rte_pktmbuf_mtod(packet, std::uint8_t*), frame, header.length);
         return true;
@@ -194,7 +204,15 @@ std::uint64_t bytes_in(rte_mbuf** packets, std::uint32_t count) {
     return bytes;
 }
 
-// Up to `room` frames from one log; as many as were delivered.
+void tally(rx_counters& counters, const seen& all) {
+    counters.missed.add(all.missed);
+    counters.garbled.add(all.garbled);
+    counters.filtered.add(all.filtered);
+    counters.multicast.add(all.multicast);
+}
+
+// Up to `room` frames from one log; as many as were delivered. What is behind records_max waits for
+// the next burst, so that frames for others and a log full of nothing cost a bounded time.
 std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::uint32_t room) {
     const log_reader::place before = log.reader.here();
     if (unlikely(log.reader.lost())) {
@@ -204,9 +222,9 @@ std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::
     record_header header;
     const std::uint8_t* frame = nullptr;
     std::uint32_t count = 0;
-    std::uint32_t missed = 0;
+    seen all;
     next_record what = next_record::none;
-    while (count < room) {
+    for (std::uint32_t looked = 0; count < room && looked < records_max; ++looked) {
         if (unlikely(queue.stashed == 0 && !refill(queue))) {
             queue.counters.no_mbuf.add(1);
             break;
@@ -215,9 +233,9 @@ std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::
         if (what != next_record::frame) {
             break;
         }
-        missed += log.reader.gap(header.sequence);
+        all.missed += log.reader.gap(header.sequence);
         rte_mbuf* const packet = queue.stash[queue.stashed - 1];
-        if (likely(take_frame(queue, packet, header, frame))) {
+        if (likely(take_frame(queue, packet, header, frame, all))) {
             packets[count++] = packet;
             --queue.stashed;
         }
@@ -226,8 +244,8 @@ std::uint32_t read_log(rx_queue& queue, peer_log& log, rte_mbuf** packets, std::
         discard(log, before, packets, count);
         return 0;
     }
-    if (unlikely(missed != 0)) {
-        queue.counters.missed.add(missed);
+    if (unlikely((all.missed | all.garbled | all.filtered | all.multicast) != 0)) {
+        tally(queue.counters, all);
     }
     if (unlikely(what == next_record::garbage)) {
         recover(queue, log, true);

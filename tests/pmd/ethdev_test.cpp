@@ -85,6 +85,26 @@ TEST(net_shmif, what_a_leaver_sent_is_still_delivered) {
     EXPECT_EQ(b.receive().size(), 10u);
 }
 
+TEST(net_shmif, a_burst_looks_at_a_bounded_number_of_frames_for_others) {
+    const scratch_path bus;
+    const rig_port a(bus.string());
+    const rig_port b(bus.string(), {.promiscuous = false});
+    const std::vector<frame> burst(32, addressed(udp_frame(1, 1), {{2, 9, 9, 9, 9, 9}}));
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_EQ(a.send(burst), 32);
+    }
+    a.send({addressed(udp_frame(1, 7), b.mac())});
+    std::vector<rte_mbuf*> got;
+    for (unsigned bursts = 1; got.empty() && bursts < 1000; ++bursts) {
+        got = b.receive_mbufs(0, 32);
+        EXPECT_LE(b.xstat("shmif_rx_filtered"), bursts * 256);
+    }
+    ASSERT_EQ(got.size(), 1u);
+    EXPECT_EQ(number_of(bytes_of(got[0])), 7u);
+    rte_pktmbuf_free(got[0]);
+    EXPECT_EQ(b.xstat("shmif_rx_filtered"), 3200u);
+}
+
 TEST(net_shmif, a_slow_reader_loses_and_counts_every_lost_frame) {
     const scratch_path bus;
     const rig_port a(bus.string(), {.arguments = "size=4M"});

@@ -237,6 +237,32 @@ TEST(hostile_bus, a_frame_with_a_flag_of_tomorrow_is_dropped_and_counted) {
     EXPECT_EQ(a.stats().imissed, 0u);
 }
 
+TEST(hostile_bus, a_log_of_nothing_but_pads_is_garbage_after_a_few) {
+    const scratch_path path;
+    const rig_port a(path.string());
+    bus_node peer = *bus_node::join(*open_bus(path.string(), bus_access::peer), {});
+    log_writer log;
+    log.start(
+        peer.map().control(peer.slot(), 0), peer.map().data(peer.slot()),
+        peer.map().shape.log_bytes(1), peer.begin_start({}));
+    peer.announce();
+    record_header header{};
+    header.length = 64;
+    for (int i = 0; i < 500; ++i) {
+        log.append(header);
+    }
+    std::uint8_t* const data = peer.map().data(peer.slot());
+    std::memcpy(&header, data, sizeof header); // with its tag
+    header.length = record_align;
+    header.flags = record_flag::pad;
+    for (std::uint64_t at = 0; at < log.position(); at += record_align) {
+        std::memcpy(data + at, &header, sizeof header);
+    }
+    log.publish();
+    EXPECT_TRUE(a.receive().empty());
+    EXPECT_EQ(a.xstat("shmif_rx_garbled"), 1u);
+}
+
 // A record that is being overwritten may tell any sequence number: what it says must not count.
 TEST(hostile_bus, a_torn_record_does_not_disturb_the_count_of_missing_frames) {
     const scratch_path path;
