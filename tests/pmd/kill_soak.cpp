@@ -32,6 +32,7 @@
 #include <csignal>
 #include <rte_eal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -190,6 +191,14 @@ double cpu_ms() { // of this thread: a busy machine must not look like a stall
     return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
 }
 
+// How often this thread gave its CPU away: slept in a call of the kernel, which CPU time cannot
+// show.
+std::uint64_t sleeps() {
+    rusage used{};
+    getrusage(RUSAGE_THREAD, &used);
+    return static_cast<std::uint64_t>(used.ru_nvcsw);
+}
+
 // How long something took, of how many.
 struct delays {
     double longest_ms = 0;
@@ -204,6 +213,24 @@ struct delays {
     bool bounded() const { return longest_ms <= quantum_ms + slack_ms; }
 };
 
+// All bursts of the survivors: the CPU they took, and whether they slept.
+struct burst_calls {
+    delays cpu;
+    std::uint64_t count = 0;
+    std::uint64_t slept = 0;
+
+    template <class Burst>
+    auto made(Burst&& burst) {
+        const std::uint64_t slept_before = sleeps();
+        const double before = cpu_ms();
+        auto result = burst();
+        cpu.note(cpu_ms() - before);
+        slept += sleeps() - slept_before;
+        ++count;
+        return result;
+    }
+};
+
 struct sender_check {
     const rig_port* port = nullptr;
     std::uint32_t flow = 0;
@@ -212,15 +239,13 @@ struct sender_check {
     double waiting_since = -1;
     delays waits;
 
-    void send(delays& calls) {
+    void send(burst_calls& calls) {
         std::vector<frame> burst;
         for (std::uint32_t i = 0; i < burst_frames; ++i) {
             burst.push_back(udp_frame(flow, sent + i, frame_bytes));
         }
-        const double before = cpu_ms();
-        const std::uint16_t taken = port->send(burst);
+        const std::uint16_t taken = calls.made([&] { return port->send(burst); });
         const double after = cpu_ms();
-        calls.note(after - before);
         sent += taken;
         if (waiting_since >= 0) {
             waits.note(after - waiting_since);
@@ -298,7 +323,7 @@ struct soak {
     std::uint64_t lost = 0;
     std::uint64_t expelled = 0;
     std::uint64_t garbled = 0;
-    delays calls;
+    burst_calls calls;
     std::array<sender_check, 2> senders;
 
     void check(const frame& bytes) {
@@ -317,9 +342,7 @@ struct soak {
         }
     }
     void receive(const rig_port& port, bool checked) {
-        const double before = cpu_ms();
-        const auto packets = port.receive_mbufs();
-        calls.note(cpu_ms() - before);
+        const auto packets = calls.made([&] { return port.receive_mbufs(); });
         for (rte_mbuf* const packet : packets) {
             if (checked) {
                 check(bytes_of(packet));
@@ -367,12 +390,14 @@ int soak::verdict(std::uint64_t kills) const {
         kills, senders[0].sent, senders[1].sent, lost, torn, garbled, foreign);
     const delays& waits = senders[1].waits;
     std::printf(
-        "kill_soak: longest call %.2f ms; the lossless sender's longest wait %.2f ms (at most %.0f "
+        "kill_soak: longest of %lu bursts %.2f ms, %lu slept; the lossless sender's longest wait "
+        "%.2f ms (at most %.0f "
         "allowed), %lu over 1 ms, %lu over 10 ms; %lu readers given up\n",
-        calls.longest_ms, waits.longest_ms, quantum_ms, waits.over_1_ms, waits.over_10_ms,
-        expelled);
+        calls.count, calls.cpu.longest_ms, calls.slept, waits.longest_ms, quantum_ms,
+        waits.over_1_ms, waits.over_10_ms, expelled);
     const bool traffic = senders[0].sent > 1000 && senders[1].sent > 1000 && foreign > 0;
-    const bool stalled = !calls.bounded() || !waits.bounded() || senders[0].waits.longest_ms > 0;
+    const bool stalled = !calls.cpu.bounded() || calls.slept != 0 || !waits.bounded() ||
+                         senders[0].waits.longest_ms > 0;
     const bool good = lost == 0 && torn == 0 && garbled == 0 && traffic && !stalled;
     std::printf(
         "kill_soak: %s%s\n", good ? "passed" : "FAILED",
