@@ -347,6 +347,14 @@ netbsd_read netbsd_bus::read(
     const bool valid =
         laps <= 1 && (wrapped || laps == 0) && position >= first && position <= limit;
     if (!valid) {
+        if (cursor.overran && cursor.overrun_last == last &&
+            cursor.overrun_generation == generation) {
+            cursor = attach(); // nobody wrote: it would go round for ever
+            return netbsd_read::garbage;
+        }
+        cursor.overran = true;
+        cursor.overrun_last = last;
+        cursor.overrun_generation = generation;
         cursor.next = first;
         cursor.generation = first > last ? generation - 1 : generation;
         return netbsd_read::overrun;

@@ -64,6 +64,10 @@ struct netbsd_cursor {
     std::uint32_t next = 0;
     std::uint64_t generation = 0;
     std::uint32_t last_seen = 0; // `last` when it had read everything
+    // What the header said at the latest overrun: a second one without a write in between is none.
+    bool overran = false;
+    std::uint32_t overrun_last = 0;
+    std::uint64_t overrun_generation = 0;
 };
 
 enum class netbsd_lock : std::uint8_t {
@@ -80,7 +84,7 @@ enum class netbsd_read : std::uint8_t {
     packet,  // `header` and the first header.length bytes of the buffer are set
     none,    // nothing more
     overrun, // the cursor moved on to the oldest packet
-    garbage, // no packet there; the cursor moved to the end
+    garbage, // no packet there, or a header that cannot be; the cursor moved to the end
 };
 
 class netbsd_bus {

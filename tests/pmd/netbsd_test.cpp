@@ -4,9 +4,11 @@
 
 #include "pmd/netbsd/netbsd_bus.hpp"
 
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include <fcntl.h>
@@ -321,6 +323,29 @@ TEST(netbsd_bus, what_is_not_such_a_bus_is_refused) {
     bus.save(path.string());
     EXPECT_EQ(probe_error("format=netbsd,bus=" + path.string()), -EPROTONOSUPPORT);
     EXPECT_EQ(probe_error("format=netbsd,queues=2,bus=/dev/shm/pantala-nowhere/x"), -ENOENT);
+}
+
+// A header that lies must not send a reader round and round: each read ends at the end some time.
+TEST(netbsd_bus, a_reader_comes_to_the_end_whatever_the_header_says) {
+    const scratch_path path;
+    netbsd_bus bus = *netbsd_bus::open(path.string());
+    std::mt19937 random(9);
+    for (int lap = 0; lap < 300; ++lap) {
+        ASSERT_TRUE(bus.lock());
+        netbsd_cursor cursor = bus.attach();
+        bus.header().generation.store(random() % 3);
+        bus.header().first.store(
+            lap % 2 == 0 ? static_cast<std::uint32_t>(random())
+                         : static_cast<std::uint32_t>(random()) % (1 << 20));
+        bus.header().last.store(static_cast<std::uint32_t>(random()) % (1 << 20));
+        netbsd_packet packet{};
+        std::array<std::uint8_t, 1514> bytes;
+        int reads = 0;
+        while (bus.read(cursor, packet, bytes) != netbsd_read::none) {
+            ASSERT_LT(++reads, 200'000) << "on the empty packets of a bus of zeros";
+        }
+        bus.unlock();
+    }
 }
 
 TEST(netbsd_bus, no_bytes_of_a_peer_harm_the_reader_or_the_writer) {
