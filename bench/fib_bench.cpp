@@ -22,8 +22,7 @@ std::vector<char*> with_defaults(int argc, char** argv) {
     static char repetitions[] = "--benchmark_repetitions=5";
     static char interleaved[] = "--benchmark_enable_random_interleaving=true";
     static char short_ones[] = "--benchmark_min_time=0.1";
-    static char aggregates[] = "--benchmark_display_aggregates_only=true";
-    std::vector<char*> all{argv[0], repetitions, interleaved, short_ones, aggregates};
+    std::vector<char*> all{argv[0], repetitions, interleaved, short_ones};
     all.insert(all.end(), argv + 1, argv + argc);
     return all;
 }

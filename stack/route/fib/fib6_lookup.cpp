@@ -31,6 +31,16 @@ begin(const fib6_reader& fib, std::span<const address6> addresses, walk& to) {
     }
 }
 
+// `yes` or `no` without a branch, which compilers make of it otherwise: heights are hard to
+// predict. What a leaf gives as its child is never used.
+[[gnu::always_inline]] inline const std::uint32_t*
+select(bool which, const std::uint32_t* yes, const std::uint32_t* no) {
+    const auto mask = ~std::uintptr_t{0} + !which;
+    const auto is = reinterpret_cast<std::uintptr_t>(yes);
+    const auto was = reinterpret_cast<std::uintptr_t>(no);
+    return reinterpret_cast<const std::uint32_t*>(was ^ ((was ^ is) & mask));
+}
+
 // True: some answers are long ids.
 template <class Interval>
 [[gnu::always_inline]] inline bool
@@ -40,9 +50,8 @@ walk_down(const fib6_reader& fib, walk& on, std::size_t count, Interval interval
             const std::uint32_t* at = on.lines[i];
             const std::uint32_t* child =
                 fib.line(at[fib6_children - 1] + interval(at, fib6_children - 1, on.keys[i]));
-            at = on.heights[i] >= height ? child : at; // a select: what a leaf gives is not used
-            on.lines[i] = at;
-            __builtin_prefetch(at);
+            on.lines[i] = select(on.heights[i] >= height, child, at);
+            __builtin_prefetch(on.lines[i]);
         }
     }
     std::uint16_t any = 0;
@@ -119,9 +128,8 @@ fib6_reader::lookup_avx512(std::span<const address6> addresses, nexthop_id* answ
                 const std::uint32_t* at = on.lines[i];
                 const std::uint32_t* child =
                     line(at[fib6_children - 1] + interval(at, on.keys[i], fib6_children - 1));
-                at = on.heights[i] >= height ? child : at;
-                on.lines[i] = at;
-                __builtin_prefetch(at);
+                on.lines[i] = select(on.heights[i] >= height, child, at);
+                __builtin_prefetch(on.lines[i]);
             }
         }
         std::uint16_t any = 0;
