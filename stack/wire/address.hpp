@@ -68,6 +68,15 @@ struct ipv6_address {
         }
         return result;
     }
+    // Of the first and last eight bytes, in host order.
+    static constexpr ipv6_address from_halves(std::uint64_t high, std::uint64_t low) {
+        ipv6_address result;
+        for (unsigned i = 0; i < 8; ++i) {
+            result.bytes[i] = static_cast<std::uint8_t>(high >> (56 - 8 * i));
+            result.bytes[8 + i] = static_cast<std::uint8_t>(low >> (56 - 8 * i));
+        }
+        return result;
+    }
     // The top 64 bits, in host order.
     std::uint64_t high() const { return half(0); }
     std::uint64_t low() const { return half(8); }
@@ -78,6 +87,10 @@ struct ipv6_address {
     constexpr bool is_multicast() const { return bytes[0] == 0xff; }
     // fe80::/10 (RFC 4291 2.5.6).
     constexpr bool is_link_local() const { return bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80; }
+    // fc00::/7 (RFC 4193).
+    constexpr bool is_unique_local() const { return (bytes[0] & 0xfe) == 0xfc; }
+    // ::ffff:0:0/96 (RFC 4291 2.5.5.2); never on the wire.
+    bool is_v4_mapped() const { return high() == 0 && low() >> 32 == 0xffff; }
 
   private:
     std::uint64_t half(std::size_t at) const {
@@ -86,6 +99,45 @@ struct ipv6_address {
         return be64::from_raw(raw).host();
     }
 };
+
+inline constexpr ipv6_address ipv6_all_nodes = ipv6_address::of(0xff02, 0, 0, 0, 0, 0, 0, 1);
+inline constexpr ipv6_address ipv6_all_routers = ipv6_address::of(0xff02, 0, 0, 0, 0, 0, 0, 2);
+inline constexpr ipv6_address ipv6_mldv2_routers = ipv6_address::of(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+
+// ff02::1:ffXX:XXXX (RFC 4291 2.7.1).
+constexpr ipv6_address solicited_node(const ipv6_address& address) {
+    ipv6_address group = ipv6_address::of(0xff02, 0, 0, 0, 0, 1, 0xff00, 0);
+    for (std::size_t i = 13; i < 16; ++i) {
+        group.bytes[i] = address.bytes[i];
+    }
+    return group;
+}
+
+// The Ethernet address of a multicast group (RFC 2464 7).
+constexpr mac_address multicast_mac(const ipv6_address& group) {
+    return {{0x33, 0x33, group.bytes[12], group.bytes[13], group.bytes[14], group.bytes[15]}};
+}
+
+// The modified EUI-64 interface identifier of a station (RFC 4291, appendix A).
+constexpr std::uint64_t eui64_identifier(const mac_address& mac) {
+    std::uint64_t id = mac.bytes[0] ^ 0x02u;
+    id = id << 8 | mac.bytes[1];
+    id = id << 8 | mac.bytes[2];
+    id = id << 16 | 0xfffe;
+    id = id << 8 | mac.bytes[3];
+    id = id << 8 | mac.bytes[4];
+    return id << 8 | mac.bytes[5];
+}
+
+// How far an address reaches (RFC 4291 2.7; unicast as RFC 6724 3.1 has it).
+enum class ipv6_scope : std::uint8_t { interface = 1, link = 2, admin = 4, site = 5, global = 14 };
+
+constexpr ipv6_scope scope_of(const ipv6_address& address) {
+    if (address.is_multicast()) {
+        return static_cast<ipv6_scope>(address.bytes[1] & 0x0f);
+    }
+    return address.is_link_local() || address.is_loopback() ? ipv6_scope::link : ipv6_scope::global;
+}
 
 static_assert(sizeof(mac_address) == 6 && alignof(mac_address) == 1);
 static_assert(sizeof(ipv4_address) == 4 && alignof(ipv4_address) == 1);

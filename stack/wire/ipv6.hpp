@@ -1,4 +1,4 @@
-// The IPv6 header (RFC 8200 3) and its fragment header (4.5).
+// The IPv6 header and its extension headers (RFC 8200 3, 4).
 #pragma once
 
 #include "stack/wire/address.hpp"
@@ -20,7 +20,32 @@ struct ipv6_header {
 
     constexpr unsigned version() const { return version_class_flow.host() >> 28; }
     constexpr std::uint32_t flow_label() const { return version_class_flow.host() & 0xfffff; }
+    constexpr std::uint8_t traffic_class() const {
+        return static_cast<std::uint8_t>(version_class_flow.host() >> 20);
+    }
 };
+
+// The first bytes of a hop-by-hop, routing or destination options header.
+struct ipv6_extension_header {
+    std::uint8_t next_header = 0;
+    std::uint8_t length = 0; // in units of 8 bytes, the first 8 not counted
+
+    constexpr unsigned bytes() const { return (length + 1u) * 8; }
+};
+
+// Options of hop-by-hop and destination headers (IANA). The two high bits say what becomes of a
+// packet whose option is not known (RFC 8200 4.2).
+enum class ipv6_option : std::uint8_t {
+    pad1 = 0,
+    padn = 1,
+    tunnel_limit = 4,
+    router_alert = 5,
+    jumbo_payload = 0xc2,
+};
+enum class ipv6_option_action : std::uint8_t { skip, discard, tell, tell_unless_multicast };
+constexpr ipv6_option_action action_of(std::uint8_t option) {
+    return static_cast<ipv6_option_action>(option >> 6);
+}
 
 struct ipv6_fragment_header {
     std::uint8_t next_header = 0;
@@ -30,9 +55,12 @@ struct ipv6_fragment_header {
 
     constexpr unsigned offset_bytes() const { return offset_more.host() & 0xfff8u; }
     constexpr bool more() const { return (offset_more.host() & 1u) != 0; }
+    // A whole packet in one fragment (RFC 6946).
+    constexpr bool is_atomic() const { return (offset_more.host() & 0xfff9u) == 0; }
 };
 
 inline constexpr std::size_t ipv6_header_bytes = 40;
+inline constexpr std::size_t ipv6_fragment_header_bytes = 8;
 inline constexpr std::size_t ipv6_minimum_mtu_bytes = 1280; // RFC 8200 5
 
 static_assert(sizeof(ipv6_header) == ipv6_header_bytes && alignof(ipv6_header) == 1);
