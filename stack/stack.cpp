@@ -1,11 +1,18 @@
 #include "stack/stack.hpp"
 
 #include "stack/ether/ether_input.hpp"
+#include "stack/ether/nd/nd_input.hpp"
+#include "stack/ether/nd/nd_send.hpp"
 #include "stack/ip/icmp/icmp4_error.hpp"
 #include "stack/ip/icmp/icmp4_input.hpp"
+#include "stack/ip/icmp/icmp6_error.hpp"
+#include "stack/ip/icmp/icmp6_input.hpp"
 #include "stack/ip/ip4_forward.hpp"
 #include "stack/ip/ip4_input.hpp"
 #include "stack/ip/ip4_single.hpp"
+#include "stack/ip/ip6/ip6_forward.hpp"
+#include "stack/ip/ip6/ip6_input.hpp"
+#include "stack/ip/ip6/ip6_single.hpp"
 
 #include <algorithm>
 
@@ -17,9 +24,12 @@ namespace pantala {
 void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ether_sorted frames;
     ip4_delivered local;
+    ip6_delivered local6;
     wire::ip4_plain plain;
+    address6 destination6[burst_max];
     ip4_.now = now;
     ip4_.input_port = port;
+    ip6_.now = now;
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
     arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
@@ -30,28 +40,32 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ip4_local(ip4_, reassembly_, local);
     icmp4_input(ip4_, local.icmp);
     deliver(local);
-    refuse_ip6(frames.ip6);
+
+    ip6_input(frames.ip6, destination6, frames.ip6_single);
+    forward6(port, frames.ip6, destination6);
+    ip6_single(ip6_, frames.ip6_single);
+    ip6_local(ip6_, reassembly6_, local6);
+    icmp6_input(ip6_, local6);
+    nd_input(nd_, local6.discovery);
+    deliver6(local6);
 }
 
 void stack::expire(instant now, unsigned budget) {
     now_ = now;
     ip4_.now = now;
+    ip6_.now = now;
     routes_.apply(route_patches_round, *this);
     if (owner_ != nullptr) {
         handle_reports();
         owner_->expire(now, budget);
         announcer_.expire(worker_, links_, arp_counts_, now);
     }
-    mbuf_burst late;
-    reassembly_.expire(now, std::min(budget, burst_max), late);
-    for (rte_mbuf* packet : late) {
-        icmp4_time_exceeded(ip4_, *packet, wire::icmp4_time_exceeded::in_reassembly);
-        worker_.drops.drop(packet, drop_reason::ip4_reassembly_timeout);
-    }
+    give_up_late_fragments(now, budget);
 }
 
 void stack::end_of_round(instant now) {
     ip4_.now = now;
+    ip6_.now = now;
     if (neighbors_.undeliverable.empty()) [[likely]] {
         return;
     }
@@ -59,7 +73,11 @@ void stack::end_of_round(instant now) {
     mbuf_burst undeliverable = neighbors_.undeliverable;
     neighbors_.undeliverable.clear();
     for (rte_mbuf* packet : undeliverable) {
-        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::host);
+        if (*rte_pktmbuf_mtod(packet, const std::uint8_t*) >> 4 == 6) {
+            icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::address);
+        } else {
+            icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::host);
+        }
         worker_.drops.drop(packet, drop_reason::neighbor_failed);
     }
 }
@@ -68,7 +86,7 @@ instant stack::next_deadline() const {
     if (routes_.behind() || reports_.first != nullptr || !neighbors_.undeliverable.empty()) {
         return now_;
     }
-    const instant reassembly = reassembly_.next_deadline();
+    const instant reassembly = std::min(reassembly_.next_deadline(), reassembly6_.next_deadline());
     return owner_ == nullptr
                ? reassembly
                : std::min({reassembly, owner_->next_deadline(), announcer_.next_deadline()});
@@ -110,11 +128,46 @@ void stack::refuse_tcp(mbuf_burst& packets) {
     packets.clear();
 }
 
-void stack::refuse_ip6(mbuf_burst& packets) {
-    for (rte_mbuf* packet : packets) {
-        worker_.drops.drop(packet, drop_reason::ether_type);
+void stack::forward6(port_id port, l3_burst& packets, const address6* destination) {
+    const std::uint8_t table = links_.port(port).table;
+    nexthop_id hops[burst_max];
+    if (table == 0) [[likely]] {
+        routes_.fib6().lookup({destination, packets.count}, hops);
+    } else {
+        for (unsigned i = 0; i < packets.count; ++i) {
+            hops[i] = routes_.lookup6(table, destination[i]);
+        }
     }
-    packets.clear();
+    ip6_forward(ip6_, packets, hops);
+}
+
+void stack::deliver6(ip6_delivered& packets) {
+    for (rte_mbuf* packet : packets.errors) {
+        worker_.drops.drop(packet, drop_reason::icmp6_error_consumed);
+    }
+    for (rte_mbuf* packet : packets.udp) {
+        icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port);
+        worker_.drops.drop(packet, drop_reason::udp_port);
+    }
+    for (rte_mbuf* packet : packets.tcp) {
+        icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port);
+        worker_.drops.drop(packet, drop_reason::ip6_protocol);
+    }
+}
+
+void stack::give_up_late_fragments(instant now, unsigned budget) {
+    mbuf_burst late;
+    reassembly_.expire(now, std::min(budget, burst_max), late);
+    for (rte_mbuf* packet : late) {
+        icmp4_time_exceeded(ip4_, *packet, wire::icmp4_time_exceeded::in_reassembly);
+        worker_.drops.drop(packet, drop_reason::ip4_reassembly_timeout);
+    }
+    late.clear();
+    reassembly6_.expire(now, std::min(budget, burst_max), late);
+    for (rte_mbuf* packet : late) {
+        icmp6_time_exceeded(ip6_, *packet, wire::icmp6_time_exceeded::in_reassembly);
+        worker_.drops.drop(packet, drop_reason::ip6_reassembly_timeout);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -175,6 +228,8 @@ void stack::handle_reports() {
 void stack::solicit(const neighbor_key& key, const wire::mac_address* known) {
     if (key.is_ip4()) {
         arp_request(worker_, links_, key.iface, key.ip4(), known, arp_counts_);
+    } else {
+        nd_solicit(nd_, key.iface, wire::ipv6_address::from_halves(key.high, key.low), known);
     }
 }
 
@@ -212,11 +267,16 @@ void stack::run(neighbor_command& command) {
 stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
     : worker_(services), routes_(routes), neighbors_(worker_, links_, neighbor_wiring::handlers),
       next_(links_, neighbors_), ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
-      reassembly_(worker_.drops), look_(wire::choose_ip4_plain()) {
+      reassembly_(worker_.drops),
+      ip6_{worker_, links_, routes_, next_, neighbors_, link_counts_}, reassembly6_(worker_.drops),
+      nd_{worker_, links_, neighbors_}, look_(wire::choose_ip4_plain()) {
     ip4_.settings = settings.ip4;
     ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
     ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};
     ip4_.redirect_budget = {settings.ip4.redirects_per_s, settings.ip4.redirects_burst};
+    ip6_.settings = settings.ip6;
+    ip6_.error_budget = {settings.ip6.icmp_errors_per_s, settings.ip6.icmp_errors_burst};
+    ip6_.echo_budget = {settings.ip6.echo_replies_per_s, settings.ip6.echo_replies_burst};
     ip4_.next_identification = static_cast<std::uint16_t>(worker_.random.next());
     if (worker_.self == worker_id{0}) {
         owner_ = std::make_unique<neighbor_owner>(

@@ -10,12 +10,16 @@
 #include "stack/ether/l3_burst.hpp"
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
+#include "stack/ether/nd/nd_context.hpp"
 #include "stack/ether/neighbor/neighbor_command.hpp"
 #include "stack/ether/neighbor/neighbor_owner.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
 #include "stack/ip/fragment/ip4_reassembly.hpp"
+#include "stack/ip/fragment/ip6_reassembly.hpp"
 #include "stack/ip/ip4_context.hpp"
 #include "stack/ip/ip4_local.hpp"
+#include "stack/ip/ip6/ip6_context.hpp"
+#include "stack/ip/ip6/ip6_local.hpp"
 #include "stack/route/replica.hpp"
 #include "stack/wire/ip4_plain.hpp"
 
@@ -26,6 +30,7 @@ namespace pantala {
 
 struct stack_settings {
     ip4_settings ip4;
+    ip6_settings ip6;
     neighbor_settings neighbors; // worker 0's
 };
 
@@ -49,6 +54,8 @@ class stack {
 
     // --- counters: any thread ---
     const ip4_counters& ip4_counts() const { return ip4_.counters; }
+    const ip6_counters& ip6_counts() const { return ip6_.counters; }
+    const nd_counters& nd_counts() const { return nd_.counters; }
     const arp_counters& arp_counts() const { return arp_counts_; }
     const link_counters& link_counts() const { return link_counts_; }
 
@@ -78,7 +85,9 @@ class stack {
     void deliver(ip4_delivered& packets);
     void refuse_udp(mbuf_burst& packets);
     void refuse_tcp(mbuf_burst& packets);
-    void refuse_ip6(mbuf_burst& packets);
+    void forward6(port_id port, l3_burst& packets, const address6* destination);
+    void deliver6(ip6_delivered& packets);
+    void give_up_late_fragments(instant now, unsigned budget);
     void handle_reports();
     void solicit(const neighbor_key& key, const wire::mac_address* known);
     void run(neighbor_command& command);
@@ -92,6 +101,9 @@ class stack {
     adjacencies next_;
     ip4_context ip4_;
     ip4_reassembly reassembly_;
+    ip6_context ip6_;
+    ip6_reassembly reassembly6_;
+    nd_context nd_;
     wire::ip4_plain_function look_;
     instant now_{};
     std::unique_ptr<neighbor_owner> owner_; // worker 0 only

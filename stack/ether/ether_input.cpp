@@ -134,18 +134,19 @@ struct sorter {
     }
 
     void push(rte_mbuf* frame, const link_header& link, const iface& here) {
-        if (link.type == wire::ether_type::ipv4) {
-            const bool common =
-                !link.destination.is_group() && here.table == common_table && frame->nb_segs == 1;
-            l3_burst& to = common ? sorted.ip4 : sorted.ip4_single;
-            to.tagged |= link.bytes != wire::ethernet_header_bytes;
-            to.push(
-                frame, rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link.bytes),
-                frame->pkt_len - link.bytes);
-            return;
+        if (link.type == wire::ether_type::arp) {
+            rte_pktmbuf_adj(frame, link.bytes);
+            return sorted.arp.push(frame);
         }
-        rte_pktmbuf_adj(frame, link.bytes);
-        (link.type == wire::ether_type::arp ? sorted.arp : sorted.ip6).push(frame);
+        const bool common =
+            !link.destination.is_group() && here.table == common_table && frame->nb_segs == 1;
+        const bool is_ip4 = link.type == wire::ether_type::ipv4;
+        l3_burst& to = is_ip4 ? (common ? sorted.ip4 : sorted.ip4_single)
+                              : (common ? sorted.ip6 : sorted.ip6_single);
+        to.tagged |= link.bytes != wire::ethernet_header_bytes;
+        to.push(
+            frame, rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link.bytes),
+            frame->pkt_len - link.bytes);
     }
 };
 

@@ -1,5 +1,9 @@
 #include "tests/harness/router.hpp"
 
+#include "tests/harness/packets6.hpp"
+
+#include <algorithm>
+
 namespace pantala::test {
 namespace {
 
@@ -116,6 +120,83 @@ void router::learn(iface_id id, wire::ipv4_address address, const wire::mac_addr
     run();
 }
 
+void router::add_address6(iface_id id, std::string_view text, std::uint8_t flags) {
+    wire::mac_address mac;
+    mac.bytes = rib_->interface(id).mac;
+    const bool has_link_local = std::ranges::any_of(
+        rib_->interface(id).ip6(), [](const iface_address6& mine) { return mine.is_link_local(); });
+    if (!has_link_local) {
+        const address6 own{0xfe80ull << 48, wire::eui64_identifier(mac)};
+        require(rib_->add_address(id, own, 64, flags));
+    }
+    const std::size_t slash = text.find('/');
+    const address6 address = require(parse_address6(text.substr(0, slash)));
+    const int length = std::stoi(std::string(text.substr(slash + 1)));
+    require(rib_->add_address(id, address, static_cast<unsigned>(length), flags));
+    run();
+}
+
+void router::add_route6(
+    std::string_view prefix, std::vector<std::string_view> gateways, nexthop_kind kind,
+    std::uint16_t mtu) {
+    route6 added;
+    added.prefix = require(parse_prefix6(prefix));
+    added.mtu = mtu;
+    for (const std::string_view gateway : gateways) {
+        route_target target;
+        target.gateway6 = require(parse_address6(gateway));
+        added.targets.push_back(target);
+    }
+    if (kind != nexthop_kind::gateway) {
+        route_target target;
+        target.kind = kind;
+        added.targets.push_back(target);
+    }
+    require(rib_->add(added));
+    run();
+}
+
+void router::del_route6(std::string_view prefix) {
+    route6 gone;
+    gone.prefix = require(parse_prefix6(prefix));
+    require(rib_->del(gone));
+    run();
+}
+
+// It asks for one of our addresses, then it answers us.
+void router::learn6(
+    iface_id id, const wire::ipv6_address& address, const wire::mac_address& at) {
+    const iface& here = rib_->interface(id);
+    wire::mac_address mine;
+    mine.bytes = here.mac;
+    link_fields link{mine, at};
+    link.vlan = here.vlan;
+    ip6_fields fields{address, link_local(mine)};
+    fields.hop_limit = 255;
+    const auto hear = [&](wire::icmp6_type type, std::uint32_t rest, const bytes& content) {
+        receive(
+            here.port.value,
+            ethernet(link, wire::ether_type::ipv6, icmp6_packet(fields, type, 0, rest, content)));
+        run();
+    };
+    hear(
+        wire::icmp6_type::neighbor_solicitation, 0,
+        bytes_of(fields.destination) + link_option(wire::nd_option_type::source_link_address, at));
+    hear(
+        wire::icmp6_type::neighbor_advertisement,
+        wire::nd_flag_solicited | wire::nd_flag_override,
+        bytes_of(address) + link_option(wire::nd_option_type::target_link_address, at));
+}
+
+void router::forget6(iface_id id, const wire::ipv6_address& address) {
+    neighbor_command command;
+    command.operation = neighbor_operation::remove;
+    command.key = make_neighbor_key(id, address);
+    fabric_.control().call(0, command);
+    EXPECT_TRUE(command.done);
+    run();
+}
+
 void router::receive(unsigned port, const bytes& frame, unsigned worker, std::size_t segment) {
     rte_mbuf* packet = pool_.packet(frame, segment);
     packet->port = static_cast<std::uint16_t>(port);
@@ -130,6 +211,19 @@ std::vector<bytes> router::sent_ip(unsigned port) {
     std::vector<bytes> all = sent(port);
     std::erase_if(
         all, [](const bytes& frame) { return parse_frame(frame).type == wire::ether_type::arp; });
+    return all;
+}
+
+std::vector<bytes> router::sent_ip6(unsigned port) {
+    std::vector<bytes> all = sent(port);
+    std::erase_if(all, [](const bytes& frame) {
+        const auto packet = parse_ip6_frame(frame);
+        if (!packet || packet->header.next_header == 0) { // reports of listeners carry an alert
+            return true;
+        }
+        const auto icmp = packet->icmp();
+        return icmp && icmp->type >= 133 && icmp->type <= 137;
+    });
     return all;
 }
 

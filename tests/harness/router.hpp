@@ -39,11 +39,20 @@ class router {
     void add_route(
         std::string_view prefix, std::vector<std::string_view> gateways,
         nexthop_kind kind = nexthop_kind::gateway, std::uint16_t mtu = 0);
+    // The same for IPv6: an address ("2001:db8::1/64") and, if the interface has none yet, a
+    // link-local one.
+    void add_address6(iface_id id, std::string_view address, std::uint8_t flags = 0);
+    void add_route6(
+        std::string_view prefix, std::vector<std::string_view> gateways,
+        nexthop_kind kind = nexthop_kind::gateway, std::uint16_t mtu = 0);
+    void del_route6(std::string_view prefix);
     static wire::mac_address mac_of(unsigned port) {
         return mac(static_cast<std::uint8_t>(port + 1), 0xff);
     }
     // Makes a neighbour known and reachable as on the wire: it asks for us, then it answers us.
     void learn(iface_id id, wire::ipv4_address address, const wire::mac_address& at);
+    void learn6(iface_id id, const wire::ipv6_address& address, const wire::mac_address& at);
+    void forget6(iface_id id, const wire::ipv6_address& address);
 
     // --- the wire ---
     // A frame arrives; on the queue of one worker, where that matters.
@@ -54,6 +63,8 @@ class router {
     std::vector<bytes> sent(unsigned port);
     // The same, without ARP.
     std::vector<bytes> sent_ip(unsigned port);
+    // The same, of IPv6, without neighbour and multicast listener discovery.
+    std::vector<bytes> sent_ip6(unsigned port);
     // Says how many frames a port takes before it is full.
     void limit(unsigned port, unsigned count) { ports_[port].room = count; }
 

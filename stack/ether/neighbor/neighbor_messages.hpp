@@ -24,6 +24,14 @@ enum class neighbor_event : std::uint8_t {
     seen,        // it spoke (a request to others, an announcement)
     seen_asking, // it spoke to us: worth remembering even if nobody needs it yet
     answered,    // it answered us: the path works both ways
+    advertised,  // a neighbour advertisement (RFC 4861 7.2.5), as `advertisement` says
+};
+
+struct neighbor_advertisement {
+    bool solicited = false; // an answer to us
+    bool override_known = false;
+    bool router = false;
+    bool has_mac = false;
 };
 
 struct neighbor_report : netmsg {
@@ -31,7 +39,8 @@ struct neighbor_report : netmsg {
     bool gateway = false; // event needed: a route's gateway; these have room when others do not
     bool refused = false; // in the reply: no room
     neighbor_key key;
-    wire::mac_address mac; // events seen_*, answered
+    wire::mac_address mac; // events seen_*, answered, advertised
+    neighbor_advertisement advertisement;
     neighbor_report* next_free = nullptr;
 };
 

@@ -55,6 +55,8 @@ void neighbor_owner::on_report(neighbor_report& report, instant now) {
     case neighbor_event::seen_asking:
     case neighbor_event::answered:
         return heard(report, now);
+    case neighbor_event::advertised:
+        return advertised(report, now);
     }
 }
 
@@ -119,6 +121,39 @@ void neighbor_owner::heard(const neighbor_report& report, instant now) {
     }
 }
 
+// RFC 4861 7.2.5.
+void neighbor_owner::advertised(const neighbor_report& report, instant now) {
+    neighbor_record* record = map_.find(report.key);
+    if (record == nullptr || record->state == neighbor_state::permanent) {
+        return;
+    }
+    const neighbor_advertisement& what = report.advertisement;
+    const bool unresolved =
+        record->state == neighbor_state::incomplete || record->state == neighbor_state::failed;
+    if (unresolved && !what.has_mac) {
+        return;
+    }
+    const bool other = what.has_mac && record->mac != report.mac;
+    if (!unresolved && other && !what.override_known) {
+        if (record->state == neighbor_state::reachable) {
+            enter(*record, neighbor_state::stale, now);
+            publish(*record);
+        }
+        return;
+    }
+    record->router = what.router;
+    if (other || unresolved) {
+        record->mac = report.mac;
+    }
+    if (what.solicited) {
+        enter(*record, neighbor_state::reachable, now);
+        publish(*record);
+    } else if (other || unresolved) {
+        enter(*record, neighbor_state::stale, now);
+        publish(*record);
+    }
+}
+
 neighbor_record* neighbor_owner::create(const neighbor_key& key, instant now) {
     neighbor_record* record = map_.insert(key);
     if (record == nullptr) {
@@ -132,6 +167,7 @@ neighbor_record* neighbor_owner::create(const neighbor_key& key, instant now) {
     }
     record->state = neighbor_state::unknown;
     record->mac = {};
+    record->router = false;
     return record;
 }
 

@@ -60,6 +60,7 @@ struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirt
     wire::mac_address mac;
     neighbor_state state = neighbor_state::unknown;
     std::uint8_t tries = 0;
+    bool router = false; // RFC 4861 5.1: IsRouter
     instant since{}; // in this state, or since the last request
 };
 
@@ -112,6 +113,7 @@ class neighbor_owner {
     void needed(neighbor_report& report, instant now);
     void used(const neighbor_key& key, instant now);
     void heard(const neighbor_report& report, instant now);
+    void advertised(const neighbor_report& report, instant now);
     neighbor_record* create(const neighbor_key& key, instant now);
     void enter(neighbor_record& record, neighbor_state state, instant now);
     void request(neighbor_record& record);

@@ -209,6 +209,23 @@ bool neighbor_table::report(
     return true;
 }
 
+bool neighbor_table::report_advertised(
+    const neighbor_key& key, const std::optional<wire::mac_address>& mac,
+    neighbor_advertisement what) {
+    neighbor_report* news = reports_.get();
+    if (news == nullptr) {
+        return false;
+    }
+    news->event = neighbor_event::advertised;
+    news->key = key;
+    news->mac = mac.value_or(wire::mac_address{});
+    news->advertisement = what;
+    news->advertisement.has_mac = mac.has_value();
+    news->gateway = false;
+    send_report(*news);
+    return true;
+}
+
 void neighbor_table::tell_used(neighbor& entry) {
     entry.told = report(neighbor_event::used, entry.key, {});
 }

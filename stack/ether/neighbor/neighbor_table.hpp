@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace pantala {
 
@@ -74,6 +75,9 @@ class neighbor_table {
 
     // Tells worker 0 of something that was heard; false: no message free.
     bool report(neighbor_event event, const neighbor_key& key, const wire::mac_address& mac);
+    bool report_advertised(
+        const neighbor_key& key, const std::optional<wire::mac_address>& mac,
+        neighbor_advertisement what);
 
     // Builds anew what is sent to neighbours on `id` after its record changed.
     void iface_changed(iface_id id);

@@ -1,5 +1,6 @@
 #include "stack/ip/fragment/ip4_fragment.hpp"
 
+#include "stack/ip/fragment/packet_copy.hpp"
 #include "stack/ip/icmp/icmp4_error.hpp"
 #include "stack/ip/ip4_forward.hpp"
 #include "stack/ip/ip4_options.hpp"
@@ -19,35 +20,6 @@ struct header_bytes {
     std::array<std::uint8_t, wire::ipv4_header_max_bytes> bytes{};
     std::uint32_t length = 0;
 };
-
-// Appends `bytes` of `from` to `to`, in as many segments as that takes; false: no mbuf left.
-bool append(
-    rte_mempool* pool, rte_mbuf& to, const rte_mbuf& from, std::uint32_t offset,
-    std::uint32_t bytes) {
-    while (bytes > 0) {
-        std::uint16_t room = rte_pktmbuf_tailroom(&to);
-        if (room == 0) {
-            rte_mbuf* more = rte_pktmbuf_alloc(pool);
-            if (more == nullptr) {
-                return false;
-            }
-            if (rte_pktmbuf_chain(&to, more) != 0) {
-                rte_pktmbuf_free(more);
-                return false;
-            }
-            room = rte_pktmbuf_tailroom(more);
-        }
-        const auto part = static_cast<std::uint16_t>(std::min<std::uint32_t>(room, bytes));
-        char* at = rte_pktmbuf_append(&to, part);
-        const void* found = rte_pktmbuf_read(&from, offset, part, at);
-        if (found != at) {
-            std::memcpy(at, found, part);
-        }
-        offset += part;
-        bytes -= part;
-    }
-    return true;
-}
 
 // The header of all fragments but the first: only options that are copied.
 header_bytes later_header(const header_bytes& first) {
@@ -92,7 +64,8 @@ rte_mbuf* make_fragment(
     std::memcpy(at, &ip, sizeof ip);
     ip.checksum = wire::checksum_of(wire::sum_bytes(at, header.length));
     std::memcpy(at, &ip, sizeof ip);
-    if (!append(context.worker.pool, *fragment, packet, payload_start + part.offset, part.bytes)) {
+    if (!append_packet(
+            context.worker.pool, *fragment, packet, payload_start + part.offset, part.bytes)) {
         rte_pktmbuf_free(fragment);
         return nullptr;
     }

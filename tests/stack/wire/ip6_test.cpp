@@ -1,4 +1,5 @@
 // The IPv6 parts of stack/wire: addresses, plain headers, header chains, options of discovery.
+#include "stack/route/prefix6.hpp"
 #include "stack/wire/ip6/ip6_chain.hpp"
 #include "stack/wire/ip6/ip6_plain.hpp"
 #include "stack/wire/ip6/nd_options.hpp"
@@ -36,8 +37,8 @@ TEST(ipv6_address, derived_forms) {
 
 bool plain(const bytes& packet, std::uint32_t count) {
     const std::uint8_t* headers[] = {packet.data()};
-    wire::ip6_plain out;
-    return wire::ip6_look(headers, &count, 1, out) == 1;
+    address6 out;
+    return wire::ip6_look(headers, &count, 1, &out) == 1;
 }
 bool plain(const bytes& packet) {
     return plain(packet, static_cast<std::uint32_t>(packet.size()));
@@ -67,10 +68,10 @@ TEST(ip6_plain, gives_the_destination) {
     std::uint32_t counts[64];
     std::fill_n(headers, 64, packet.data());
     std::fill_n(counts, 64, 40u);
-    wire::ip6_plain out;
+    address6 out[64];
     EXPECT_EQ(wire::ip6_look(headers, counts, 64, out), ~0ull);
-    EXPECT_EQ(out.high[63], to.high());
-    EXPECT_EQ(out.low[63], to.low());
+    EXPECT_EQ(out[63].high, to.high());
+    EXPECT_EQ(out[63].low, to.low());
 }
 
 wire::ip6_chain walk(ip_protocol first, const bytes& content) {

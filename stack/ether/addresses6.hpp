@@ -1,0 +1,44 @@
+// IPv6 addresses of ours: which are whose, which may be used, and with which to speak (RFC 6724).
+// Slow paths; all functions look at the interfaces' records in turn.
+#pragma once
+
+#include "stack/ether/link_table.hpp"
+#include "stack/wire/address.hpp"
+
+#include <optional>
+
+namespace pantala {
+
+inline wire::ipv6_address address_of(const iface_address6& mine) {
+    wire::ipv6_address address;
+    address.bytes = mine.address;
+    return address;
+}
+
+// May packets be sent from it and to it (RFC 4862 5.4)? Not while it is tentative, unless it is
+// optimistic (RFC 4429), and not if somebody else has it.
+constexpr bool is_usable(const iface_address6& mine) {
+    const bool tentative = (mine.flags & iface6_tentative) != 0;
+    const bool optimistic = (mine.flags & iface6_optimistic) != 0;
+    return (mine.flags & iface6_duplicate) == 0 && (!tentative || optimistic);
+}
+
+// The record of `address` on an interface, usable or not; nullptr: the interface does not have it.
+const iface_address6* find_address(const iface& here, const wire::ipv6_address& address);
+
+// The interface that has this usable address, if any. Link-local ones are of a link: find_address.
+std::optional<iface_id> owner_of(const link_table& links, const wire::ipv6_address& address);
+
+// Does the interface listen to this group: all nodes, all routers, the solicited-node groups of its
+// addresses (RFC 4291 2.8)?
+bool has_joined(const iface& here, const wire::ipv6_address& group);
+
+// Is it on the link of an address of this interface? Link-local addresses always are.
+bool is_on_link(const iface& here, const wire::ipv6_address& address);
+
+// The usable address to send to `destination` with by interface `out` (RFC 6724 5): of that
+// interface if it has one that reaches as far, else of any. Nothing: there is none.
+std::optional<wire::ipv6_address>
+select_source(const link_table& links, iface_id out, const wire::ipv6_address& destination);
+
+} // namespace pantala

@@ -1,0 +1,38 @@
+// What neighbour discovery of one worker works on. Made once by the stack; passed by reference.
+#pragma once
+
+#include "engine/base/clock.hpp"
+#include "engine/counters.hpp"
+#include "engine/worker_services.hpp"
+#include "stack/ether/link_table.hpp"
+#include "stack/ether/neighbor/neighbor_table.hpp"
+
+namespace pantala {
+
+// Owner: one worker; control sums over the workers.
+struct nd_counters {
+    counter solicitations_in;
+    counter solicitations_out;
+    counter advertisements_in;
+    counter advertisements_out;
+};
+
+struct nd_counter_name {
+    const char* name;
+    counter nd_counters::*member;
+};
+inline constexpr nd_counter_name nd_counter_names[] = {
+    {"nd_solicitations_in", &nd_counters::solicitations_in},
+    {"nd_solicitations_out", &nd_counters::solicitations_out},
+    {"nd_advertisements_in", &nd_counters::advertisements_in},
+    {"nd_advertisements_out", &nd_counters::advertisements_out},
+};
+
+struct nd_context {
+    worker_services& worker;
+    const link_table& links;
+    neighbor_table& neighbors;
+    nd_counters counters{};
+};
+
+} // namespace pantala

@@ -1,0 +1,132 @@
+#include "stack/ether/nd/nd_input.hpp"
+
+#include "stack/ether/addresses6.hpp"
+#include "stack/ether/nd/nd_send.hpp"
+#include "stack/ether/packet_meta.hpp"
+#include "stack/wire/ip6/nd_options.hpp"
+#include "stack/wire/ipv6.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <optional>
+
+namespace pantala {
+namespace {
+
+constexpr std::size_t message_bytes_max = 1500; // of those that we look at
+
+// A message in one piece.
+struct nd_view {
+    wire::ipv6_header ip;
+    wire::icmp6_header icmp;
+    iface_id arrived{};
+    std::span<const std::uint8_t> bytes; // from the ICMPv6 header on
+
+    // The message's fixed part, which is there.
+    template <class Message>
+    Message as() const {
+        Message message;
+        std::memcpy(&message, bytes.data(), sizeof message);
+        return message;
+    }
+    template <class Message>
+    std::optional<wire::nd_options> options() const {
+        return bytes.size() < sizeof(Message)
+                   ? std::nullopt
+                   : wire::parse_nd_options(bytes.subspan(sizeof(Message)));
+    }
+};
+
+drop_reason solicited(nd_context& context, const nd_view& view) {
+    const auto options = view.options<wire::nd_message>();
+    if (!options) {
+        return drop_reason::nd_format;
+    }
+    const wire::ipv6_address target = view.as<wire::nd_message>().target;
+    const bool probe = view.ip.source.is_unspecified(); // somebody wants this address (RFC 4862)
+    if (target.is_multicast() ||
+        (probe && (options->source || view.ip.destination != wire::solicited_node(target)))) {
+        return drop_reason::nd_format; // RFC 4861 7.1.1
+    }
+    context.counters.solicitations_in.add(1);
+    const iface& here = context.links[view.arrived];
+    const iface_address6* mine = find_address(here, target);
+    if (options->source && is_on_link(here, view.ip.source)) {
+        context.neighbors.report(
+            mine != nullptr ? neighbor_event::seen_asking : neighbor_event::seen,
+            make_neighbor_key(view.arrived, view.ip.source), *options->source);
+    }
+    if (mine == nullptr || !is_usable(*mine)) {
+        return drop_reason::nd_done;
+    }
+    nd_answer answer{target, view.ip.source, !probe, true};
+    if (probe) {
+        answer.destination = wire::ipv6_all_nodes;
+    }
+    nd_advertise(context, view.arrived, answer, options->source ? &*options->source : nullptr);
+    return drop_reason::nd_done;
+}
+
+drop_reason advertised(nd_context& context, const nd_view& view) {
+    const auto options = view.options<wire::nd_message>();
+    if (!options) {
+        return drop_reason::nd_format;
+    }
+    const wire::ipv6_address target = view.as<wire::nd_message>().target;
+    const std::uint32_t flags = view.icmp.rest.host();
+    const bool to_group = view.ip.destination.is_multicast();
+    if (target.is_multicast() || (to_group && (flags & wire::nd_flag_solicited) != 0)) {
+        return drop_reason::nd_format; // RFC 4861 7.1.2
+    }
+    context.counters.advertisements_in.add(1);
+    if (find_address(context.links[view.arrived], target) != nullptr) {
+        return drop_reason::nd_source;
+    }
+    context.neighbors.report_advertised(
+        make_neighbor_key(view.arrived, target), options->target,
+        {(flags & wire::nd_flag_solicited) != 0, (flags & wire::nd_flag_override) != 0,
+         (flags & wire::nd_flag_router) != 0});
+    return drop_reason::nd_done;
+}
+
+// Why the message is done with; what it says has taken effect then.
+drop_reason consume(nd_context& context, const nd_view& view) {
+    // From this link and no other, and never a fragment (RFC 4861 7.1, RFC 6980 5).
+    if (view.ip.hop_limit != wire::nd_hop_limit || view.icmp.code != 0) {
+        return drop_reason::nd_format;
+    }
+    switch (view.icmp.kind()) {
+    case wire::icmp6_type::neighbor_solicitation:
+        return solicited(context, view);
+    case wire::icmp6_type::neighbor_advertisement:
+        return advertised(context, view);
+    default:
+        return drop_reason::nd_ignored;
+    }
+}
+
+} // namespace
+
+void nd_input(nd_context& context, mbuf_burst& packets) {
+    std::array<std::uint8_t, message_bytes_max> room;
+    for (rte_mbuf* packet : packets) {
+        const std::uint32_t length = packet->pkt_len - packet->l3_len;
+        const void* found = length > room.size()
+                                ? nullptr
+                                : rte_pktmbuf_read(packet, packet->l3_len, length, room.data());
+        if (found == nullptr || length < wire::icmp6_header_bytes) {
+            context.worker.drops.drop(packet, drop_reason::nd_format);
+            continue;
+        }
+        nd_view view;
+        std::memcpy(&view.ip, rte_pktmbuf_mtod(packet, const void*), sizeof view.ip);
+        std::memcpy(&view.icmp, found, sizeof view.icmp);
+        view.arrived = meta_of(*packet).iface;
+        view.bytes = {static_cast<const std::uint8_t*>(found), length};
+        context.worker.drops.drop(packet, consume(context, view));
+    }
+    packets.clear();
+}
+
+} // namespace pantala

@@ -1,0 +1,138 @@
+#include "stack/ether/nd/nd_send.hpp"
+
+#include "stack/ether/addresses6.hpp"
+#include "stack/ether/ether_output.hpp"
+#include "stack/ether/packet_meta.hpp"
+#include "stack/wire/checksum.hpp"
+#include "stack/wire/ipv6.hpp"
+
+#include <array>
+#include <cstring>
+
+namespace pantala {
+namespace {
+
+// The packet, data at the IPv6 header; nullptr: no mbuf (counted).
+rte_mbuf* build(nd_context& context, const nd_packet& message) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(context.worker.pool);
+    if (packet == nullptr) {
+        context.worker.drops.count(drop_reason::no_mbuf);
+        return nullptr;
+    }
+    set_meta(*packet, {});
+    const std::size_t length = wire::icmp6_header_bytes + message.content.size();
+    char* at =
+        rte_pktmbuf_append(packet, static_cast<std::uint16_t>(wire::ipv6_header_bytes + length));
+    if (at == nullptr) {
+        context.worker.drops.drop(packet, drop_reason::no_mbuf);
+        return nullptr;
+    }
+    wire::ipv6_header ip;
+    ip.version_class_flow = be32::from(6u << 28);
+    ip.payload_length = be16::from(static_cast<std::uint16_t>(length));
+    ip.next_header = static_cast<std::uint8_t>(wire::ip_protocol::icmpv6);
+    ip.hop_limit = wire::nd_hop_limit;
+    ip.source = message.source;
+    ip.destination = message.destination;
+    std::memcpy(at, &ip, sizeof ip);
+    char* icmp_at = at + sizeof ip;
+    std::memcpy(icmp_at + wire::icmp6_header_bytes, message.content.data(), message.content.size());
+    wire::icmp6_header icmp;
+    icmp.type = static_cast<std::uint8_t>(message.type);
+    icmp.rest = be32::from(message.rest);
+    std::memcpy(icmp_at, &icmp, sizeof icmp);
+    icmp.checksum = wire::checksum_of(
+        wire::sum_pseudo_header(
+            ip.source, ip.destination, wire::ip_protocol::icmpv6,
+            static_cast<std::uint32_t>(length)) +
+        wire::sum_bytes(icmp_at, length));
+    std::memcpy(icmp_at, &icmp, sizeof icmp);
+    return packet;
+}
+
+struct target_and_link {
+    wire::ipv6_address target;
+    wire::nd_link_address_option link;
+
+    std::span<const std::uint8_t> bytes(bool with_link) const {
+        return {
+            reinterpret_cast<const std::uint8_t*>(this),
+            with_link ? sizeof *this : sizeof target};
+    }
+};
+static_assert(sizeof(target_and_link) == 24);
+
+target_and_link content_of(
+    const iface& here, const wire::ipv6_address& target, wire::nd_option_type type) {
+    target_and_link content;
+    content.target = target;
+    content.link.type = static_cast<std::uint8_t>(type);
+    content.link.length = 1;
+    content.link.address.bytes = here.mac;
+    return content;
+}
+
+} // namespace
+
+void nd_send(
+    nd_context& context, iface_id id, const nd_packet& message, const wire::mac_address* to) {
+    const iface& here = context.links[id];
+    if (!here.present || !here.up) {
+        return;
+    }
+    rte_mbuf* packet = build(context, message);
+    if (packet == nullptr) {
+        return;
+    }
+    const wire::mac_address group = wire::multicast_mac(message.destination);
+    if (message.destination.is_multicast()) {
+        to = &group;
+    }
+    if (to != nullptr) {
+        if (!ether_prepend(here, *to, wire::ether_type::ipv6, *packet)) {
+            return context.worker.drops.drop(packet, drop_reason::no_mbuf);
+        }
+        return ether_send_frame(context.worker.tx, here.port, packet);
+    }
+    const neighbor_key key = make_neighbor_key(id, message.destination);
+    if (const adjacency* out = context.neighbors.resolved(key); out != nullptr) {
+        return ether_send(context.worker.tx, *out, packet);
+    }
+    context.neighbors.wait(key, packet, false);
+}
+
+void nd_solicit(
+    nd_context& context, iface_id id, const wire::ipv6_address& target,
+    const wire::mac_address* known) {
+    const auto source = select_source(context.links, id, target);
+    // Of this link: the answer has to find back.
+    if (!source || find_address(context.links[id], *source) == nullptr) {
+        return;
+    }
+    const target_and_link content =
+        content_of(context.links[id], target, wire::nd_option_type::source_link_address);
+    nd_packet message;
+    message.type = wire::icmp6_type::neighbor_solicitation;
+    message.content = content.bytes(true);
+    message.source = *source;
+    message.destination = known != nullptr ? target : wire::solicited_node(target);
+    context.counters.solicitations_out.add(1);
+    nd_send(context, id, message, known);
+}
+
+void nd_advertise(
+    nd_context& context, iface_id id, const nd_answer& answer, const wire::mac_address* to) {
+    const target_and_link content =
+        content_of(context.links[id], answer.target, wire::nd_option_type::target_link_address);
+    nd_packet message;
+    message.type = wire::icmp6_type::neighbor_advertisement;
+    message.rest = wire::nd_flag_router | (answer.solicited ? wire::nd_flag_solicited : 0) |
+                   (answer.override_known ? wire::nd_flag_override : 0);
+    message.content = content.bytes(true);
+    message.source = answer.target;
+    message.destination = answer.destination;
+    context.counters.advertisements_out.add(1);
+    nd_send(context, id, message, to);
+}
+
+} // namespace pantala

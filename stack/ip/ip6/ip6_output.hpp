@@ -1,0 +1,39 @@
+// IPv6 output: packets of our own.
+#pragma once
+
+#include "stack/ip/ip6/ip6_context.hpp"
+#include "stack/wire/ipv4.hpp" // ip_protocol
+
+#include <cstdint>
+#include <optional>
+
+namespace pantala {
+
+// What the header of a packet of our own shall say.
+struct ip6_packet {
+    wire::ipv6_address destination;
+    wire::ipv6_address source{}; // unspecified: chosen by RFC 6724
+    iface_id link{};             // where a link-local or group destination lies
+    wire::ip_protocol protocol{};
+    std::uint8_t traffic_class = 0;
+    std::uint8_t hop_limit = 0; // 0: settings.hop_limit
+    std::uint8_t table = 0;     // routing table
+    // ICMPv6: its checksum covers the addresses, so it is filled in here.
+    bool fill_icmp_checksum = false;
+};
+
+// A packet for our own use with room for all headers in front; nullptr: none left (counted).
+rte_mbuf* ip6_allocate(ip6_context& context);
+
+// Puts an IPv6 header in front of `payload` (data at the transport header, headroom for the rest)
+// and sends it on its way: through the routing table, cut if it is larger than the way out. Takes
+// the packet.
+void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& header);
+
+// Where a packet of our own to `destination` goes: by the routing table, or to the link itself for
+// what has no meaning beyond. Of kind none: nowhere.
+adjacency ip6_way(
+    const ip6_context& context, const wire::ipv6_address& destination, iface_id link,
+    std::uint8_t table, std::uint32_t flow_hash);
+
+} // namespace pantala
