@@ -267,9 +267,9 @@ void stack::run(neighbor_command& command) {
 stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
     : worker_(services), routes_(routes), neighbors_(worker_, links_, neighbor_wiring::handlers),
       next_(links_, neighbors_), ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
-      reassembly_(worker_.drops),
-      ip6_{worker_, links_, routes_, next_, neighbors_, link_counts_}, reassembly6_(worker_.drops),
-      nd_{worker_, links_, neighbors_}, look_(wire::choose_ip4_plain()) {
+      reassembly_(worker_.drops), ip6_{worker_, links_, routes_, next_, neighbors_, link_counts_},
+      reassembly6_(worker_.drops), nd_{worker_, links_, neighbors_},
+      look_(wire::choose_ip4_plain()) {
     ip4_.settings = settings.ip4;
     ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
     ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};

@@ -34,8 +34,8 @@ unsigned common_prefix(const iface_address6& mine, const ipv6_address& other) {
     const ipv6_address address = address_of(mine);
     const std::uint64_t high = address.high() ^ other.high();
     const std::uint64_t low = address.low() ^ other.low();
-    const auto bits = static_cast<unsigned>(
-        high != 0 ? std::countl_zero(high) : 64 + std::countl_zero(low));
+    const auto bits =
+        static_cast<unsigned>(high != 0 ? std::countl_zero(high) : 64 + std::countl_zero(low));
     return std::min<unsigned>(bits, mine.prefix_length);
 }
 

@@ -164,8 +164,7 @@ void router::del_route6(std::string_view prefix) {
 }
 
 // It asks for one of our addresses, then it answers us.
-void router::learn6(
-    iface_id id, const wire::ipv6_address& address, const wire::mac_address& at) {
+void router::learn6(iface_id id, const wire::ipv6_address& address, const wire::mac_address& at) {
     const iface& here = rib_->interface(id);
     wire::mac_address mine;
     mine.bytes = here.mac;
@@ -183,8 +182,7 @@ void router::learn6(
         wire::icmp6_type::neighbor_solicitation, 0,
         bytes_of(fields.destination) + link_option(wire::nd_option_type::source_link_address, at));
     hear(
-        wire::icmp6_type::neighbor_advertisement,
-        wire::nd_flag_solicited | wire::nd_flag_override,
+        wire::icmp6_type::neighbor_advertisement, wire::nd_flag_solicited | wire::nd_flag_override,
         bytes_of(address) + link_option(wire::nd_option_type::target_link_address, at));
 }
 

@@ -112,9 +112,9 @@ void nd_input(nd_context& context, mbuf_burst& packets) {
     std::array<std::uint8_t, message_bytes_max> room;
     for (rte_mbuf* packet : packets) {
         const std::uint32_t length = packet->pkt_len - packet->l3_len;
-        const void* found = length > room.size()
-                                ? nullptr
-                                : rte_pktmbuf_read(packet, packet->l3_len, length, room.data());
+        const bool refused = length > room.size() || meta_of(*packet).fragmented;
+        const void* found =
+            refused ? nullptr : rte_pktmbuf_read(packet, packet->l3_len, length, room.data());
         if (found == nullptr || length < wire::icmp6_header_bytes) {
             context.worker.drops.drop(packet, drop_reason::nd_format);
             continue;

@@ -56,14 +56,13 @@ struct target_and_link {
 
     std::span<const std::uint8_t> bytes(bool with_link) const {
         return {
-            reinterpret_cast<const std::uint8_t*>(this),
-            with_link ? sizeof *this : sizeof target};
+            reinterpret_cast<const std::uint8_t*>(this), with_link ? sizeof *this : sizeof target};
     }
 };
 static_assert(sizeof(target_and_link) == 24);
 
-target_and_link content_of(
-    const iface& here, const wire::ipv6_address& target, wire::nd_option_type type) {
+target_and_link
+content_of(const iface& here, const wire::ipv6_address& target, wire::nd_option_type type) {
     target_and_link content;
     content.target = target;
     content.link.type = static_cast<std::uint8_t>(type);

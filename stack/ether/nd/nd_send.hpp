@@ -36,7 +36,8 @@ struct nd_answer {
     bool solicited = false;
     bool override_known = true;
 };
-// Says that `target` is here (RFC 4861 7.2.4); `to`: the asker's address on the link, if it said so.
+// Says that `target` is here (RFC 4861 7.2.4); `to`: the asker's address on the link, if it said
+// so.
 void nd_advertise(
     nd_context& context, iface_id id, const nd_answer& answer,
     const wire::mac_address* to = nullptr);

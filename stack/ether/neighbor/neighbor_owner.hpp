@@ -61,7 +61,7 @@ struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirt
     neighbor_state state = neighbor_state::unknown;
     std::uint8_t tries = 0;
     bool router = false; // RFC 4861 5.1: IsRouter
-    instant since{}; // in this state, or since the last request
+    instant since{};     // in this state, or since the last request
 };
 
 // Sends the request: to everybody, or to `known` alone where that is given.

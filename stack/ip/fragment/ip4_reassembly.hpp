@@ -21,7 +21,9 @@ class ip4_reassembly {
 
     // Gives up what has waited too long, at most `budget` datagrams. First fragments of these go to
     // `late`, for an ICMP error about them (RFC 792: only if the first one came), until it is full.
-    void expire(instant now, unsigned budget, mbuf_burst& late) { table_.expire(now, budget, late); }
+    void expire(instant now, unsigned budget, mbuf_burst& late) {
+        table_.expire(now, budget, late);
+    }
     instant next_deadline() const { return table_.next_deadline(); }
 
     unsigned waiting() const { return table_.waiting(); }

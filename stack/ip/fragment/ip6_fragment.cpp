@@ -56,7 +56,8 @@ void ip6_fragment(ip6_context& context, const adjacency& via, rte_mbuf* packet) 
     const std::uint32_t room = (via.mtu - front_bytes) & ~7u;
     const std::uint32_t payload = packet->pkt_len - wire::ipv6_header_bytes;
     // Nobody can guess the next one (RFC 7739).
-    const be32 identification = be32::from(static_cast<std::uint32_t>(context.worker.random.next()));
+    const be32 identification =
+        be32::from(static_cast<std::uint32_t>(context.worker.random.next()));
     // All or nothing: pieces without the rest only cost the receiver memory.
     mbuf_burst made;
     for (std::uint32_t offset = 0; offset < payload; offset += room) {

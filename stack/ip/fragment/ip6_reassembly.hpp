@@ -22,13 +22,15 @@ class ip6_reassembly {
   public:
     explicit ip6_reassembly(drop_sink& drops);
 
-    // Takes a fragment: data at its sound header, nothing behind the packet, `chain` its walk, which
-    // ended at the fragment header. One that is a whole packet by itself waits for nothing.
+    // Takes a fragment: data at its sound header, nothing behind the packet, `chain` its walk,
+    // which ended at the fragment header. One that is a whole packet by itself waits for nothing.
     ip6_fragment_result add(rte_mbuf* fragment, const wire::ip6_chain& chain, instant now);
 
     // Gives up what has waited too long, at most `budget` packets. First fragments of these go to
     // `late`, for an ICMPv6 error about them (RFC 4443 3.3), until it is full.
-    void expire(instant now, unsigned budget, mbuf_burst& late) { table_.expire(now, budget, late); }
+    void expire(instant now, unsigned budget, mbuf_burst& late) {
+        table_.expire(now, budget, late);
+    }
     instant next_deadline() const { return table_.next_deadline(); }
 
     unsigned waiting() const { return table_.waiting(); }

@@ -9,8 +9,8 @@
 
 namespace pantala {
 
-// Appends `bytes` of `from`, from `offset` on, to `to`, in as many segments as that takes; false: no
-// mbuf left (what was appended stays).
+// Appends `bytes` of `from`, from `offset` on, to `to`, in as many segments as that takes; false:
+// no mbuf left (what was appended stays).
 inline bool append_packet(
     rte_mempool* pool, rte_mbuf& to, const rte_mbuf& from, std::uint32_t offset,
     std::uint32_t bytes) {

@@ -117,9 +117,7 @@ void icmp6_unreachable(ip6_context& context, const rte_mbuf& packet, wire::icmp6
 
 void icmp6_packet_too_big(ip6_context& context, const rte_mbuf& packet, std::uint16_t mtu) {
     const auto least = static_cast<std::uint16_t>(wire::ipv6_minimum_mtu_bytes); // RFC 8200 5
-    send(
-        context, packet,
-        {wire::icmp6_type::packet_too_big, 0, std::max(mtu, least), true});
+    send(context, packet, {wire::icmp6_type::packet_too_big, 0, std::max(mtu, least), true});
 }
 
 void icmp6_time_exceeded(

@@ -218,8 +218,8 @@ void ip6_send(ip6_context& context, const adjacency& via, rte_mbuf* packet) {
     if (via.kind == adjacency_kind::resolve) {
         return context.neighbors.wait(adjacencies::gateway_of(via), packet, true);
     }
-    const neighbor_key key = make_neighbor_key(
-        via.iface, destination_of(rte_pktmbuf_mtod(packet, const std::uint8_t*)));
+    const neighbor_key key =
+        make_neighbor_key(via.iface, destination_of(rte_pktmbuf_mtod(packet, const std::uint8_t*)));
     if (const adjacency* out = context.neighbors.resolved(key); out != nullptr) {
         return ether_send(context.worker.tx, *out, packet);
     }

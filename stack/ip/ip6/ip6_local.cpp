@@ -1,14 +1,17 @@
 #include "stack/ip/ip6/ip6_local.hpp"
 
+#include "stack/ether/packet_meta.hpp"
 #include "stack/ip/icmp/icmp6_error.hpp"
 #include "stack/wire/ipv6.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pantala {
 namespace {
 
-constexpr unsigned headers_bytes_max = 511; // what an mbuf's l3_len can say
+constexpr unsigned headers_bytes_max = 511;  // what an mbuf's l3_len can say
+constexpr unsigned transport_bytes_max = 60; // of a header of TCP; others' are shorter
 
 std::span<const std::uint8_t> front_of(const rte_mbuf& packet) {
     return {rte_pktmbuf_mtod(&packet, const std::uint8_t*), packet.data_len};
@@ -17,8 +20,7 @@ std::span<const std::uint8_t> front_of(const rte_mbuf& packet) {
 // The chain of a packet. Headers that lie in several pieces are gathered into one, if they fit.
 wire::ip6_chain walk(rte_mbuf& packet) {
     wire::ip6_chain chain = wire::ip6_walk(front_of(packet));
-    if (chain.fault == wire::ip6_fault::truncated && packet.nb_segs > 1 &&
-        rte_pktmbuf_linearize(&packet) == 0) {
+    if (chain.fault == wire::ip6_fault::truncated && ip6_gather(packet, headers_bytes_max)) {
         chain = wire::ip6_walk(front_of(packet));
     }
     if (chain.fault == wire::ip6_fault::none && chain.offset > headers_bytes_max) {
@@ -64,6 +66,9 @@ rte_mbuf* make_whole(
         return nullptr;
     }
     context.counters.reassembled.add(1);
+    packet_meta meta = meta_of(*result.whole);
+    meta.fragmented = true;
+    set_meta(*result.whole, meta);
     result.whole->ol_flags &= ~RTE_MBUF_F_RX_L4_CKSUM_MASK; // a fragment's says nothing
     chain = walk(*result.whole);
     return result.whole;
@@ -72,6 +77,7 @@ rte_mbuf* make_whole(
 void sort(
     ip6_context& context, rte_mbuf* packet, const wire::ip6_chain& chain, ip6_delivered& sorted) {
     packet->l3_len = chain.offset;
+    ip6_gather(*packet, chain.offset + transport_bytes_max);
     switch (static_cast<wire::ip_protocol>(chain.upper)) {
     case wire::ip_protocol::icmpv6:
         return sorted.icmp.push(packet);
@@ -90,13 +96,18 @@ void sort(
 
 } // namespace
 
+bool ip6_gather(rte_mbuf& packet, std::uint32_t bytes) {
+    return packet.data_len >= std::min(bytes, packet.pkt_len) ||
+           rte_pktmbuf_linearize(&packet) == 0;
+}
+
 void ip6_refuse_chain(ip6_context& context, rte_mbuf* packet, const wire::ip6_chain& chain) {
     if (chain.fault == wire::ip6_fault::problem) {
         icmp6_parameter_problem(
             context, *packet, chain.code, chain.pointer, !chain.unless_multicast);
     }
-    const bool options = chain.fault == wire::ip6_fault::discard ||
-                         chain.code == wire::icmp6_parameter::option;
+    const bool options =
+        chain.fault == wire::ip6_fault::discard || chain.code == wire::icmp6_parameter::option;
     context.worker.drops.drop(
         packet, options ? drop_reason::ip6_options : drop_reason::ip6_headers);
 }

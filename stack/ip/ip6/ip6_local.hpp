@@ -19,6 +19,10 @@ struct ip6_delivered {
 // Takes all of context.local and empties it; other protocols are refused (RFC 8200 4).
 void ip6_local(ip6_context& context, ip6_reassembly& reassembly, ip6_delivered& sorted);
 
+// The first `bytes` of a packet (or all of it) lie in one piece afterwards; false: they do not, it
+// is too long for that.
+bool ip6_gather(rte_mbuf& packet, std::uint32_t bytes);
+
 // Drops a packet whose header chain is at fault, and tells its source where RFC 8200 says so.
 void ip6_refuse_chain(ip6_context& context, rte_mbuf* packet, const wire::ip6_chain& chain);
 

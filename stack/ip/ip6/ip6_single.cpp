@@ -15,6 +15,8 @@
 namespace pantala {
 namespace {
 
+constexpr std::uint32_t hop_by_hop_bytes_max = wire::ipv6_header_bytes + 256;
+
 // A packet to an address whose scope is the link: for us or for nobody (RFC 4291 2.5.6).
 void to_link_local(ip6_context& context, rte_mbuf* packet, const wire::ipv6_header& ip) {
     const iface& here = context.links[meta_of(*packet).iface];
@@ -49,6 +51,7 @@ void sort(ip6_context& context, rte_mbuf* packet, const wire::ipv6_header& ip) {
 
 // The hop-by-hop options, which every router reads here (RFC 8200 4.3). False: the packet is gone.
 bool judge_hop_by_hop(ip6_context& context, rte_mbuf* packet) {
+    ip6_gather(*packet, hop_by_hop_bytes_max);
     const std::span<const std::uint8_t> bytes(
         rte_pktmbuf_mtod(packet, const std::uint8_t*), packet->data_len);
     const wire::ip6_chain chain = wire::ip6_walk_hop_by_hop(bytes);

@@ -122,8 +122,8 @@ TEST_F(forward6, routes_that_refuse_say_why) {
     }
     const bytes nowhere = datagram6({host, ip6_host(0x300, 0, 1)});
     from_host(nowhere);
-    EXPECT_TRUE(same(
-        net.sent(0), frames{error_frame(icmp6_type::destination_unreachable, 0, 0, nowhere)}));
+    EXPECT_TRUE(
+        same(net.sent(0), frames{error_frame(icmp6_type::destination_unreachable, 0, 0, nowhere)}));
     net.add_route6("2001:db8:300::/48", {}, nexthop_kind::blackhole);
     from_host(nowhere);
     EXPECT_TRUE(net.sent(0).empty());
@@ -247,9 +247,7 @@ TEST_F(forward6, two_routers_in_a_row) {
     from_host(datagram6(fields));
     exchange();
     fields.hop_limit -= 2;
-    EXPECT_TRUE(same(
-        second.sent_ip6(1),
-        frames{leaving(mac(0x66), 1, datagram6(fields))}));
+    EXPECT_TRUE(same(second.sent_ip6(1), frames{leaving(mac(0x66), 1, datagram6(fields))}));
     // And as traceroute sees them.
     fields.hop_limit = 2;
     from_host(datagram6(fields));

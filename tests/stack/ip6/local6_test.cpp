@@ -32,9 +32,9 @@ struct local6 : testing::Test, small_net6 {
             outer.next_header = ip_protocol::fragment;
             const auto begin = content.begin() + static_cast<std::ptrdiff_t>(at);
             pieces.push_back(
-                ip6(outer, fragment_header(
-                               fields.next_header, static_cast<std::uint32_t>(at), more, 77) +
-                               bytes(begin, begin + static_cast<std::ptrdiff_t>(part))));
+                ip6(outer,
+                    fragment_header(fields.next_header, static_cast<std::uint32_t>(at), more, 77) +
+                        bytes(begin, begin + static_cast<std::ptrdiff_t>(part))));
         }
         return pieces;
     }
@@ -90,9 +90,9 @@ TEST_F(local6, headers_at_fault_are_told) {
         const bytes packet = ip6(to_us(next), content);
         from_host(packet);
         EXPECT_TRUE(same(
-            net.sent(0), frames{error_frame(
-                             icmp6_type::parameter_problem, static_cast<std::uint8_t>(code),
-                             pointer, packet)}));
+            net.sent(0),
+            frames{error_frame(
+                icmp6_type::parameter_problem, static_cast<std::uint8_t>(code), pointer, packet)}));
     };
     told(static_cast<ip_protocol>(200), payload(20), icmp6_parameter::next_header, 6);
     told(
@@ -124,8 +124,8 @@ TEST_F(local6, headers_at_fault_are_told) {
 TEST_F(local6, ports_nobody_listens_at) {
     const bytes packet = datagram6(to_us(ip_protocol::udp));
     from_host(packet);
-    EXPECT_TRUE(same(
-        net.sent(0), frames{error_frame(icmp6_type::destination_unreachable, 4, 0, packet)}));
+    EXPECT_TRUE(
+        same(net.sent(0), frames{error_frame(icmp6_type::destination_unreachable, 4, 0, packet)}));
     EXPECT_EQ(net.dropped(drop_reason::udp_port), 1u);
 }
 
@@ -173,8 +173,9 @@ TEST_F(local6, answers_that_do_not_fit_are_cut_at_their_source) {
     }
     ip6_fields back{router_inside, host};
     EXPECT_EQ(
-        together, icmp6(back, icmp6_type::echo_reply, 0, 0x00070001,
-                        bytes(content.begin() + 8, content.end())));
+        together, icmp6(
+                      back, icmp6_type::echo_reply, 0, 0x00070001,
+                      bytes(content.begin() + 8, content.end())));
     EXPECT_EQ(net.worker_stack().ip6_counts().fragments_made.read(), 3u);
 }
 
@@ -229,8 +230,7 @@ TEST_F(local6, a_flood_of_fragments_is_bounded) {
         from_host(ip6(fields, fragment_header(ip_protocol::udp, 0, true, i) + payload(64)));
     }
     EXPECT_LE(pool.in_use(), reassembly_datagrams_max + 64u);
-    EXPECT_EQ(
-        net.dropped(drop_reason::ip6_reassembly_full), 5000u - reassembly_datagrams_max);
+    EXPECT_EQ(net.dropped(drop_reason::ip6_reassembly_full), 5000u - reassembly_datagrams_max);
 }
 
 } // namespace

@@ -85,14 +85,12 @@ TEST_F(nd, three_questions_then_address_unreachable) {
         net.advance(ns_per_s);
     }
     EXPECT_EQ(state(), failed);
-    EXPECT_TRUE(same(
-        net.sent(0), frames{error_frame(
-                         icmp6_type::destination_unreachable, 3, 0,
-                         [&] {
-                             ip6_fields fields{host, peer};
-                             fields.hop_limit = 63;
-                             return datagram6(fields);
-                         }())}));
+    EXPECT_TRUE(
+        same(net.sent(0), frames{error_frame(icmp6_type::destination_unreachable, 3, 0, [&] {
+                 ip6_fields fields{host, peer};
+                 fields.hop_limit = 63;
+                 return datagram6(fields);
+             }())}));
     EXPECT_EQ(net.dropped(drop_reason::neighbor_failed), 1u);
 }
 
@@ -171,24 +169,23 @@ TEST_F(nd, from_afar_or_malformed_nothing_is_believed) {
     fields.hop_limit = 255;
     const std::uint32_t flags = wire::nd_flag_solicited | wire::nd_flag_override;
     const auto type = icmp6_type::neighbor_advertisement;
-    hear(type, flags, payload(15), fields, peer_mac);                           // too short
-    hear(type, flags, bytes_of(peer) + bytes(8), fields, peer_mac);             // option of length 0
-    hear(type, flags, bytes_of(wire::ipv6_all_nodes), fields, peer_mac);        // of a group
-    fields.destination = wire::ipv6_all_nodes;                                  // solicited, to all
-    hear(type, flags, bytes_of(peer) + link_option(nd_option_type::target_link_address, peer_mac),
-         fields, peer_mac);
+    hear(type, flags, payload(15), fields, peer_mac);                    // too short
+    hear(type, flags, bytes_of(peer) + bytes(8), fields, peer_mac);      // option of length 0
+    hear(type, flags, bytes_of(wire::ipv6_all_nodes), fields, peer_mac); // of a group
+    fields.destination = wire::ipv6_all_nodes;                           // solicited, to all
+    hear(
+        type, flags, bytes_of(peer) + link_option(nd_option_type::target_link_address, peer_mac),
+        fields, peer_mac);
     net.receive( // a fragment (RFC 6980)
-        1, ethernet(
-               {router::mac_of(1), peer_mac}, wire::ether_type::ipv6, [&] {
-                   ip6_fields outer{peer, router_outside, wire::ip_protocol::fragment, 255};
-                   return ip6(
-                       outer,
-                       fragment_header(wire::ip_protocol::icmpv6, 0, false, 1) +
+        1, ethernet({router::mac_of(1), peer_mac}, wire::ether_type::ipv6, [&] {
+            ip6_fields outer{peer, router_outside, wire::ip_protocol::fragment, 255};
+            return ip6(
+                outer, fragment_header(wire::ip_protocol::icmpv6, 0, false, 1) +
                            icmp6(
                                outer, type, 0, flags,
                                bytes_of(peer) +
                                    link_option(nd_option_type::target_link_address, peer_mac)));
-               }()));
+        }()));
     net.run();
     EXPECT_EQ(state(), incomplete);
     EXPECT_EQ(net.dropped(drop_reason::nd_format), 6u);
@@ -197,8 +194,8 @@ TEST_F(nd, from_afar_or_malformed_nothing_is_believed) {
 TEST_F(nd, solicitations_for_us_are_answered) {
     ip6_fields fields{peer, wire::solicited_node(router_outside)};
     fields.hop_limit = 255;
-    const bytes asking = bytes_of(router_outside) +
-                         link_option(nd_option_type::source_link_address, peer_mac);
+    const bytes asking =
+        bytes_of(router_outside) + link_option(nd_option_type::source_link_address, peer_mac);
     hear(icmp6_type::neighbor_solicitation, 0, asking, fields, peer_mac);
     ip6_fields back{router_outside, peer};
     back.hop_limit = 255;
@@ -251,8 +248,7 @@ TEST_F(nd, an_asker_without_link_address_is_looked_up) {
     const auto sent = net.sent(1);
     ASSERT_EQ(sent.size(), 1u);
     EXPECT_EQ(parse_frame(sent[0]).link.destination, peer_mac);
-    EXPECT_EQ(
-        parse_ip6_frame(sent[0])->icmp()->kind(), icmp6_type::neighbor_advertisement);
+    EXPECT_EQ(parse_ip6_frame(sent[0])->icmp()->kind(), icmp6_type::neighbor_advertisement);
 }
 
 TEST_F(nd, other_workers_know_the_same) {

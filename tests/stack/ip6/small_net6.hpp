@@ -44,8 +44,7 @@ struct small_net6 {
         wire::icmp6_type type, std::uint8_t code, std::uint32_t rest, const bytes& about) const {
         bytes quote = about;
         quote.resize(std::min<std::size_t>(quote.size(), 1232));
-        return leaving(
-            host_mac, 0, icmp6_packet({router_inside, host}, type, code, rest, quote));
+        return leaving(host_mac, 0, icmp6_packet({router_inside, host}, type, code, rest, quote));
     }
 
     const wire::ipv6_address host = ip6_host(1, 0, 2);
