@@ -96,8 +96,8 @@ result<void> parse_hop(reader& text, route_hop& hop) {
             if (!word) {
                 return word.failure();
             }
-            if (!read_ip4(*word, hop.via) || hop.via == 0) {
-                return say(fmt::format("'via {}': not an IPv4 address of a gateway", *word));
+            if (auto good = set_gateway(*word, hop); !good) {
+                return good;
             }
         } else if (text.peek() == "dev") {
             text.next();
@@ -116,6 +116,7 @@ result<void> parse_hops(reader& text, route_change& change) {
     if (text.peek() == "via" || text.peek() == "dev") {
         change.hops.resize(1);
         change.hops[0].via = 0;
+        change.hops[0].via6.reset();
         change.hops[0].dev.clear();
         return parse_hop(text, change.hops[0]);
     }
@@ -129,7 +130,7 @@ result<void> parse_hops(reader& text, route_change& change) {
         if (auto good = parse_hop(text, hop); !good) {
             return good;
         }
-        if (hop.via == 0) {
+        if (hop.via == 0 && !hop.via6) {
             return say("each 'nexthop' wants 'via GATEWAY'");
         }
         change.hops.push_back(std::move(hop));
@@ -137,7 +138,119 @@ result<void> parse_hops(reader& text, route_change& change) {
     return {};
 }
 
+bool is_six(std::string_view text) {
+    return text.find(':') != std::string_view::npos;
+}
+
+std::string name_of(const route_change& change) {
+    return change.to6 ? format(*change.to6) : format_prefix(change.to);
+}
+
+// All of one family. `default` is of the family of its gateways.
+result<void> check_families(route_change& change, bool is_default) {
+    bool any4 = false;
+    bool any6 = false;
+    for (const route_hop& hop : change.hops) {
+        any4 = any4 || hop.via != 0;
+        any6 = any6 || hop.via6.has_value();
+    }
+    if (is_default && any6) {
+        change.to6 = prefix6{};
+    }
+    if (change.to6 ? any4 : any6) {
+        return say(fmt::format("route {}: its gateways are of the other family", name_of(change)));
+    }
+    return {};
+}
+
 } // namespace
+
+result<void> set_destination(std::string_view text, route_change& change) {
+    change.to6.reset();
+    if (is_six(text)) {
+        auto six = parse_prefix6(text);
+        if (six) {
+            change.to6 = *six;
+        }
+        return six ? result<void>() : six.failure();
+    }
+    if (!read_prefix(text, change.to) ||
+        (change.to.address & ~prefix_mask(change.to.length)) != 0) {
+        return parse_destination(text).failure();
+    }
+    return {};
+}
+
+result<void> set_gateway(std::string_view text, route_hop& hop) {
+    hop.via = 0;
+    hop.via6.reset();
+    if (is_six(text)) {
+        auto six = parse_address6(text);
+        if (six && *six != address6{}) {
+            hop.via6 = *six;
+            return {};
+        }
+        return say(fmt::format("'via {}': not an IPv6 address of a gateway", text));
+    }
+    if (!read_ip4(text, hop.via) || hop.via == 0) {
+        return say(fmt::format("'via {}': not an IPv4 address of a gateway", text));
+    }
+    return {};
+}
+
+result<void> set_next_hops(
+    route_change& change, const std::string& to, const std::vector<std::string>& via,
+    const std::string& dev) {
+    if (auto good = set_destination(to, change); !good) {
+        return good;
+    }
+    change.hops.clear();
+    for (const std::string& gateway : via) {
+        route_hop hop;
+        hop.dev = dev;
+        if (auto good = set_gateway(gateway, hop); !good) {
+            return good;
+        }
+        change.hops.push_back(std::move(hop));
+    }
+    if (via.empty() && !dev.empty()) {
+        change.hops.push_back({0, dev});
+    }
+    return check_families(change, to == "default");
+}
+
+result<void> set_address(std::string_view text, addr_change& change) {
+    change.address6.reset();
+    if (!is_six(text)) {
+        return take(parse_interface_address(text), change.address);
+    }
+    const std::size_t slash = text.find('/');
+    auto six = parse_address6(text.substr(0, slash));
+    unsigned length = 0;
+    const std::string_view digits =
+        slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
+    const auto [end, failed] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), length);
+    if (!six || failed != std::errc{} || end != digits.data() + digits.size() || length == 0 ||
+        length > 128) {
+        return say(fmt::format(
+            "'{}' is not an IPv6 address with its prefix length, such as 2001:db8::1/64", text));
+    }
+    change.address6 = prefix6{*six, static_cast<std::uint8_t>(length)};
+    return {};
+}
+
+result<void> set_address(std::string_view text, neigh_change& change) {
+    change.address6.reset();
+    if (!is_six(text)) {
+        return take(parse_ip4(text), change.address);
+    }
+    auto six = parse_address6(text);
+    if (six) {
+        change.address6 = *six;
+    }
+    return six ? result<void>() : six.failure();
+}
 
 std::string_view kind_word(nexthop_kind kind) {
     switch (kind) {
@@ -200,11 +313,13 @@ result<void> parse_route(words line, route_change& change) {
     if (!word) {
         return say("route: which prefix?");
     }
-    if (!read_prefix(*word, change.to) ||
-        (change.to.address & ~prefix_mask(change.to.length)) != 0) {
-        return parse_destination(*word).failure();
+    if (auto good = set_destination(*word, change); !good) {
+        return good;
     }
     if (auto good = parse_hops(text, change); !good) {
+        return good;
+    }
+    if (auto good = check_families(change, *word == "default"); !good) {
         return good;
     }
     if (text.peek() == "mtu") {
@@ -217,7 +332,7 @@ result<void> parse_route(words line, route_change& change) {
         return say(fmt::format(
             "route {}: '{}' is not a word of this grammar (via, dev, nexthop, "
             "mtu)",
-            format_prefix(change.to), text.peek()));
+            name_of(change), text.peek()));
     }
     return finish_route(
         change, change.kind == nexthop_kind::gateway ? "unicast" : kind_word(change.kind));
@@ -239,9 +354,9 @@ result<void> finish_route(route_change& change, std::string_view kind) {
         return say(fmt::format(
             "route {}: say 'via GATEWAY', 'dev INTERFACE', or one of "
             "blackhole, unreachable, prohibit before the prefix",
-            format_prefix(change.to)));
+            name_of(change)));
     }
-    if (change.hops.size() == 1 && change.hops[0].via == 0) {
+    if (change.hops.size() == 1 && change.hops[0].via == 0 && !change.hops[0].via6) {
         change.kind = nexthop_kind::connected;
     }
     return {};
@@ -257,13 +372,18 @@ result<void> parse_addr(words line, addr_change& change) {
     if (!word) {
         return say("addr: which address? (ADDRESS/LENGTH dev INTERFACE)");
     }
-    if (auto good = take(parse_interface_address(*word), change.address); !good) {
+    if (auto good = set_address(*word, change); !good) {
         return good;
     }
     while (!text.done()) {
         const std::string_view keyword = text.next();
+        if (keyword == "nodad") {
+            change.probe = false;
+            continue;
+        }
         if (keyword != "dev") {
-            return say(fmt::format("addr: '{}' is not a word of this grammar (dev)", keyword));
+            return say(
+                fmt::format("addr: '{}' is not a word of this grammar (dev, nodad)", keyword));
         }
         if (auto good = take(text.name("dev"), change.dev); !good) {
             return good;
@@ -285,7 +405,7 @@ result<void> parse_neigh(words line, neigh_change& change) {
     if (!word) {
         return say("neigh: which address? (ADDRESS lladdr MAC dev INTERFACE)");
     }
-    if (auto good = take(parse_ip4(*word), change.address); !good) {
+    if (auto good = set_address(*word, change); !good) {
         return good;
     }
     while (!text.done()) {

@@ -5,6 +5,7 @@
 #include "app/address.hpp"
 #include "engine/base/result.hpp"
 #include "stack/route/nexthop.hpp"
+#include "stack/route/prefix6.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -24,8 +25,9 @@ inline constexpr unsigned change_words_max = 160;
 inline constexpr unsigned route_hops_max = 32;
 
 struct route_hop {
-    std::uint32_t via = 0; // gateway, host byte order; 0: none, the link itself
-    std::string dev;       // interface name; empty: the one whose subnet has the gateway
+    std::uint32_t via = 0;          // gateway, host byte order; 0: none, the link itself
+    std::string dev;                // interface name; empty: the one whose subnet has the gateway
+    std::optional<address6> via6{}; // of an IPv6 route
 
     bool operator==(const route_hop&) const = default;
 };
@@ -34,17 +36,20 @@ struct route_hop {
 struct route_change {
     change_verb verb = change_verb::add;
     ip4_prefix to;
+    std::optional<prefix6> to6; // an IPv6 route: then `to` says nothing
     nexthop_kind kind =
         nexthop_kind::gateway;   // gateway, connected, blackhole, unreachable, prohibit
     std::vector<route_hop> hops; // one, or several for ECMP
     std::uint16_t mtu = 0;       // 0: the interface's
 };
 
-// `add ADDRESS/LENGTH dev IF`
+// `add ADDRESS/LENGTH dev IF [nodad]`
 struct addr_change {
     change_verb verb = change_verb::add;
     ip4_prefix address;
     std::string dev;
+    std::optional<prefix6> address6{}; // with its host bits; then `address` says nothing
+    bool probe = true;                 // IPv6: ask first whether somebody has it (RFC 4862)
 };
 
 // `add ADDRESS lladdr MAC dev IF`
@@ -53,6 +58,7 @@ struct neigh_change {
     std::uint32_t address = 0;
     std::optional<mac_address> lladdr;
     std::string dev;
+    std::optional<address6> address6{}; // then `address` says nothing
 };
 
 // `set IF up|down|mtu BYTES|address MAC`, `add link PORT name IF type vlan id VLAN`, `del IF`
@@ -77,6 +83,17 @@ result<void> parse_route(words text, route_change& change);
 result<void> parse_addr(words text, addr_change& change);
 result<void> parse_neigh(words text, neigh_change& change);
 result<void> parse_link(words text, link_change& change);
+
+// Addresses of either family as words, into their places. What was there before is forgotten.
+result<void> set_destination(std::string_view text, route_change& change);
+result<void> set_gateway(std::string_view text, route_hop& hop);
+result<void> set_address(std::string_view text, addr_change& change);
+result<void> set_address(std::string_view text, neigh_change& change);
+
+// Destination, gateways and interface of a route that came otherwise than by the grammar.
+result<void> set_next_hops(
+    route_change& change, const std::string& to, const std::vector<std::string>& via,
+    const std::string& dev);
 
 // The checks behind the grammar, for a route that came otherwise: `kind` is unicast, blackhole,
 // unreachable or prohibit; sets change.kind.

@@ -250,7 +250,8 @@ int run_route(const net_options& options) {
 }
 
 int run_addr(const net_options& options) {
-    static constexpr column columns[] = {{"interface", "dev"}, {"address", "address"}};
+    static constexpr column columns[] = {
+        {"interface", "dev"}, {"address", "address"}, {"flags", "flags"}};
     return is_show(options.words)
                ? show_table(options.context, show("addr.show", options.words), columns)
                : change<addr_change>(options, "addr", parse_addr);
@@ -323,13 +324,13 @@ void add(
 
 void add_net_commands(cli_program program) {
     add(program, "addr", {"address", "a"}, "addresses of interfaces",
-        "show | add|del ADDRESS/LENGTH dev IF", run_addr);
+        "show | add|del ADDRESS/LENGTH dev IF [nodad]", run_addr);
     add(program, "route", {"r"}, "the routing table",
         "show [PREFIX] | get ADDRESS | load FILE [via GW]... | add|del|replace "
         "[blackhole|unreachable|prohibit] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... "
         "[mtu BYTES]",
         run_route);
-    add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP)",
+    add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",
         "show | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
     add(program, "link", {"l"}, "interfaces",
         "show | set IF up|down|mtu BYTES|address MAC | add link PORT name IF type vlan id N | "

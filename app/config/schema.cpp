@@ -74,13 +74,19 @@ result<void> is_mac(const std::string& value) {
     return checked(parse_mac(value));
 }
 result<void> is_address(const std::string& value) {
+    neigh_change either;
+    return set_address(value, either);
+}
+result<void> is_address4(const std::string& value) {
     return checked(parse_ip4(value));
 }
 result<void> is_destination(const std::string& value) {
-    return checked(parse_destination(value));
+    route_change either;
+    return set_destination(value, either);
 }
 result<void> is_interface_address(const std::string& value) {
-    return checked(parse_interface_address(value));
+    addr_change either;
+    return set_address(value, either);
 }
 result<void> is_name(const std::string& value) {
     const bool good =
@@ -155,7 +161,8 @@ const key<addr_config> addr_keys[] = {
 };
 
 const key<neigh_config> neigh_keys[] = {
-    {"address", text_key<neigh_config>{&neigh_config::address, is_address}, "IPv4 address", true},
+    {"address", text_key<neigh_config>{&neigh_config::address, is_address}, "IPv4 or IPv6 address",
+     true},
     {"lladdr", text_key<neigh_config>{&neigh_config::lladdr, is_mac}, "Ethernet address", true},
     {"dev", text_key<neigh_config>{&neigh_config::dev, is_name}, "interface", true},
 };
@@ -174,7 +181,7 @@ const key<route_config> route_keys[] = {
 const key<table_config> table_keys[] = {
     {"file", text_key<table_config>{&table_config::file},
      "CIDR list, one a line, '.gz' or not; relative to this file", true},
-    {"via", list_key<table_config>{&table_config::via, is_address},
+    {"via", list_key<table_config>{&table_config::via, is_address4},
      "gateways; prefixes without one of their own are spread over them by the skewed rule", true},
     {"limit", number_key<table_config>{&table_config::limit, 0, any}, "only so many; 0: all"},
 };

@@ -39,16 +39,22 @@ class show_job final : public control_job {
     explicit show_job(router& of) : router_(of) {}
     result<std::optional<json>> turn(control_reply& reply) override {
         constexpr std::size_t rows_a_turn = 300;
-        at_ = router_.list_routes(*at_, rows_a_turn, [&](json row) {
+        const auto tell = [&](json row) {
             reply.row(std::move(row));
             ++rows_;
-        });
-        return at_ ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
+        };
+        if (at_) {
+            at_ = router_.list_routes(*at_, rows_a_turn, tell);
+            return std::optional<json>{};
+        }
+        at6_ = router_.list_routes(*at6_, rows_a_turn, tell);
+        return at6_ ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
     }
 
   private:
     router& router_;
     std::optional<prefix4> at_ = prefix4{};
+    std::optional<prefix6> at6_ = prefix6{};
     std::uint64_t rows_ = 0;
 };
 
@@ -56,22 +62,24 @@ result<job_pointer> show_routes(router& of, control_request& request) {
     if (request.words.empty()) {
         return job_pointer(new show_job(of));
     }
-    const auto prefix = parse_destination(request.words[0]);
-    if (!prefix) {
-        return prefix.failure();
+    route_change asked;
+    if (auto good = set_destination(request.words[0], asked); !good) {
+        return good.failure();
     }
-    return answer_rows(of.find_routes({prefix->address, prefix->length}));
+    return answer_rows(
+        asked.to6 ? of.find_routes(*asked.to6)
+                  : of.find_routes(prefix4{asked.to.address, asked.to.length}));
 }
 
 result<job_pointer> get_route(router& of, control_request& request) {
     if (request.words.size() != 1) {
         return error{EINVAL, "route get: which address?"};
     }
-    const auto address = parse_ip4(request.words[0]);
-    if (!address) {
-        return address.failure();
+    neigh_change asked;
+    if (auto good = set_address(request.words[0], asked); !good) {
+        return good.failure();
     }
-    auto row = of.get_route(*address);
+    auto row = asked.address6 ? of.get_route(*asked.address6) : of.get_route(asked.address);
     return row ? answer(std::move(*row)) : result<job_pointer>(row.failure());
 }
 
@@ -200,7 +208,7 @@ class batch_job final : public control_job {
         return done;
     }
     static bool short_way(const route_change& change) {
-        return change.verb == change_verb::replace && change.hops.size() == 1 &&
+        return !change.to6 && change.verb == change_verb::replace && change.hops.size() == 1 &&
                change.hops[0].via != 0 && change.hops[0].dev.empty() && change.mtu == 0;
     }
     result<void> feed(const route_change& change) {

@@ -84,12 +84,16 @@ result<void> router::start(
         return done;
     }
     for (const neigh_config& neigh : from.neighs) { // the owner of neighbours is a worker
-        const neigh_change wanted{
+        neigh_change wanted{
             .verb = change_verb::replace,
-            .address = *parse_ip4(neigh.address),
+            .address = 0,
             .lladdr = *parse_mac(neigh.lladdr),
             .dev = neigh.dev};
-        if (auto done = change(wanted); !done) {
+        auto done = set_address(neigh.address, wanted);
+        if (done) {
+            done = change(wanted);
+        }
+        if (!done) {
             return at_line(from, neigh.line, done.failure());
         }
     }
@@ -220,21 +224,21 @@ result<void> router::configure(const config& from) {
         }
     }
     for (const addr_config& wanted : from.addrs) {
-        const addr_change made{
-            .address = *parse_interface_address(wanted.address), .dev = wanted.dev};
-        if (auto done = change(made); !done) {
+        addr_change made;
+        made.dev = wanted.dev;
+        auto done = set_address(wanted.address, made);
+        if (done) {
+            done = change(made);
+        }
+        if (!done) {
             return at_line(from, wanted.line, done.failure());
         }
     }
     for (const route_config& wanted : from.routes) {
         route_change made;
-        made.to = *parse_destination(wanted.to);
         made.mtu = static_cast<std::uint16_t>(wanted.mtu);
-        for (const std::string& via : wanted.via) {
-            made.hops.push_back({*parse_ip4(via), wanted.dev});
-        }
-        if (wanted.via.empty() && !wanted.dev.empty()) {
-            made.hops.push_back({0, wanted.dev});
+        if (auto done = set_next_hops(made, wanted.to, wanted.via, wanted.dev); !done) {
+            return at_line(from, wanted.line, done.failure());
         }
         if (auto done = finish_route(made, wanted.kind); !done) {
             return at_line(from, wanted.line, done.failure());

@@ -71,8 +71,12 @@ class router {
     // At most `count` prefixes' routes from `from` on, as rows; where to go on.
     std::optional<prefix4> list_routes(
         const prefix4& from, std::size_t count, const std::function<void(json)>& each) const;
+    std::optional<prefix6> list_routes(
+        const prefix6& from, std::size_t count, const std::function<void(json)>& each) const;
     json find_routes(const prefix4& prefix) const;
+    json find_routes(const prefix6& prefix) const;
     result<json> get_route(std::uint32_t address) const;
+    result<json> get_route(const address6& address) const;
     json list_links() const;
     json list_addrs() const;
     json list_neighs();
@@ -99,8 +103,13 @@ class router {
     result<void> configure(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
     result<void> start_workers(const config& from);
-    result<route> to_route(const route_change& change) const;
-    json route_row(const route& one) const;
+    template <class Route>
+    result<Route> to_route(const route_change& change) const;
+    template <class Route>
+    result<void> change_route(const route_change& change);
+    result<void> change_address6(const addr_change& change, iface_id id);
+    template <class Route>
+    json route_row(const Route& one) const;
     bool turn_churn();
     void wake_workers();
     void notice_silent_ports();

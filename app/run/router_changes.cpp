@@ -9,21 +9,41 @@ namespace pantala::app {
 
 namespace {
 
+// Of an IPv6 address that was just added: duplicate address detection is not made yet.
+constexpr std::uint8_t initial_flags6 = 0;
+
 prefix4 to_prefix(ip4_prefix prefix) {
     return {prefix.address, prefix.length};
 }
 
+void set_prefix(route& wanted, const route_change& change) {
+    wanted.prefix = to_prefix(change.to);
+}
+void set_prefix(route6& wanted, const route_change& change) {
+    wanted.prefix = *change.to6;
+}
+
+// Link-local: what the addresses of an interface are made from (RFC 4291 2.5.6, appendix A).
+address6 link_local_of(const iface& record) {
+    wire::mac_address mac;
+    mac.bytes = record.mac;
+    return {std::uint64_t{0xfe80} << 48, wire::eui64_identifier(mac)};
+}
+
 } // namespace
 
-result<route> router::to_route(const route_change& change) const {
-    route wanted;
-    wanted.prefix = to_prefix(change.to);
+template <class Route>
+result<Route> router::to_route(const route_change& change) const {
+    Route wanted;
+    set_prefix(wanted, change);
     wanted.mtu = change.mtu;
     wanted.protocol = route_protocol::fixed;
     for (const route_hop& hop : change.hops) {
+        const bool on_link = hop.via == 0 && !hop.via6;
         route_target target;
-        target.kind = hop.via == 0 ? nexthop_kind::connected : nexthop_kind::gateway;
+        target.kind = on_link ? nexthop_kind::connected : nexthop_kind::gateway;
         target.gateway = hop.via;
+        target.gateway6 = hop.via6;
         if (!hop.dev.empty()) {
             auto dev = links_.find(hop.dev);
             if (!dev) {
@@ -39,8 +59,9 @@ result<route> router::to_route(const route_change& change) const {
     return wanted;
 }
 
-result<void> router::change(const route_change& change) {
-    auto wanted = to_route(change);
+template <class Route>
+result<void> router::change_route(const route_change& change) {
+    auto wanted = to_route<Route>(change);
     if (!wanted) {
         return wanted.failure();
     }
@@ -55,10 +76,39 @@ result<void> router::change(const route_change& change) {
     return {};
 }
 
+result<void> router::change(const route_change& change) {
+    return change.to6 ? change_route<route6>(change) : change_route<route>(change);
+}
+
+// The first IPv6 address of an interface brings its link-local one along.
+result<void> router::change_address6(const addr_change& change, iface_id id) {
+    const prefix6 wanted = *change.address6;
+    if (change.verb == change_verb::del) {
+        return rib_->del_address(id, wanted.address, wanted.length);
+    }
+    const iface& record = rib_->interface(id);
+    const std::uint8_t flags = change.probe ? initial_flags6 : std::uint8_t{0};
+    const bool has_link_local = std::ranges::any_of(
+        record.ip6(), [](const iface_address6& mine) { return mine.is_link_local(); });
+    const bool is_link_local = wanted.address.high >> 54 == 0xfe80 >> 6;
+    if (!has_link_local && !is_link_local) {
+        if (auto made = rib_->add_address(id, link_local_of(record), 64, flags); !made) {
+            return made;
+        }
+    }
+    auto added = rib_->add_address(id, wanted.address, wanted.length, flags);
+    const bool fine =
+        change.verb == change_verb::replace && !added && added.failure().code == EEXIST;
+    return fine ? result<void>() : added;
+}
+
 result<void> router::change(const addr_change& change) {
     auto dev = links_.find(change.dev);
     if (!dev) {
         return dev.failure();
+    }
+    if (change.address6) {
+        return change_address6(change, dev->id);
     }
     switch (change.verb) {
     case change_verb::del:
@@ -79,7 +129,11 @@ result<void> router::change(const neigh_change& change) {
         return dev.failure();
     }
     neighbor_command command;
-    command.key = make_neighbor_key(dev->id, be32::from(change.address));
+    command.key = change.address6
+                      ? neighbor_key{change.address6->high, change.address6->low, dev->id}
+                      : make_neighbor_key(dev->id, be32::from(change.address));
+    const std::string name =
+        change.address6 ? format_address6(*change.address6) : format_ip4(change.address);
     command.operation =
         change.verb == change_verb::del ? neighbor_operation::remove : neighbor_operation::add;
     if (change.lladdr) {
@@ -90,10 +144,8 @@ result<void> router::change(const neigh_change& change) {
         return {};
     }
     return change.verb == change_verb::del
-               ? error{ESRCH, fmt::format("no neighbour {} on {}", format_ip4(change.address),
-                                          change.dev)}
-               : error{ENOSPC, fmt::format("the neighbour table has no room for {}",
-                                           format_ip4(change.address))};
+               ? error{ESRCH, fmt::format("no neighbour {} on {}", name, change.dev)}
+               : error{ENOSPC, fmt::format("the neighbour table has no room for {}", name)};
 }
 
 result<void> router::change(const link_change& change) {

@@ -28,6 +28,28 @@ std::string_view protocol_word(route_protocol protocol) {
     return "?";
 }
 
+std::string text_of(const iface_address6& address) {
+    return fmt::format(
+        "{}/{}", format_address6(address6::from_bytes(address.address)), address.prefix_length);
+}
+
+// As iproute2 names them; empty: none.
+std::string flag_words(std::uint8_t flags) {
+    constexpr std::pair<std::uint8_t, const char*> names[] = {
+        {iface6_tentative, "tentative"},
+        {iface6_duplicate, "dadfailed"},
+        {iface6_deprecated, "deprecated"},
+        {iface6_optimistic, "optimistic"},
+        {iface6_automatic, "dynamic"}};
+    std::string text;
+    for (const auto& [flag, name] : names) {
+        if ((flags & flag) != 0) {
+            text += text.empty() ? name : fmt::format(" {}", name);
+        }
+    }
+    return text;
+}
+
 // Rows of `stats`: what, of whom, how much, and what it means.
 class stat_rows {
   public:
@@ -98,7 +120,8 @@ busy_time undisturbed(const round_stats& rounds) {
 
 } // namespace
 
-json router::route_row(const route& one) const {
+template <class Route>
+json router::route_row(const Route& one) const {
     json row = {{"to", format(one.prefix)}, {"protocol", protocol_word(one.protocol)}};
     json hops = json::array();
     std::string_view kind = "unicast";
@@ -108,7 +131,8 @@ json router::route_row(const route& one) const {
         }
         json hop = json::object();
         if (target.kind == nexthop_kind::gateway) {
-            hop["via"] = format_address4(target.gateway);
+            hop["via"] = target.gateway6 ? format_address6(*target.gateway6)
+                                         : format_address4(target.gateway);
         }
         if (target.interface) {
             hop["dev"] = links_.name_of(*target.interface);
@@ -137,9 +161,22 @@ std::optional<prefix4> router::list_routes(
     return rib_->visit(0, from, count, [&](const route& one) { each(route_row(one)); });
 }
 
+std::optional<prefix6> router::list_routes(
+    const prefix6& from, std::size_t count, const std::function<void(json)>& each) const {
+    return rib_->visit(0, from, count, [&](const route6& one) { each(route_row(one)); });
+}
+
 json router::find_routes(const prefix4& prefix) const {
     json rows = json::array();
     for (const route& one : rib_->find(prefix)) {
+        rows.push_back(route_row(one));
+    }
+    return rows;
+}
+
+json router::find_routes(const prefix6& prefix) const {
+    json rows = json::array();
+    for (const route6& one : rib_->find(prefix)) {
         rows.push_back(route_row(one));
     }
     return rows;
@@ -155,6 +192,16 @@ result<json> router::get_route(std::uint32_t address) const {
     return row;
 }
 
+result<json> router::get_route(const address6& address) const {
+    const auto found = rib_->get(address);
+    if (!found) {
+        return found.failure();
+    }
+    json row = route_row(*found);
+    row["address"] = format_address6(address);
+    return row;
+}
+
 json router::list_links() const {
     json rows = json::array();
     for (const link& one : links_.all()) {
@@ -163,6 +210,9 @@ json router::list_links() const {
         for (const iface_address4& address : record.ip4()) {
             addresses.push_back(fmt::format(
                 "{}/{}", format_address4(address.address.host()), address.prefix_length));
+        }
+        for (const iface_address6& address : record.ip6()) {
+            addresses.push_back(text_of(address));
         }
         json row = {
             {"name", one.name},
@@ -203,6 +253,12 @@ json router::list_addrs() const {
                   fmt::format(
                       "{}/{}", format_address4(address.address.host()), address.prefix_length)}});
         }
+        for (const iface_address6& address : rib_->interface(one.id).ip6()) {
+            rows.push_back(
+                {{"dev", one.name},
+                 {"address", text_of(address)},
+                 {"flags", flag_words(address.flags)}});
+        }
     }
     return rows;
 }
@@ -215,12 +271,10 @@ json router::list_neighs() {
         engine_->control().call(0, command);
         for (unsigned i = 0; i < command.count; ++i) {
             const neighbor_owner::row& row = command.rows[i];
-            if (!row.key.is_ip4()) {
-                continue;
-            }
             const bool resolved = !row.mac.is_zero();
             rows.push_back(
-                {{"address", format_address4(row.key.ip4().host())},
+                {{"address", row.key.is_ip4() ? format_address4(row.key.ip4().host())
+                                              : format_address6({row.key.high, row.key.low})},
                  {"dev", links_.name_of(row.key.iface)},
                  {"lladdr", resolved ? json(format_mac(row.mac.bytes)) : json()},
                  {"state", name_of(row.state)},
@@ -278,6 +332,14 @@ json router::list_stats(bool all) {
         for (const ip4_counter_name& one : ip4_counter_names) {
             rows.add(where, one.name, (stacks_[w]->ip4_counts().*one.member).read());
         }
+        for (const ip6_counter_name& one : ip6_counter_names) {
+            rows.add(
+                where, fmt::format("ip6_{}", one.name),
+                (stacks_[w]->ip6_counts().*one.member).read());
+        }
+        for (const nd_counter_name& one : nd_counter_names) {
+            rows.add(where, one.name, (stacks_[w]->nd_counts().*one.member).read());
+        }
         for (const arp_counter_name& one : arp_counter_names) {
             rows.add(where, one.name, (stacks_[w]->arp_counts().*one.member).read());
         }
@@ -296,8 +358,10 @@ json router::list_stats(bool all) {
     }
     const rib_counts counts = rib_->counts();
     rows.add("routes", "ipv4", counts.routes4);
+    rows.add("routes", "ipv6", counts.routes6);
     rows.add("routes", "hops", counts.hops);
     rows.add("routes", "replica_bytes_ipv4", counts.replica_bytes4, "of one worker");
+    rows.add("routes", "replica_bytes_ipv6", counts.replica_bytes6, "of one worker");
     rows.add("routes", "authority_bytes", counts.authority_bytes, "control's own");
     rows.add("routes", "generation", counts.generation);
     rows.add("routes", "changes", counts.changes);
@@ -312,7 +376,8 @@ json router::summary() {
     busy_time busy;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         worker_rig& rig = engine_->rig(worker_id{w});
-        forwarded += stacks_[w]->ip4_counts().forwarded.read();
+        forwarded +=
+            stacks_[w]->ip4_counts().forwarded.read() + stacks_[w]->ip6_counts().forwarded.read();
         for (const rx_queue& queue : rig.rx) {
             received += queue.received();
         }
@@ -326,6 +391,7 @@ json router::summary() {
     return {
         {"workers", engine_->workers()},
         {"ipv4_routes", counts.routes4},
+        {"ipv6_routes", counts.routes6},
         {"feed_routes", loaded_},
         {"replica_bytes_ipv4", counts.replica_bytes4},
         {"generation", counts.generation},
