@@ -29,6 +29,7 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     address6 destination6[burst_max];
     ip4_.now = now;
     ip4_.input_port = port;
+    ip6_.input_port = port;
     ip6_.now = now;
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
@@ -276,6 +277,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
     ip4_.redirect_budget = {settings.ip4.redirects_per_s, settings.ip4.redirects_burst};
     ip6_.settings = settings.ip6;
     ip6_.error_budget = {settings.ip6.icmp_errors_per_s, settings.ip6.icmp_errors_burst};
+    ip6_.redirect_budget = {settings.ip6.redirects_per_s, settings.ip6.redirects_burst};
     ip6_.echo_budget = {settings.ip6.echo_replies_per_s, settings.ip6.echo_replies_burst};
     ip4_.next_identification = static_cast<std::uint16_t>(worker_.random.next());
     if (worker_.self == worker_id{0}) {

@@ -29,6 +29,7 @@ struct ip6_counters {
     counter reassembled;  // packets made whole
     counter echo_replies;
     counter errors_sent; // ICMPv6
+    counter redirects_sent;
 };
 
 struct ip6_counter_name {
@@ -45,6 +46,7 @@ inline constexpr ip6_counter_name ip6_counter_names[] = {
     {"reassembled", &ip6_counters::reassembled},
     {"echo_replies", &ip6_counters::echo_replies},
     {"errors_sent", &ip6_counters::errors_sent},
+    {"redirects_sent", &ip6_counters::redirects_sent},
 };
 
 struct ip6_settings {
@@ -53,6 +55,8 @@ struct ip6_settings {
     std::uint32_t icmp_errors_burst = 100;
     std::uint32_t echo_replies_per_s = 100000; // a worker
     std::uint32_t echo_replies_burst = 1000;
+    std::uint32_t redirects_per_s = 20; // a worker
+    std::uint32_t redirects_burst = 20;
     std::uint32_t flow_seed = 0; // differs between routers in a row, or ECMP polarises
 };
 
@@ -67,8 +71,10 @@ struct ip6_context {
     ip6_counters counters{};
     token_bucket error_budget{};
     token_bucket echo_budget{};
-    instant now{};      // of this round
-    mbuf_burst local{}; // for this host, data at the IPv6 header, trimmed
+    token_bucket redirect_budget{};
+    port_id input_port{}; // of the burst in hand
+    instant now{};        // of this round
+    mbuf_burst local{};   // for this host, data at the IPv6 header, trimmed
 };
 
 inline address6 halves_of(const wire::ipv6_address& address) {

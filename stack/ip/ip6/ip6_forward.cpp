@@ -4,6 +4,7 @@
 #include "stack/ether/packet_meta.hpp"
 #include "stack/ip/forward_run.hpp"
 #include "stack/ip/icmp/icmp6_error.hpp"
+#include "stack/ip/icmp/icmp6_redirect.hpp"
 #include "stack/ip/ip4_input.hpp" // ip4_trim
 #include "stack/ip/ip6/ip6_flow_hash.hpp"
 #include "stack/wire/ipv6.hpp"
@@ -12,6 +13,12 @@
 #include <cstring>
 
 namespace pantala {
+
+// send_run's word for packets that leave by the port they came in on.
+static void tell_detour(ip6_context& context, std::span<rte_mbuf* const> packets, iface_id out) {
+    icmp6_redirect_frames(context, packets, out);
+}
+
 namespace {
 
 constexpr std::size_t hop_limit_at = offsetof(wire::ipv6_header, hop_limit);

@@ -218,6 +218,52 @@ TEST_F(forward6, unresolved_gateways_are_asked_for) {
     EXPECT_TRUE(same(net.sent_ip6(1), frames{leaving(mac(0x55), 1, datagram6(fields))}));
 }
 
+TEST_F(forward6, a_detour_is_told_to_its_source) {
+    const ipv6_address other = ip6_host(1, 0, 0x33); // on the host's own link
+    net.learn6(inside, other, mac(0x33));
+    forget();
+    const bytes packet = datagram6({host, other});
+    from_host(packet);
+    const auto sent = net.sent(0);
+    ASSERT_EQ(sent.size(), 2u); // the redirect, and the packet on its way
+    const auto told = parse_ip6_frame(sent[0]);
+    ASSERT_TRUE(told && told->icmp());
+    EXPECT_EQ(told->icmp()->kind(), icmp6_type::redirect);
+    EXPECT_EQ(told->header.hop_limit, 255);
+    EXPECT_EQ(told->header.source, link_local(router::mac_of(0)));
+    EXPECT_EQ(told->header.destination, host);
+    const auto what = header_of<wire::nd_redirect>(told->content);
+    EXPECT_EQ(what.target, other);
+    EXPECT_EQ(what.destination, other);
+    const auto link = header_of<wire::nd_link_address_option>(told->content, sizeof what);
+    EXPECT_EQ(link.type, 2);
+    EXPECT_EQ(link.address, mac(0x33));
+    EXPECT_EQ(parse_frame(sent[1]).link.destination, mac(0x33));
+    // At most 20 at once; the packets go on.
+    for (unsigned i = 0; i < 40; ++i) {
+        from_host(packet);
+    }
+    EXPECT_EQ(net.sent(0).size(), 40u + 19u);
+    EXPECT_EQ(net.worker_stack().ip6_counts().redirects_sent.read(), 20u);
+}
+
+TEST_F(forward6, gateways_are_told_by_their_link_local_address) {
+    const ipv6_address next = link_local(mac(0x34));
+    route6 route;
+    route.prefix = *parse_prefix6("2001:db8:600::/40");
+    route_target target;
+    target.gateway6 = address6{next.high(), next.low()};
+    target.interface = inside;
+    route.targets.push_back(target);
+    ASSERT_TRUE(net.routes().add(route));
+    net.learn6(inside, next, mac(0x34));
+    forget();
+    from_host(datagram6({host, ip6_host(0x600, 0, 1)}));
+    const auto sent = net.sent(0);
+    ASSERT_EQ(sent.size(), 2u);
+    EXPECT_EQ(header_of<wire::nd_redirect>(parse_ip6_frame(sent[0])->content).target, next);
+}
+
 TEST_F(forward6, two_routers_in_a_row) {
     router second(pool, {.seed = 2});
     const iface_id near = second.add_iface(0, {});
