@@ -142,7 +142,7 @@ bool is_six(std::string_view text) {
     return text.find(':') != std::string_view::npos;
 }
 
-std::string name_of(const route_change& change) {
+std::string route_name(const route_change& change) {
     return change.to6 ? format(*change.to6) : format_prefix(change.to);
 }
 
@@ -158,7 +158,8 @@ result<void> check_families(route_change& change, bool is_default) {
         change.to6 = prefix6{};
     }
     if (change.to6 ? any4 : any6) {
-        return say(fmt::format("route {}: its gateways are of the other family", name_of(change)));
+        return say(
+            fmt::format("route {}: its gateways are of the other family", route_name(change)));
     }
     return {};
 }
@@ -220,7 +221,7 @@ result<void> set_next_hops(
 }
 
 result<void> set_address(std::string_view text, addr_change& change) {
-    change.address6.reset();
+    change.six.reset();
     if (!is_six(text)) {
         return take(parse_interface_address(text), change.address);
     }
@@ -236,18 +237,18 @@ result<void> set_address(std::string_view text, addr_change& change) {
         return say(fmt::format(
             "'{}' is not an IPv6 address with its prefix length, such as 2001:db8::1/64", text));
     }
-    change.address6 = prefix6{*six, static_cast<std::uint8_t>(length)};
+    change.six = prefix6{*six, static_cast<std::uint8_t>(length)};
     return {};
 }
 
 result<void> set_address(std::string_view text, neigh_change& change) {
-    change.address6.reset();
+    change.six.reset();
     if (!is_six(text)) {
         return take(parse_ip4(text), change.address);
     }
     auto six = parse_address6(text);
     if (six) {
-        change.address6 = *six;
+        change.six = *six;
     }
     return six ? result<void>() : six.failure();
 }
@@ -332,7 +333,7 @@ result<void> parse_route(words line, route_change& change) {
         return say(fmt::format(
             "route {}: '{}' is not a word of this grammar (via, dev, nexthop, "
             "mtu)",
-            name_of(change), text.peek()));
+            route_name(change), text.peek()));
     }
     return finish_route(
         change, change.kind == nexthop_kind::gateway ? "unicast" : kind_word(change.kind));
@@ -354,7 +355,7 @@ result<void> finish_route(route_change& change, std::string_view kind) {
         return say(fmt::format(
             "route {}: say 'via GATEWAY', 'dev INTERFACE', or one of "
             "blackhole, unreachable, prohibit before the prefix",
-            name_of(change)));
+            route_name(change)));
     }
     if (change.hops.size() == 1 && change.hops[0].via == 0 && !change.hops[0].via6) {
         change.kind = nexthop_kind::connected;

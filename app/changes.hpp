@@ -48,8 +48,8 @@ struct addr_change {
     change_verb verb = change_verb::add;
     ip4_prefix address;
     std::string dev;
-    std::optional<prefix6> address6{}; // with its host bits; then `address` says nothing
-    bool probe = true;                 // IPv6: ask first whether somebody has it (RFC 4862)
+    std::optional<prefix6> six{}; // with its host bits; then `address` says nothing
+    bool probe = true;            // IPv6: ask first whether somebody has it (RFC 4862)
 };
 
 // `add ADDRESS lladdr MAC dev IF`
@@ -58,7 +58,7 @@ struct neigh_change {
     std::uint32_t address = 0;
     std::optional<mac_address> lladdr;
     std::string dev;
-    std::optional<address6> address6{}; // then `address` says nothing
+    std::optional<address6> six{}; // then `address` says nothing
 };
 
 // `set IF up|down|mtu BYTES|address MAC`, `add link PORT name IF type vlan id VLAN`, `del IF`

@@ -79,7 +79,7 @@ result<job_pointer> get_route(router& of, control_request& request) {
     if (auto good = set_address(request.words[0], asked); !good) {
         return good.failure();
     }
-    auto row = asked.address6 ? of.get_route(*asked.address6) : of.get_route(asked.address);
+    auto row = asked.six ? of.get_route(*asked.six) : of.get_route(asked.address);
     return row ? answer(std::move(*row)) : result<job_pointer>(row.failure());
 }
 

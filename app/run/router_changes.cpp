@@ -82,7 +82,7 @@ result<void> router::change(const route_change& change) {
 
 // The first IPv6 address of an interface brings its link-local one along.
 result<void> router::change_address6(const addr_change& change, iface_id id) {
-    const prefix6 wanted = *change.address6;
+    const prefix6 wanted = *change.six;
     if (change.verb == change_verb::del) {
         return rib_->del_address(id, wanted.address, wanted.length);
     }
@@ -107,7 +107,7 @@ result<void> router::change(const addr_change& change) {
     if (!dev) {
         return dev.failure();
     }
-    if (change.address6) {
+    if (change.six) {
         return change_address6(change, dev->id);
     }
     switch (change.verb) {
@@ -129,11 +129,9 @@ result<void> router::change(const neigh_change& change) {
         return dev.failure();
     }
     neighbor_command command;
-    command.key = change.address6
-                      ? neighbor_key{change.address6->high, change.address6->low, dev->id}
-                      : make_neighbor_key(dev->id, be32::from(change.address));
-    const std::string name =
-        change.address6 ? format_address6(*change.address6) : format_ip4(change.address);
+    command.key = change.six ? neighbor_key{change.six->high, change.six->low, dev->id}
+                             : make_neighbor_key(dev->id, be32::from(change.address));
+    const std::string name = change.six ? format_address6(*change.six) : format_ip4(change.address);
     command.operation =
         change.verb == change_verb::del ? neighbor_operation::remove : neighbor_operation::add;
     if (change.lladdr) {

@@ -234,6 +234,8 @@ void note_interrupts(attempt& a, bool shared_line) {
 
 void finish(attempt& a) {
     spread_flows(a);
+    // Neighbour discovery asks groups (RFC 4861). A device without a filter does not know the call.
+    static_cast<void>(rte_eth_allmulticast_enable(a.id.value));
     if (a.settings.promiscuous) {
         a.report.promiscuous = rte_eth_promiscuous_enable(a.id.value) == 0;
         if (!a.report.promiscuous) {

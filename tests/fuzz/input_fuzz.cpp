@@ -1,6 +1,7 @@
 // libFuzzer: whatever arrives on a port. The input is a row of frames, each behind two bytes: its
 // length (low 11 bits), the port (one bit), and whether time passes first (one bit). A fault is a
 // crash, a sanitizer's report, a broken invariant, or an mbuf that did not come back.
+#include "tests/harness/packets6.hpp"
 #include "tests/harness/router.hpp"
 
 #include <algorithm>
@@ -33,6 +34,12 @@ struct bench {
         net.add_route("198.51.100.0/24", {"10.0.1.2", "10.0.1.3", "10.0.5.2"});
         net.learn(inside, ip(10, 0, 0, 2), mac(0x10));
         net.learn(outside, ip(10, 0, 1, 2), mac(0x20));
+        net.add_address6(inside, "2001:db8:1::1/64");
+        net.add_address6(outside, "2001:db8:2::1/64");
+        net.add_route6("2001:db8:100::/40", {"2001:db8:2::2"});
+        net.add_route6("2001:db8:200::/40", {"2001:db8:2::2", "2001:db8:2::3"});
+        net.learn6(inside, ip6_host(1, 0, 2), mac(0x10));
+        net.learn6(outside, ip6_host(2, 0, 2), mac(0x20));
     }
 };
 

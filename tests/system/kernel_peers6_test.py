@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""The router between two hosts of the Linux kernel, over IPv6: ping, traceroute, path MTU, neighbours that fail
+and come back, fragments.
+
+usage: kernel_peers6_test.py PANTALA        TAP on stdout; skipped where there is no root
+"""
+import re
+import subprocess
+import sys
+
+import peers
+
+LEFT, RIGHT = ("2001:db8:71::1", "2001:db8:71::2"), ("2001:db8:72::1", "2001:db8:72::2")  # router's, host's
+PINGS = 10
+
+
+def set_up(net):
+    """IPv6 on both hosts and on the router, by its command line."""
+    for side, (router, host) in (("left", LEFT), ("right", RIGHT)):
+        net.ask("addr", "add", f"{router}/64", "dev", side, "nodad")
+        net.on(side, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/wire/disable_ipv6")
+        net.on(side, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/wire/accept_ra")
+        net.on(side, "ip", "-6", "addr", "add", f"{host}/64", "dev", "wire", "nodad")
+        net.on(side, "ip", "-6", "route", "add", "default", "via", router)
+
+
+def expect(condition, output):
+    if not condition:
+        raise peers.Failure(" | ".join(output.strip().splitlines()[-6:]))
+
+
+def ping(net, side, target, *options, count=PINGS):
+    """How many of `count` echo requests were answered, and what ping printed."""
+    command = " ".join(["ping", "-6", "-n", "-c", "1", "-W", "20", *options, target])
+    output = net.on(side, "sh", "-c", f"for i in $(seq {count}); do {command}; done", check=False)
+    return len(re.findall(r" 1 received", output)), output
+
+
+def all_answered(net, side, target, *options):
+    answered, output = ping(net, side, target, *options)
+    expect(answered == PINGS, output)
+    return output
+
+
+def pings_router(net):
+    all_answered(net, "left", LEFT[0])
+    all_answered(net, "right", RIGHT[0])
+    all_answered(net, "left", RIGHT[0])
+
+
+def pings_through(net):
+    output = all_answered(net, "left", RIGHT[1])
+    expect("ttl=63" in output, output)
+    all_answered(net, "right", LEFT[1])
+
+
+def pings_link_local(net):
+    output = net.ask("addr", "show")
+    own = re.search(r"left\s+(fe80:[0-9a-f:]+)/64", output)
+    expect(own, output)
+    all_answered(net, "left", f"{own[1]}%wire")
+
+
+def knows_neighbours(net):
+    output = net.on("left", "ip", "-6", "neigh", "show", LEFT[0])
+    expect("lladdr" in output and "router" in output, output)
+    output = net.ask("neigh", "show")
+    expect(LEFT[1] in output and RIGHT[1] in output, output)
+
+
+def traceroute(net):
+    for probes in ("-U", "-I"):
+        output = net.on("left", "traceroute", "-6", "-n", probes, "-q", "1", "-N", "1", "-w", "5", "-m", "4",
+                        RIGHT[1])
+        hops = re.findall(r"^\s*(\d+)\s+([0-9a-f:]+)\s", output, re.M)
+        expect(hops == [("1", LEFT[0]), ("2", RIGHT[1])], output)
+
+
+def path_mtu(net):
+    output = net.on("left", "tracepath", "-6", "-n", "-m", "4", RIGHT[1])
+    expect(f"pmtu {peers.RIGHT_MTU}" in output and "reached" in output, output)
+    net.on("left", "ip", "-6", "route", "flush", "cache")
+    all_answered(net, "left", RIGHT[1], "-M", "do", "-s", str(peers.RIGHT_MTU - 48))
+
+
+def fragments(net):
+    # Cut by the kernel; the router forwards the pieces, and puts together and cuts those for itself.
+    all_answered(net, "left", RIGHT[1], "-s", "4000")
+    all_answered(net, "left", LEFT[0], "-s", "4000")
+
+
+def no_route(net):
+    answered, output = ping(net, "left", "2001:db8:99::1", count=1)
+    expect(answered == 0 and re.search(r"From 2001:db8:71::1 .*(No route|unreachable)", output), output)
+
+
+def silent_neighbour(net):
+    answered, output = ping(net, "left", "2001:db8:72::99", count=1)
+    expect(answered == 0 and re.search(r"From 2001:db8:71::1 .*Address unreachable", output), output)
+
+
+def state_of(net, address):
+    for line in net.ask("neigh", "show").splitlines():
+        if line.split()[0] == address:
+            return line.split()[-1]
+    return "none"
+
+
+def neighbour_fails_and_recovers(net):
+    all_answered(net, "left", RIGHT[1])
+    net.on("right", "ip", "-6", "addr", "del", f"{RIGHT[1]}/64", "dev", "wire")
+    net.ask("neigh", "del", RIGHT[1], "dev", "right")
+    answered, output = ping(net, "left", RIGHT[1], count=1)
+    expect(answered == 0, output)
+    peers.await_true("the neighbour has failed", lambda: state_of(net, RIGHT[1]) in ("failed", "none"))
+    net.on("right", "ip", "-6", "addr", "add", f"{RIGHT[1]}/64", "dev", "wire", "nodad")
+    net.on("right", "ip", "-6", "route", "replace", "default", "via", RIGHT[0])
+    peers.await_true("the neighbour is back", lambda: ping(net, "left", RIGHT[1], count=1)[0] == 1)
+
+
+def taken_address(net):
+    """The kernel asks before it uses the router's address, and hears that it is taken."""
+    net.on("left", "ip", "-6", "addr", "add", f"{LEFT[0]}/64", "dev", "wire")
+    peers.await_true("the kernel gives the address up", lambda: "dadfailed" in net.on(
+        "left", "ip", "-6", "addr", "show", "dev", "wire"))
+    net.on("left", "ip", "-6", "addr", "del", f"{LEFT[0]}/64", "dev", "wire")
+
+
+def ends_cleanly(net):
+    status = net.stop()
+    expect(status == 0, f"status {status}: {net.log()}")
+
+
+CASES = [
+    ("ping of the router", pings_router),
+    ("ping through the router", pings_through),
+    ("ping of a link-local address", pings_link_local),
+    ("neighbours on both sides", knows_neighbours),
+    ("traceroute over UDP and ICMP", traceroute),
+    ("path MTU discovery", path_mtu),
+    ("fragmentation", fragments),
+    ("no route", no_route),
+    ("a neighbour that does not answer", silent_neighbour),
+    ("a neighbour fails and recovers", neighbour_fails_and_recovers),
+    ("an address that is taken", taken_address),
+    ("a clean end on SIGTERM", ends_cleanly),
+]
+# DPDK's af_packet driver asks the kernel to put fragments together before it reads them.
+NOT_ON_VETH = [fragments]
+NETWORKS = [("veth", 2), ("tap", 1)]
+
+
+def cases_of(wire):
+    return [(name, case) for name, case in CASES if wire != "veth" or case not in NOT_ON_VETH]
+
+
+def attempt(number, name, case, net):
+    try:
+        case(net)
+    except (peers.Failure, OSError, subprocess.SubprocessError) as failure:
+        print(f"not ok {number} - {name}\n# {failure}", flush=True)
+        if net.router.poll() is None:
+            print(*(f"# {line}" for line in net.ask("stats").splitlines()), sep="\n", flush=True)
+        return False
+    print(f"ok {number} - {name}", flush=True)
+    return True
+
+
+def main():
+    why = peers.lacks()
+    if why:
+        print(f"1..0 # SKIP {why}")
+        return 0
+    print(f"1..{sum(len(cases_of(wire)) for wire, _ in NETWORKS)}", flush=True)
+    number, failed = 0, 0
+    for wire, workers in NETWORKS:
+        cases = [(f"{wire}, {workers} worker(s): {name}", case) for name, case in cases_of(wire)]
+        try:
+            with peers.Network(sys.argv[1], wire, workers) as net:
+                set_up(net)
+                for name, case in cases:
+                    number += 1
+                    failed += not attempt(number, name, case, net)
+                cases = []
+        except (peers.Failure, OSError, subprocess.SubprocessError) as failure:
+            for name, _ in cases:
+                number, failed = number + 1, failed + 1
+                print(f"not ok {number} - {name}\n# the network does not start: {failure}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
