@@ -1,4 +1,4 @@
-// How both families forward a burst: a first pass writes packets as they leave, a second sends runs
+// How a burst is forwarded: a first pass writes packets as they leave, a second sends runs
 // of neighbours that go the same way. What is here does not depend on the family.
 #pragma once
 
