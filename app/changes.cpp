@@ -220,39 +220,6 @@ result<void> set_next_hops(
     return check_families(change, to == "default");
 }
 
-result<void> set_address(std::string_view text, addr_change& change) {
-    change.six.reset();
-    if (!is_six(text)) {
-        return take(parse_interface_address(text), change.address);
-    }
-    const std::size_t slash = text.find('/');
-    auto six = parse_address6(text.substr(0, slash));
-    unsigned length = 0;
-    const std::string_view digits =
-        slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
-    const auto [end, failed] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), length);
-    if (!six || failed != std::errc{} || end != digits.data() + digits.size() || length == 0 ||
-        length > 128) {
-        return say(fmt::format(
-            "'{}' is not an IPv6 address with its prefix length, such as 2001:db8::1/64", text));
-    }
-    change.six = prefix6{*six, static_cast<std::uint8_t>(length)};
-    return {};
-}
-
-result<void> set_address(std::string_view text, neigh_change& change) {
-    change.six.reset();
-    if (!is_six(text)) {
-        return take(parse_ip4(text), change.address);
-    }
-    auto six = parse_address6(text);
-    if (six) {
-        change.six = *six;
-    }
-    return six ? result<void>() : six.failure();
-}
-
 std::string_view kind_word(nexthop_kind kind) {
     switch (kind) {
     case nexthop_kind::none:
