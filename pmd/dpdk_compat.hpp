@@ -1,6 +1,6 @@
 // Every difference between the DPDK releases that net_shmif builds against is here. Built and
-// tested with 22.11 (Debian 12); for what later releases changed in the parts we use, see each
-// item.
+// tested with 22.11 (Debian 12), compiled with 25.11; for what changed between them in the parts we
+// use, see each item.
 #pragma once
 
 #include <cstdint>
@@ -21,5 +21,21 @@ inline void* rearm_at(rte_mbuf* packet) {
 static_assert(
     offsetof(rte_mbuf, port) == offsetof(rte_mbuf, data_off) + 6,
     "a PMD may write data_off, refcnt, nb_segs and port as one word");
+
+// Counters by queue, for ethdev to make its own statistics of: members of rte_eth_stats up to
+// 25.07, from 25.11 on a structure of their own, which may be missing.
+#if RTE_VERSION < RTE_VERSION_NUM(25, 11, 0, 0)
+using queue_stats = rte_eth_stats;
+template <int (*get)(rte_eth_dev*, rte_eth_stats*, queue_stats*)>
+int stats_get(rte_eth_dev* device, rte_eth_stats* stats) {
+    return get(device, stats, stats);
+}
+#else
+using queue_stats = eth_queue_stats;
+template <int (*get)(rte_eth_dev*, rte_eth_stats*, queue_stats*)>
+int stats_get(rte_eth_dev* device, rte_eth_stats* stats, eth_queue_stats* queues) {
+    return get(device, stats, queues);
+}
+#endif
 
 } // namespace pantala::bus::compat

@@ -1,4 +1,5 @@
 // Statistics of a net_shmif port. Queues only ever count up; a reset remembers where they stood.
+#include "pmd/dpdk_compat.hpp"
 #include "pmd/port/bus_port.hpp"
 
 #include <algorithm>
@@ -70,7 +71,7 @@ std::vector<std::uint64_t> counters_since_reset(const port& self) {
     return values;
 }
 
-int stats_get(rte_eth_dev* device, rte_eth_stats* stats) {
+int stats_get(rte_eth_dev* device, rte_eth_stats* stats, compat::queue_stats* queues) {
     const port& self = port_of(device);
     const std::vector<std::uint64_t> all = counters_since_reset(self);
     const std::uint64_t* at = all.data();
@@ -80,19 +81,19 @@ int stats_get(rte_eth_dev* device, rte_eth_stats* stats) {
         stats->imissed += at[2];
         stats->ierrors += at[3] + at[4];
         stats->rx_nombuf += at[5];
-        if (queue < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
-            stats->q_ipackets[queue] = at[0];
-            stats->q_ibytes[queue] = at[1];
-            stats->q_errors[queue] = at[2] + at[3] + at[4];
+        if (queues != nullptr && queue < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+            queues->q_ipackets[queue] = at[0];
+            queues->q_ibytes[queue] = at[1];
+            queues->q_errors[queue] = at[2] + at[3] + at[4];
         }
     }
     for (std::size_t queue = 0; queue < self.tx.size(); ++queue, at += tx_names.size()) {
         stats->opackets += at[0];
         stats->obytes += at[1];
         stats->oerrors += at[2] + at[3];
-        if (queue < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
-            stats->q_opackets[queue] = at[0];
-            stats->q_obytes[queue] = at[1];
+        if (queues != nullptr && queue < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+            queues->q_opackets[queue] = at[0];
+            queues->q_obytes[queue] = at[1];
         }
     }
     return 0;
@@ -165,7 +166,7 @@ int xstats_names(rte_eth_dev* device, rte_eth_xstat_name* names, unsigned count)
 } // namespace
 
 void add_stats_ops(eth_dev_ops& ops) {
-    ops.stats_get = stats_get;
+    ops.stats_get = compat::stats_get<stats_get>;
     ops.stats_reset = stats_reset;
     ops.xstats_get = xstats_get;
     ops.xstats_reset = stats_reset;

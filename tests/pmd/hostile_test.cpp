@@ -125,7 +125,7 @@ TEST(hostile_bus, a_file_truncated_under_us_takes_the_link_down_and_nothing_else
         b.receive();
     }
     rte_eth_link link{};
-    rte_eth_link_get_nowait(a.id(), &link);
+    ASSERT_EQ(rte_eth_link_get_nowait(a.id(), &link), 0);
     EXPECT_EQ(link.link_status, RTE_ETH_LINK_DOWN);
     EXPECT_GT(a.xstat("shmif_tx_lost"), 0u);
 }
