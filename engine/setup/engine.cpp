@@ -1,5 +1,7 @@
 #include "engine/setup/engine.hpp"
 
+#include "engine/setup/packet_pool.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -54,9 +56,8 @@ engine::make(const engine_settings& settings, std::vector<worker_place> places) 
     std::unique_ptr<engine> made(new engine(settings, std::move(places)));
     static unsigned pools = 0; // control only
     const unsigned count = mbufs_for(settings, made->workers());
-    made->pool_ = rte_pktmbuf_pool_create(
-        ("pantala" + std::to_string(pools++)).c_str(), count, mbuf_cache, 0,
-        static_cast<std::uint16_t>(settings.mbuf_bytes + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
+    made->pool_ = make_packet_pool(
+        "pantala" + std::to_string(pools++), count, mbuf_cache, settings.mbuf_bytes);
     if (made->pool_ == nullptr) {
         return error{
             rte_errno, "no memory for " + std::to_string(count) + " packet buffers of " +
