@@ -12,6 +12,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
+#include <rte_memory.h>
 #include <sys/mman.h>
 
 namespace pantala {
@@ -104,7 +105,9 @@ make_on_own_memory(const std::string& name, unsigned count, unsigned cache, std:
 rte_mempool*
 make_packet_pool(const std::string& name, unsigned count, unsigned cache, unsigned data_bytes) {
     const auto room = static_cast<std::uint16_t>(data_bytes + RTE_PKTMBUF_HEADROOM);
-    const bool own = rte_eal_has_hugepages() == 0 && rte_eal_iova_mode() == RTE_IOVA_VA &&
+    // What was given to EAL bounds this pool, too: a larger one is EAL's to refuse.
+    const bool fits = std::uint64_t{count} * (sizeof(rte_mbuf) + room) < rte_eal_get_physmem_size();
+    const bool own = fits && rte_eal_has_hugepages() == 0 && rte_eal_iova_mode() == RTE_IOVA_VA &&
                      !any_wants_eal_memory();
     return own ? make_on_own_memory(name, count, cache, room)
                : rte_pktmbuf_pool_create(name.c_str(), count, cache, 0, room, SOCKET_ID_ANY);
