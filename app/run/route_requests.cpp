@@ -3,7 +3,6 @@
 
 #include <array>
 #include <chrono>
-#include <future>
 
 #include <fmt/format.h>
 
@@ -83,20 +82,20 @@ result<job_pointer> get_route(router& of, control_request& request) {
     return row ? answer(std::move(*row)) : result<job_pointer>(row.failure());
 }
 
-// Reads a file in a thread of its own, then loads it in one go and waits for the workers.
+// Has a file read by a thread of its own, then loads it in one go and waits for the workers. A
+// client that goes away calls the reading off.
 class load_job final : public control_job {
   public:
-    load_job(router& of, std::string path, std::vector<std::uint32_t> via)
-        : router_(of), path_(std::move(path)), via_(std::move(via)),
-          reading_(std::async(std::launch::async, read_table, path_, std::uint64_t{0})) {}
+    load_job(router& of, table_reading reading, std::vector<std::uint32_t> via)
+        : router_(of), reading_(std::move(reading)), via_(std::move(via)) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         if (!loaded_) {
-            if (reading_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
+            if (!reading_.done()) {
                 tell(reply, "reading");
                 return std::optional<json>{};
             }
-            const auto contents = reading_.get();
+            const auto contents = reading_.take();
             if (!contents) {
                 return contents.failure();
             }
@@ -127,9 +126,8 @@ class load_job final : public control_job {
     }
 
     router& router_;
-    std::string path_;
+    table_reading reading_;
     std::vector<std::uint32_t> via_;
-    std::future<result<table_contents>> reading_;
     steady::time_point began_ = steady::now();
     steady::time_point told_ = began_;
     bool loaded_ = false;
@@ -152,7 +150,11 @@ result<job_pointer> load_routes(router& of, control_request& request) {
         }
         via.push_back(*gateway);
     }
-    return job_pointer(new load_job(of, request.words[0], std::move(via)));
+    auto reading = table_reading::start(request.words[0], 0);
+    if (!reading) {
+        return reading.failure();
+    }
+    return job_pointer(new load_job(of, std::move(*reading), std::move(via)));
 }
 
 // The lines of a body, some thousand a turn. What has one gateway and nothing else goes the short

@@ -1,131 +1,86 @@
 #include "app/run/table_file.hpp"
 
-#include <algorithm>
-#include <cstring>
-#include <memory>
+#include "stack/route/feed/prefix_file.hpp"
+
+#include <exception>
+#include <system_error>
+#include <thread>
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 namespace pantala::app {
 
 namespace {
 
-constexpr std::size_t block_bytes = 1 << 20;
-constexpr std::size_t line_max = 4096;
-
-bool blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r';
-}
-
-std::string_view take_word(std::string_view& text) {
-    std::size_t from = 0;
-    while (from < text.size() && blank(text[from])) {
-        ++from;
-    }
-    std::size_t to = from;
-    while (to < text.size() && !blank(text[to])) {
-        ++to;
-    }
-    const std::string_view word = text.substr(from, to - from);
-    text.remove_prefix(to);
-    return word;
-}
-
-class parser {
-  public:
-    parser(const std::string& path, std::uint64_t limit) : path_(path), limit_(limit) {}
-
-    // Takes the whole lines of `text`, and its end where that is the file's; returns how many
-    // bytes they were.
-    result<std::size_t> take(std::string_view text, bool last) {
-        std::size_t at = 0;
-        while (at < text.size() && !full()) {
-            std::size_t stop = text.find('\n', at);
-            if (stop == std::string_view::npos) {
-                if (!last) {
-                    break;
-                }
-                stop = text.size();
-            }
-            if (auto good = line(text.substr(at, stop - at)); !good) {
-                return good.failure();
-            }
-            at = std::min(stop + 1, text.size());
-        }
-        if (text.size() - at > line_max && !full()) {
-            ++number_;
-            return wrong("line too long");
-        }
-        return at;
-    }
-    bool full() const { return limit_ != 0 && contents_.routes.size() == limit_; }
-    table_contents contents() { return std::move(contents_); }
-    error wrong(std::string_view what) const {
-        return {EINVAL, fmt::format("{}:{}: {}", path_, number_, what)};
-    }
-
-  private:
-    result<void> line(std::string_view text) {
-        ++number_;
-        text = text.substr(0, text.find('#'));
-        const std::string_view prefix = take_word(text);
-        if (prefix.empty()) {
-            return {};
-        }
-        if (prefix.find(':') != std::string_view::npos) {
-            ++contents_.ip6_skipped;
-            return {};
-        }
-        table_route route;
-        if (!read_prefix(prefix, route.to) ||
-            (route.to.address & ~prefix_mask(route.to.length)) != 0) {
-            return wrong(parse_destination(prefix.substr(0, 64)).failure().text);
-        }
-        if (const std::string_view word = take_word(text); !word.empty()) {
-            const std::string_view via = take_word(text);
-            if (word != "via" || !read_ip4(via, route.via) || !take_word(text).empty()) {
-                return wrong("a line is PREFIX, or PREFIX via GATEWAY");
-            }
-        }
-        contents_.routes.push_back(route);
-        return {};
-    }
-
-    const std::string& path_;
-    std::uint64_t limit_;
-    std::uint64_t number_ = 0;
-    table_contents contents_;
-};
+std::atomic<unsigned> readers{0};
 
 } // namespace
 
-result<table_contents> read_table(const std::string& path, std::uint64_t limit) {
-    const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-    if (!file) {
-        return error{
-            errno, fmt::format("cannot read the table {}: {}", path, std::strerror(errno))};
+result<table_contents>
+read_table(const std::string& path, std::uint64_t limit, const std::atomic<bool>* stop) {
+    const auto table = read_prefix_file(path, {.ip4_limit = limit, .stop = stop});
+    if (!table) {
+        return table.failure();
     }
-    gzbuffer(file.get(), 1 << 18);
-    parser lines(path, limit);
-    std::string text;
-    for (bool last = false; !last && !lines.full();) {
-        const std::size_t kept = text.size();
-        text.resize(kept + block_bytes);
-        const int got = gzread(file.get(), text.data() + kept, block_bytes);
-        if (got < 0) {
-            int code = 0;
-            return error{EIO, fmt::format("{}: {}", path, gzerror(file.get(), &code))};
-        }
-        text.resize(kept + static_cast<std::size_t>(got));
-        last = got == 0;
-        auto taken = lines.take(text, last);
-        if (!taken) {
-            return taken.failure();
-        }
-        text.erase(0, *taken);
+    table_contents contents;
+    contents.ip6_skipped = table->ip6.size();
+    contents.routes.reserve(table->ip4.size());
+    for (const file_route4& one : table->ip4) {
+        contents.routes.push_back({{one.prefix.address, one.prefix.length}, one.gateway});
     }
-    return lines.contents();
+    return contents;
+}
+
+struct table_reading::work {
+    std::atomic<bool> stop{false};
+    std::atomic<bool> done{false}; // released by the thread after `contents`, acquired by done()
+    result<table_contents> contents = error{};
+
+    void read(const std::string& path, std::uint64_t limit) {
+        try {
+            contents = read_table(path, limit, &stop);
+        } catch (const std::exception& failure) { // no memory
+            contents = error{ENOMEM, fmt::format("{}: {}", path, failure.what())};
+        }
+        done.store(true, std::memory_order_release);
+    }
+};
+
+result<table_reading> table_reading::start(const std::string& path, std::uint64_t limit) {
+    if (readers.fetch_add(1, std::memory_order_relaxed) >= under_way_max) {
+        readers.fetch_sub(1, std::memory_order_relaxed);
+        return error{EBUSY, fmt::format("{} files are being read already", under_way_max)};
+    }
+    auto shared = std::make_shared<work>();
+    try {
+        std::thread([shared, path, limit]() mutable {
+            shared->read(path, limit);
+            shared.reset();
+            readers.fetch_sub(1, std::memory_order_relaxed);
+        }).detach();
+    } catch (const std::system_error& failure) {
+        readers.fetch_sub(1, std::memory_order_relaxed);
+        return error{EAGAIN, fmt::format("{}: no thread to read it: {}", path, failure.what())};
+    }
+    return table_reading(std::move(shared));
+}
+
+table_reading::~table_reading() {
+    if (work_) {
+        work_->stop.store(true, std::memory_order_relaxed);
+    }
+}
+
+bool table_reading::done() const {
+    return work_->done.load(std::memory_order_acquire);
+}
+
+result<table_contents> table_reading::take() {
+    return std::move(work_->contents);
+}
+
+unsigned table_reading::under_way() {
+    return readers.load(std::memory_order_relaxed);
 }
 
 } // namespace pantala::app

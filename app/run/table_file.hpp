@@ -1,15 +1,18 @@
-// Route files: one prefix a line, with a gateway of its own or without.
+// Route files for the router: one prefix a line, with a gateway of its own or without.
 //
 //   192.0.2.0/24
 //   198.51.100.0/24 via 10.0.0.1
 //
-// Gzipped or not. `#` begins a comment. IPv6 lines are counted and passed over.
+// Gzipped or not. `#` begins a comment. IPv6 lines are counted and passed over. (The format's
+// reader is stack/route/feed/prefix_file.)
 #pragma once
 
 #include "app/address.hpp"
 #include "engine/base/result.hpp"
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -25,7 +28,32 @@ struct table_contents {
     std::uint64_t ip6_skipped = 0;
 };
 
-// Reads at most `limit` routes (0: all). Any thread. An error names file and line.
-result<table_contents> read_table(const std::string& path, std::uint64_t limit);
+// Reads at most `limit` routes (0: all) of a regular file. Any thread. An error names file and
+// line; a file that is cut off is one. `stop`, once true, ends it within a block of 1 MiB.
+result<table_contents>
+read_table(const std::string& path, std::uint64_t limit, const std::atomic<bool>* stop = nullptr);
+
+// A file being read by a thread of its own. Nobody ever waits for that thread: a reading that is
+// destroyed calls it off, and what it holds goes when it ends. Owner: the control thread.
+class table_reading {
+  public:
+    static constexpr unsigned under_way_max = 8;
+
+    // Errors: EBUSY (as many are under way, called off ones among them), EAGAIN (no thread).
+    static result<table_reading> start(const std::string& path, std::uint64_t limit);
+    table_reading(table_reading&&) = default;
+    ~table_reading();
+
+    bool done() const;
+    // What was read, once done.
+    result<table_contents> take();
+    // How many threads are at it. Any thread.
+    static unsigned under_way();
+
+  private:
+    struct work;
+    explicit table_reading(std::shared_ptr<work> shared) : work_(std::move(shared)) {}
+    std::shared_ptr<work> work_;
+};
 
 } // namespace pantala::app

@@ -2,10 +2,15 @@
 #include "app/gen/table/slow_table.hpp"
 #include "app/run/table_file.hpp"
 
+#include <atomic>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -83,18 +88,71 @@ TEST_F(table_file, errors_name_the_line) {
     EXPECT_FALSE(read_table("/nonexistent/table", 0));
 }
 
-TEST_F(table_file, a_truncated_archive_is_an_error_or_shorter_but_no_crash) {
+// Cut where a line ends, too: what comes out is then a good list, only not the whole.
+TEST_F(table_file, a_truncated_archive_is_an_error) {
     std::string text;
     for (unsigned i = 0; i < 20'000; ++i) {
         text += format_prefix({i * 2654435761U & prefix_mask(24), 24}) + "\n";
     }
-    write(text, "wb");
-    for (const long bytes : {0L, 5L, 20L, 1000L, 20'000L}) {
-        ASSERT_EQ(truncate(path_.c_str(), bytes), 0);
-        const auto table = read_table(path_, 0);
-        EXPECT_TRUE(!table || table->routes.size() < 20'000);
-        write(text, "wb");
+    write(text, "wb0"); // stored: the text stands in the file as it is
+    std::string bytes(std::filesystem::file_size(path_), '\0');
+    std::ifstream(path_).read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    std::vector<std::size_t> cuts = {5, 20, bytes.size() - 1, bytes.size() - 8};
+    for (const std::size_t near : {std::size_t{1000}, bytes.size() / 2, bytes.size() - 100}) {
+        cuts.push_back(bytes.find('\n', near) + 1);
     }
+    for (const std::size_t cut : cuts) {
+        ASSERT_LT(cut, bytes.size());
+        std::ofstream(path_, std::ios::trunc).write(bytes.data(), static_cast<long>(cut));
+        const auto table = read_table(path_, 0);
+        ASSERT_FALSE(table) << cut << " bytes of " << bytes.size() << " gave "
+                            << table->routes.size() << " routes";
+        EXPECT_NE(table.failure().text.find(path_), std::string::npos) << table.failure().text;
+    }
+    std::ofstream(path_, std::ios::trunc).write(bytes.data(), static_cast<long>(bytes.size()));
+    EXPECT_EQ(read_table(path_, 0)->routes.size(), 20'000U);
+}
+
+TEST_F(table_file, only_regular_files_are_read) {
+    const std::string pipe = path_ + ".fifo";
+    ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+    for (const std::string& name : {pipe, std::string("/tmp"), std::string("/dev/zero")}) {
+        const auto table = read_table(name, 0); // returns, though nobody writes to the pipe
+        ASSERT_FALSE(table) << name;
+        EXPECT_NE(table.failure().text.find("regular file"), std::string::npos)
+            << table.failure().text;
+    }
+    unlink(pipe.c_str());
+}
+
+TEST_F(table_file, a_reading_is_called_off) {
+    write("10.0.0.0/8\n");
+    std::atomic<bool> stop{true};
+    const auto table = read_table(path_, 0, &stop);
+    ASSERT_FALSE(table);
+    EXPECT_EQ(table.failure().code, ECANCELED);
+}
+
+TEST_F(table_file, readings_are_bounded_and_nobody_waits_for_them) {
+    std::string text;
+    for (unsigned i = 0; i < 500'000; ++i) {
+        text += format_prefix({i << 8, 24}) + "\n";
+    }
+    write(text);
+    for (unsigned round = 0; round < 20; ++round) {
+        auto reading = table_reading::start(path_, 0); // destroyed at once: called off
+        EXPECT_TRUE(reading || reading.failure().code == EBUSY) << reading.failure().text;
+        EXPECT_LE(table_reading::under_way(), table_reading::under_way_max);
+    }
+    while (table_reading::under_way() != 0) { // each ends by itself
+        usleep(1000);
+    }
+    auto reading = table_reading::start(path_, 3);
+    ASSERT_TRUE(reading);
+    while (!reading->done()) {
+        usleep(1000);
+    }
+    EXPECT_EQ(reading->take()->routes.size(), 3U);
 }
 
 TEST(device, a_bus_a_pci_address_or_a_vdev) {

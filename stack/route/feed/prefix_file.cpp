@@ -5,6 +5,9 @@
 #include <cstring>
 #include <memory>
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 namespace pantala {
@@ -13,6 +16,8 @@ namespace {
 
 constexpr std::size_t read_bytes = std::size_t{1} << 20;
 constexpr std::size_t text_bytes_max = std::size_t{1} << 32; // of a decompressed file
+constexpr std::size_t lines_max = std::size_t{1} << 24;
+constexpr std::size_t line_bytes_max = 4096;
 constexpr std::size_t line_shown_max = 60;
 
 bool is_blank(char c) {
@@ -70,6 +75,9 @@ result<void> parse_line6(std::string_view prefix, std::string_view gateway, pref
 }
 
 result<void> parse_line(std::string_view line, prefix_table& table) {
+    if (line.size() > line_bytes_max) {
+        return error{EINVAL, "'" + shown(line) + "': line too long"};
+    }
     std::string_view rest = line.substr(0, line.find('#'));
     const std::string_view prefix = take_word(rest);
     if (prefix.empty()) {
@@ -87,36 +95,81 @@ result<void> parse_line(std::string_view line, prefix_table& table) {
                                                       : parse_line4(prefix, gateway, table);
 }
 
-// The whole file, decompressed.
-result<std::string> read_all(const std::string& path) {
-    const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+// Lines as they come out of the file.
+struct line_parser {
+    const std::string& name;
+    std::size_t ip4_limit;
+    std::size_t number = 0;
+    prefix_table table{};
+
+    bool full() const { return ip4_limit != 0 && table.ip4.size() >= ip4_limit; }
+    error wrong(const error& what) const {
+        return {what.code, name + ":" + std::to_string(number) + ": " + what.text};
+    }
+
+    // Takes the whole lines of `text`, and its end where that is the file's; how many bytes.
+    result<std::size_t> take(std::string_view text, bool last) {
+        std::size_t at = 0;
+        while (at < text.size() && !full()) {
+            const std::size_t stop = std::min(text.find('\n', at), text.size());
+            if (stop == text.size() && !last && stop - at <= line_bytes_max) {
+                break;
+            }
+            ++number;
+            if (number > lines_max) {
+                return error{EFBIG, name + ": more than 16 M lines"};
+            }
+            if (result<void> parsed = parse_line(text.substr(at, stop - at), table); !parsed) {
+                return wrong(parsed.failure());
+            }
+            at = std::min(stop + 1, text.size());
+        }
+        return at;
+    }
+};
+
+using gz_file = std::unique_ptr<gzFile_s, int (*)(gzFile)>;
+
+error system_error(const std::string& path) {
+    return {errno, path + ": " + std::strerror(errno)};
+}
+
+result<gz_file> open_regular(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat about {};
+    if (fd < 0 || fstat(fd, &about) != 0) {
+        const error failed = system_error(path);
+        close(fd);
+        return failed;
+    }
+    if (!S_ISREG(about.st_mode)) {
+        close(fd);
+        return error{EINVAL, path + ": not a regular file"};
+    }
+    gz_file file(gzdopen(fd, "rb"), gzclose);
     if (!file) {
-        return error{errno, path + ": " + std::strerror(errno)};
+        close(fd);
+        return error{ENOMEM, path + ": no memory to read it"};
     }
     gzbuffer(file.get(), 1U << 17);
-    std::string text;
-    for (;;) {
-        const std::size_t before = text.size();
-        text.resize(before + read_bytes);
-        const int got = gzread(file.get(), text.data() + before, read_bytes);
-        text.resize(before + static_cast<std::size_t>(std::max(got, 0)));
-        if (got < 0) {
-            int status = 0;
-            return error{EINVAL, path + ": " + gzerror(file.get(), &status)};
-        }
-        if (got == 0) {
-            break;
-        }
-        if (text.size() > text_bytes_max) {
-            return error{EFBIG, path + ": more than 4 GiB of text"};
-        }
-    }
+    return file;
+}
+
+// Appends the next block to `text`; how many bytes, 0 at the end of a file that was whole.
+result<std::size_t> read_block(const std::string& path, gzFile file, std::string& text) {
+    const std::size_t before = text.size();
+    text.resize(before + read_bytes);
+    const int got = gzread(file, text.data() + before, read_bytes);
+    text.resize(before + static_cast<std::size_t>(std::max(got, 0)));
     int status = Z_OK;
-    gzerror(file.get(), &status);
-    if (status == Z_BUF_ERROR) {
+    const char* why = gzerror(file, &status);
+    if (got < 0) {
+        return error{EINVAL, path + ": " + why};
+    }
+    if (got == 0 && status == Z_BUF_ERROR) {
         return error{EINVAL, path + ": the compressed file ends in the middle"};
     }
-    return text;
+    return static_cast<std::size_t>(got);
 }
 
 std::uint64_t mix(std::uint64_t value) { // the finalizer of splitmix64
@@ -134,28 +187,40 @@ unsigned pick(std::uint64_t hash, unsigned hops, hop_rule rule) {
 } // namespace
 
 result<prefix_table> parse_prefix_table(std::string_view text, const std::string& name) {
-    prefix_table table;
-    table.ip4.reserve(text.size() / 20);
-    std::size_t number = 0;
-    while (!text.empty()) {
-        ++number;
-        const std::size_t end = std::min(text.find('\n'), text.size());
-        if (result<void> parsed = parse_line(text.substr(0, end), table); !parsed) {
-            return error{
-                parsed.failure().code,
-                name + ":" + std::to_string(number) + ": " + parsed.failure().text};
-        }
-        text.remove_prefix(std::min(end + 1, text.size()));
-    }
-    return table;
+    line_parser lines{name, 0};
+    lines.table.ip4.reserve(text.size() / 20);
+    const result<std::size_t> taken = lines.take(text, true);
+    return taken ? std::move(lines.table) : result<prefix_table>(taken.failure());
 }
 
-result<prefix_table> read_prefix_file(const std::string& path) {
-    result<std::string> text = read_all(path);
-    if (!text) {
-        return text.failure();
+result<prefix_table> read_prefix_file(const std::string& path, const prefix_file_options& options) {
+    const result<gz_file> file = open_regular(path);
+    if (!file) {
+        return file.failure();
     }
-    return parse_prefix_table(*text, path);
+    line_parser lines{path, options.ip4_limit};
+    std::string text; // what is left of a line, and the block after it
+    std::size_t bytes = 0;
+    for (bool last = false; !last && !lines.full();) {
+        if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+            return error{ECANCELED, path + ": reading was called off"};
+        }
+        const result<std::size_t> got = read_block(path, file->get(), text);
+        if (!got) {
+            return got.failure();
+        }
+        bytes += *got;
+        if (bytes > text_bytes_max) {
+            return error{EFBIG, path + ": more than 4 GiB of text"};
+        }
+        last = *got == 0;
+        const result<std::size_t> taken = lines.take(text, last);
+        if (!taken) {
+            return taken.failure();
+        }
+        text.erase(0, *taken);
+    }
+    return std::move(lines.table);
 }
 
 unsigned hop_by_rule(const prefix4& prefix, unsigned hops, hop_rule rule) {

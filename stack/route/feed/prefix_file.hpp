@@ -1,12 +1,14 @@
 // Route tables as text, plain or gzip'd: one `PREFIX` or `PREFIX via GATEWAY` a line, both
-// families; empty lines and what follows `#` are skipped. Control only. About 0.2 s for a full
-// Internet table.
+// families; empty lines and what follows `#` are skipped. Read by any thread; about 0.2 s for a
+// full Internet table.
 #pragma once
 
 #include "engine/base/result.hpp"
 #include "stack/route/prefix4.hpp"
 #include "stack/route/prefix6.hpp"
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -28,8 +30,16 @@ struct prefix_table {
     std::vector<file_route6> ip6;
 };
 
-// Errors: ENOENT and the like, EINVAL with "FILE:LINE: what is wrong".
-result<prefix_table> read_prefix_file(const std::string& path);
+struct prefix_file_options {
+    std::size_t ip4_limit = 0;               // reading ends at so many IPv4 routes; 0: all
+    const std::atomic<bool>* stop = nullptr; // looked at before each block of 1 MiB
+};
+
+// Reads a regular file, and no other (who opens a pipe may wait for ever), by the block. Errors:
+// ENOENT and the like; EINVAL with "FILE:LINE: what is wrong", and for a compressed file that ends
+// too soon; EFBIG beyond 4 GiB of text or 16 M lines; ECANCELED by `stop`.
+result<prefix_table>
+read_prefix_file(const std::string& path, const prefix_file_options& options = {});
 // `name` stands for the file in errors.
 result<prefix_table> parse_prefix_table(std::string_view text, const std::string& name);
 
