@@ -2,6 +2,8 @@
 // questions: router_questions.cpp.)
 #include "app/run/router.hpp"
 
+#include "app/run/port_settings.hpp"
+
 #include <algorithm>
 #include <future>
 
@@ -153,15 +155,8 @@ result<void> router::add_port(const port_config& port, const device& where) {
     }
     const port_id id{*found};
     if (!port.mac.empty()) {
-        rte_ether_addr mac;
-        const mac_address bytes = *parse_mac(port.mac);
-        std::copy(bytes.begin(), bytes.end(), mac.addr_bytes);
-        if (int code = rte_eth_dev_default_mac_addr_set(id.value, &mac); code != 0) {
-            return error{
-                -code, fmt::format(
-                           "port {}: its driver does not take the Ethernet "
-                           "address {}; leave 'mac' out",
-                           port.name, port.mac)};
+        if (auto taken = set_port_mac(id, port.name, *parse_mac(port.mac)); !taken) {
+            return taken.failure();
         }
     }
     const port_settings settings{
@@ -187,10 +182,9 @@ result<iface_id> router::add_link(const link& named, std::uint16_t mtu, bool up)
     record.port = named.port;
     record.vlan = named.vlan.value_or(vlan_none);
     record.mtu = mtu;
-    for (const port_report& port : engine_->ports()) {
-        if (port.id == named.port) {
-            record.mac = port.mac;
-        }
+    record.mac = port_mac(named.port);
+    if (auto carried = carry_mtu(named.port, named.port_name, mtu, *engine_->pool()); !carried) {
+        return carried.failure();
     }
     auto id = rib_->add_interface(record);
     if (id) {
@@ -261,7 +255,8 @@ result<void> router::load_tables(const config& from, const progress_report& prog
             slash != std::string::npos && !path.starts_with('/')) {
             path = from.file.substr(0, slash + 1) + path;
         }
-        auto reading = std::async(std::launch::async, read_table, path, wanted.limit);
+        auto reading =
+            std::async(std::launch::async, [&] { return read_table(path, wanted.limit); });
         while (reading.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
             progress("reading " + path, 0, 0);
         }

@@ -1,4 +1,5 @@
 #include "app/next_hop_rule.hpp"
+#include "app/run/port_settings.hpp"
 #include "app/run/router.hpp"
 
 #include <algorithm>
@@ -183,13 +184,31 @@ result<void> router::change(const link_change& change) {
     }
     result<void> done;
     if (change.mtu) {
-        done = rib_->set_mtu(dev->id, *change.mtu);
+        done = carry_mtu(dev->port, dev->port_name, *change.mtu, *engine_->pool());
+        done = done ? rib_->set_mtu(dev->id, *change.mtu) : done;
     }
     if (done && change.mac) {
-        done = rib_->set_mac(dev->id, *change.mac);
+        done = change_mac(*dev, *change.mac);
     }
     if (done && change.up) {
         done = rib_->set_up(dev->id, *change.up);
+    }
+    return done;
+}
+
+// A port has one address, and so have all interfaces on it.
+result<void> router::change_mac(const link& of, const mac_address& mac) {
+    if (of.vlan) {
+        return error{
+            EOPNOTSUPP, fmt::format(
+                            "'{}' has the Ethernet address of its port: set that of '{}'", of.name,
+                            of.port_name)};
+    }
+    auto done = set_port_mac(of.port, of.name, mac);
+    for (const link& each : links_.all()) {
+        if (done && each.port == of.port) {
+            done = rib_->set_mac(each.id, mac);
+        }
     }
     return done;
 }

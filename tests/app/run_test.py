@@ -158,6 +158,66 @@ def a_table_is_loaded_whole(router):
     router.refuses("route", "load", "/nonexistent", because="/nonexistent")
 
 
+def a_table_that_does_not_come_holds_nobody_up(router):
+    pipe = router.directory + "/pipe"
+    os.mkfifo(pipe)
+    router.refuses("route", "load", pipe, "via", "10.2.0.2", because="regular file")
+    path = router.directory + "/long.txt"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("# nothing but a comment\n" * 8_000_000)
+    for _ in range(3):
+        client = subprocess.Popen([router.program, "--socket", router.socket, "route", "load", path],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        client.kill()
+        client.wait(LIMIT_S)
+    router.ask("link")
+    os.unlink(path)
+    cut = router.directory + "/cut.gz"
+    whole = gzip.compress(b"".join(b"51.%d.%d.0/24\n" % (i >> 8, i & 255) for i in range(5000)), 0)
+    with open(cut, "wb") as file:
+        file.write(whole[:whole.index(b"\n", len(whole) // 2) + 1])
+    router.refuses("route", "load", cut, "via", "10.2.0.2", because="ends in the middle")
+    router.refuses("route", "get", "51.0.1.1", because="no route")
+
+
+def bus_node(router, bus):
+    """What the port says of itself to the other stations of its bus."""
+    nodes = router.ask("bus", "ls", f"{router.directory}/{bus}.bus")["nodes"]
+    return [node for node in nodes if node["state"] == "started" and node["alive"]][0]
+
+
+def a_port_hears_the_address_of_its_interfaces(router):
+    router.ask("link", "set", "east", "address", "02:00:00:00:00:77")
+    assert bus_node(router, "east")["address"] == "02:00:00:00:00:77"
+    router.ask("link", "add", "link", "east", "name", "east.8", "type", "vlan", "id", "8")
+    links = {link["name"]: link["address"] for link in router.ask("link")}
+    assert links["east"] == links["east.7"] == links["east.8"] == "02:00:00:00:00:77", links
+    router.ask("link", "del", "east.8")
+    router.refuses("link", "set", "east.7", "address", "02:00:00:00:00:78", because="'east'")
+    for bad in ("01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"):
+        router.refuses("link", "set", "east", "address", bad, because=bad)
+    assert bus_node(router, "east")["address"] == "02:00:00:00:00:77"
+
+
+def a_port_carries_what_its_interfaces_promise(router):
+    assert bus_node(router, "west")["mtu"] == 1500
+    for name in ("west", "east.7"):
+        router.refuses("link", "set", name, "mtu", "65535", because="at most")
+    router.refuses("link", "set", "west", "mtu", "5000", because="[[port]]")
+    assert {link["mtu"] for link in router.ask("link")} == {1500}
+    router.ask("link", "set", "west", "mtu", "1800")
+    assert bus_node(router, "west")["mtu"] == 1800
+    router.ask("link", "set", "west", "mtu", "1500")
+    path = router.directory + "/tall.toml"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f'[engine]\nlcores = "floating"\n[[port]]\nname = "a"\n'
+                   f'device = "bus:{router.directory}/tall.bus"\n'
+                   f'[[link]]\nname = "a.5"\nport = "a"\nvlan = 5\nmtu = 65535\n')
+    done = subprocess.run([router.program, "--socket", router.directory + "/tall.sock", "run", "-c", path],
+                          capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 1 and path + ":6: MTU 65535" in done.stderr, done.stderr
+
+
 def traffic_all_arrives(router):
     done = subprocess.run(
         [router.program, "gen", "--tx", f"bus:{router.directory}/west.bus,flow=lossless", "--rx",
@@ -213,8 +273,9 @@ def ends_cleanly(router):
 
 def main():
     tests = [starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
-             batches_are_made_in_order_or_say_where_they_end, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
-             a_table_is_loaded_whole,
+             batches_are_made_in_order_or_say_where_they_end, a_port_hears_the_address_of_its_interfaces,
+             a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
+             a_table_is_loaded_whole, a_table_that_does_not_come_holds_nobody_up,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
     print(f"1..{len(tests)}", flush=True)
     directory = tempfile.mkdtemp(prefix="pantala.")
