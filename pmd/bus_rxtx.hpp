@@ -73,7 +73,8 @@ struct mac_filter {
 
 struct netbsd_port;
 
-// What every queue of a started port reads. Changes only while the port is stopped.
+// What every queue of a started port reads. Changes only while the port is stopped, but for what is
+// atomic.
 struct port_shape {
     bus_node* node = nullptr;      // of a native bus, else null
     netbsd_port* netbsd = nullptr; // of a bus of NetBSD's format, else null
@@ -81,7 +82,7 @@ struct port_shape {
     std::uint16_t port_id = 0;
     std::uint16_t rx_queues = 1;
     std::uint16_t tx_queues = 1;
-    std::uint32_t frame_bytes_max = 0; // longest frame sent
+    std::atomic<std::uint32_t> frame_bytes_max{0}; // longest frame sent
     bool lossless = false;
     bool fence = false; // no membarrier here: fence before looking for sleepers
     bool scatter = false;

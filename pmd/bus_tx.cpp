@@ -305,11 +305,12 @@ std::uint16_t tx_burst_native(void* opaque, rte_mbuf** packets, std::uint16_t co
     std::uint64_t bytes = 0;
     std::uint32_t done = 0;
     std::uint32_t too_long = 0;
+    const std::uint32_t longest = queue.port->frame_bytes_max.load(std::memory_order_relaxed);
     for (; done < count; ++done) {
         if (done + prefetch_ahead < count) {
             rte_prefetch0(rte_pktmbuf_mtod(packets[done + prefetch_ahead], void*));
         }
-        if (unlikely(packets[done]->pkt_len > queue.port->frame_bytes_max)) {
+        if (unlikely(packets[done]->pkt_len > longest)) {
             ++too_long;
             continue;
         }

@@ -350,13 +350,14 @@ struct soak {
             rte_pktmbuf_free(packet);
         }
     }
-    void traffic(const killer& killing);
+    void traffic(killer& killing);
     int verdict(std::uint64_t kills) const;
     int run();
 };
 
 // The receiver reads until it has what the survivors sent: the victims could flood it else.
-void soak::traffic(const killer& killing) {
+// The killing begins when they are there, however long their start takes.
+void soak::traffic(killer& killing) {
     const rig_port lossy(path);
     const rig_port lossless(path, {.arguments = "flow=lossless"});
     const rig_port receiver(path);
@@ -364,6 +365,7 @@ void soak::traffic(const killer& killing) {
     senders[0].flow = 1;
     senders[1].port = &lossless;
     senders[1].flow = 2;
+    std::thread thread(&killer::run, &killing, kills_wanted);
     while (!killing.done()) {
         for (sender_check& one : senders) {
             one.send(calls);
@@ -375,6 +377,7 @@ void soak::traffic(const killer& killing) {
         receive(lossy, false);
         receive(lossless, false);
     }
+    thread.join();
     for (const frame& bytes : receiver.receive()) {
         check(bytes);
     }
@@ -413,9 +416,7 @@ int soak::run() {
         return 1;
     }
     killer killing(program, path, victims, seed);
-    std::thread thread(&killer::run, &killing, kills_wanted);
     traffic(killing);
-    thread.join();
     return verdict(killing.kills());
 }
 
