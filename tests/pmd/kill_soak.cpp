@@ -42,7 +42,18 @@ namespace pantala::bus::test {
 namespace {
 
 constexpr std::uint8_t victims_mark = 0x5a; // last byte of a victim's source address
-constexpr double quantum_ms = 100;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr double slower = 10; // what a sanitizer's CPU time is worth
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+constexpr double slower = 10;
+#else
+constexpr double slower = 1;
+#endif
+#else
+constexpr double slower = 1;
+#endif
+constexpr double quantum_ms = 100 * slower;
 constexpr double slack_ms = 1; // between two calls
 constexpr std::uint32_t burst_frames = 32;
 constexpr std::uint32_t frame_bytes = 200;
