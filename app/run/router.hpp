@@ -100,6 +100,9 @@ class router {
     start_engine(const config& from, const std::vector<std::string>& eal);
     result<void> add_port(const port_config& port, const device& where);
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
+    result<nexthop_id> new_hop(std::uint32_t gateway);
+    result<void> on_link(const link& dev, std::uint32_t gateway, change_verb verb) const;
+    result<void> may_be_neighbor(const link& dev, const neigh_change& change) const;
     result<void> change_mac(const link& of, const mac_address& mac);
     result<void> configure(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);

@@ -33,6 +33,22 @@ address6 link_local_of(const iface& record) {
 
 } // namespace
 
+// A gateway is reached over the link that is named: one of its addresses has it on its link.
+result<void> router::on_link(const link& dev, std::uint32_t gateway, change_verb verb) const {
+    const auto addresses = rib_->interface(dev.id).ip4();
+    const bool near =
+        std::any_of(addresses.begin(), addresses.end(), [&](const iface_address4& own) {
+            return own.on_link(be32::from(gateway));
+        });
+    if (verb == change_verb::del || gateway == 0 || near) {
+        return {};
+    }
+    return error{
+        ENETUNREACH, fmt::format(
+                         "the gateway {} is on no link of '{}': 'addr' shows its addresses",
+                         format_ip4(gateway), dev.name)};
+}
+
 template <class Route>
 result<Route> router::to_route(const route_change& change) const {
     Route wanted;
@@ -40,9 +56,9 @@ result<Route> router::to_route(const route_change& change) const {
     wanted.mtu = change.mtu;
     wanted.protocol = route_protocol::fixed;
     for (const route_hop& hop : change.hops) {
-        const bool on_link = hop.via == 0 && !hop.via6;
+        const bool direct = hop.via == 0 && !hop.via6;
         route_target target;
-        target.kind = on_link ? nexthop_kind::connected : nexthop_kind::gateway;
+        target.kind = direct ? nexthop_kind::connected : nexthop_kind::gateway;
         target.gateway = hop.via;
         target.gateway6 = hop.via6;
         if (!hop.dev.empty()) {
@@ -51,6 +67,9 @@ result<Route> router::to_route(const route_change& change) const {
                 return dev.failure();
             }
             target.interface = dev->id;
+            if (auto near = on_link(*dev, hop.via, change.verb); !near) {
+                return near.failure();
+            }
         }
         wanted.targets.push_back(target);
     }
@@ -124,10 +143,38 @@ result<void> router::change(const addr_change& change) {
     return fine ? result<void>() : added;
 }
 
+// Another station on the link, with a station's Ethernet address.
+result<void> router::may_be_neighbor(const link& dev, const neigh_change& change) const {
+    const mac_address mac = change.lladdr.value_or(mac_address{});
+    if ((mac[0] & 1) != 0 || mac == mac_address{}) {
+        return error{
+            EINVAL,
+            fmt::format(
+                "{} is no station's Ethernet address (a group's, or zero)", format_mac(mac))};
+    }
+    if (change.six) {
+        return {};
+    }
+    const std::string name = format_ip4(change.address);
+    for (const iface_address4& own : rib_->interface(dev.id).ip4()) {
+        if (own.address == be32::from(change.address)) {
+            return error{EINVAL, fmt::format("{} is the router's own address", name)};
+        }
+    }
+    return on_link(dev, change.address, change.verb)
+               ? result<void>()
+               : error{ENETUNREACH, fmt::format("{} is on no link of '{}'", name, dev.name)};
+}
+
 result<void> router::change(const neigh_change& change) {
     auto dev = links_.find(change.dev);
     if (!dev) {
         return dev.failure();
+    }
+    if (change.verb != change_verb::del) {
+        if (auto good = may_be_neighbor(*dev, change); !good) {
+            return good;
+        }
     }
     neighbor_command command;
     command.key = change.six ? neighbor_key{change.six->high, change.six->low, dev->id}
@@ -215,9 +262,17 @@ result<void> router::change_mac(const link& of, const mac_address& mac) {
 
 result<nexthop_id> router::feed_hop(std::uint32_t gateway) {
     const auto known = feed_hops_.find(gateway);
-    if (known != feed_hops_.end()) {
-        return known->second;
+    auto hop = known != feed_hops_.end() ? result<nexthop_id>(known->second) : new_hop(gateway);
+    if (hop && rib_->record(*hop).kind == nexthop_kind::none) { // as rib::add has it
+        return error{
+            ENETUNREACH, fmt::format(
+                             "no way to the gateway {}: add a route to it, or set its interface up",
+                             format_ip4(gateway))};
     }
+    return hop;
+}
+
+result<nexthop_id> router::new_hop(std::uint32_t gateway) {
     const route_target target{.gateway = gateway};
     auto hop = rib_->hop(std::span(&target, 1));
     if (hop) {

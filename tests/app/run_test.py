@@ -186,6 +186,28 @@ def bus_node(router, bus):
     return [node for node in nodes if node["state"] == "started" and node["alive"]][0]
 
 
+def what_leads_nowhere_is_refused_everywhere(router):
+    for own in ("10.1.0.1/32", "10.1.0.0/24", "10.1.0.255/32"):
+        router.refuses("route", "replace", own, "via", "10.2.0.2", because="addr del")
+        router.refuses("route", "del", own, because="addr del")
+        router.refuses("route", "-b", "-", text=f"replace {own} via 10.2.0.2\n", because="addr del")
+    assert router.ask("route", "get", "10.1.0.1")["kind"] == "local"
+    for bad in ("10.9.0.0/24", "10.9.0.255/24", "127.0.0.1/8"):
+        router.refuses("addr", "add", bad, "dev", "west", because=bad)
+    for address, mac, because in (("10.1.0.9", "ff:ff:ff:ff:ff:ff", "Ethernet"),
+                                  ("10.1.0.9", "01:00:5e:00:00:01", "Ethernet"),
+                                  ("10.1.0.1", "02:00:00:00:00:09", "own address"),
+                                  ("10.2.0.9", "02:00:00:00:00:09", "no link")):
+        router.refuses("neigh", "add", address, "lladdr", mac, "dev", "west", because=because)
+    router.refuses("route", "add", "31.0.0.0/8", "via", "10.1.0.2", "dev", "east", because="no link of 'east'")
+    router.refuses("route", "-b", "-", text="replace 31.0.0.0/8 via 99.9.9.9\n", because="99.9.9.9")
+    path = router.directory + "/nowhere.txt"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("31.0.0.0/8\n")
+    router.refuses("route", "load", path, "via", "99.9.9.9", because="99.9.9.9")
+    router.refuses("route", "get", "31.0.0.1", because="no route")
+
+
 def a_port_hears_the_address_of_its_interfaces(router):
     router.ask("link", "set", "east", "address", "02:00:00:00:00:77")
     assert bus_node(router, "east")["address"] == "02:00:00:00:00:77"
@@ -273,7 +295,8 @@ def ends_cleanly(router):
 
 def main():
     tests = [starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
-             batches_are_made_in_order_or_say_where_they_end, a_port_hears_the_address_of_its_interfaces,
+             batches_are_made_in_order_or_say_where_they_end,
+             what_leads_nowhere_is_refused_everywhere, a_port_hears_the_address_of_its_interfaces,
              a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
              a_table_is_loaded_whole, a_table_that_does_not_come_holds_nobody_up,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]

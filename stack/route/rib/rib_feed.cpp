@@ -64,6 +64,14 @@ announce(rib_state& state, const basic_feed_route<Prefix>& added, route_protocol
     const auto* entry = main.find(added.prefix);
     candidates routes = entry != nullptr ? state.routes_of(main, *entry) : candidates{};
     const std::uint32_t metric = metric_of(protocol);
+    const bool own = std::any_of(routes.begin(), routes.end(), [&](const candidate& each) {
+        return each.metric == metric && each.protocol == route_protocol::kernel;
+    });
+    if (own) {
+        return error{
+            EBUSY, "the route to " + format(added.prefix) +
+                       " belongs to an address of an interface: 'addr del' takes it away"};
+    }
     std::erase_if(routes, [&](const candidate& each) { return each.metric == metric; });
     const auto place = std::find_if(
         routes.begin(), routes.end(), [&](const candidate& each) { return each.metric > metric; });
@@ -127,7 +135,8 @@ result<void> load(
     auto& main = *state.tables<Prefix>()[0];
     if (routes.size() < rebuild_from) {
         for (const auto& each : routes) {
-            if (result<void> done = announce(state, each, protocol); !done) {
+            result<void> done = announce(state, each, protocol);
+            if (!done && done.failure().code != EBUSY) {
                 return done;
             }
             of.pump();
@@ -145,7 +154,8 @@ result<void> load(
     main.compiler->pause();
     for (const auto& each : routes) {
         if (!state.swap_only(each.prefix, each.hop, protocol)) {
-            PANTALA_ASSERT(announce(state, each, protocol).ok());
+            const result<void> done = announce(state, each, protocol);
+            PANTALA_ASSERT(done.ok() || done.failure().code == EBUSY); // an address's own stays
         }
     }
     state.rebuild(main, std::move(*images));

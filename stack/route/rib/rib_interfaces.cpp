@@ -11,6 +11,17 @@ namespace {
 
 constexpr unsigned mtu_min = 68; // RFC 791
 
+// A station's own address: neither "this network", loopback, multicast nor reserved, nor the first
+// and last of its link (RFC 1122 3.2.1.3), which a link of two has as stations (RFC 3021).
+bool may_be_ours(std::uint32_t address, unsigned prefix_length) {
+    const std::uint32_t first = address >> 24;
+    if (prefix_length == 0 || prefix_length > 32 || first == 0 || first == 127 || first >= 224) {
+        return false;
+    }
+    const prefix4 link = make_prefix4(address, prefix_length);
+    return prefix_length >= 31 || (address != link.address && address != link.last());
+}
+
 } // namespace
 
 result<iface*> rib_state::iface_at(iface_id id) {
@@ -271,7 +282,7 @@ result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefi
         return found.failure();
     }
     iface& record = **found;
-    if (prefix_length == 0 || prefix_length > 32 || address == 0 || address >> 28 >= 14) {
+    if (!may_be_ours(address, prefix_length)) {
         return error{
             EINVAL, format_address4(address) + "/" + std::to_string(prefix_length) +
                         " is not an address an interface can have"};
@@ -293,10 +304,21 @@ result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefi
     if (record.address4_count == iface_addresses_max) {
         return error{ENOSPC, "an interface has at most 8 IPv4 addresses"};
     }
+    result<rib_table4*> in = state_->table<prefix4>(record.table);
+    if (!in) {
+        return in.failure();
+    }
+    const rib_state::own_routes4 routes = rib_state::routes_of(made, record.up);
+    for (const auto& own : routes) {
+        if (result<void> room = state_->may_change(**in, own.prefix); !room) {
+            return room;
+        }
+    }
     record.addresses4[record.address4_count++] = made;
     state_->write_iface(id);
-    for (const auto& own : rib_state::routes_of(made, record.up)) {
-        if (result<void> added = state_->add_own(id, own); !added) {
+    for (const auto& own : routes) {
+        if (result<void> added = state_->add_own(id, own); !added) { // out of next hops
+            PANTALA_ASSERT(del_address(id, address, prefix_length).ok());
             return added;
         }
     }

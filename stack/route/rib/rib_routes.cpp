@@ -52,6 +52,18 @@ bool must_resolve(const Route& asked) {
 
 enum class on_same { refuse, replace, append };
 
+// What an address brought is that address's to take away.
+bool is_own(const candidate& each) {
+    return each.protocol == route_protocol::kernel;
+}
+
+template <class Prefix>
+error owned(const Prefix& prefix) {
+    return {
+        EBUSY, "the route to " + format(prefix) +
+                   " belongs to an address of an interface: 'addr del' takes it away"};
+}
+
 // The routes of a prefix with one more use of each hop, for store().
 template <class Table>
 candidates taken(rib_state& state, Table& in, const typename Table::prefix& prefix) {
@@ -88,6 +100,10 @@ result<void> put(rib_state& state, const Route& asked, on_same same) {
     const bool there = old != routes.end();
     hop_table::spec what{asked.targets, asked.mtu, asked.table};
     std::optional<nexthop_id> like;
+    if (there && is_own(*old)) {
+        untake(state, routes);
+        return owned(asked.prefix);
+    }
     if (there && same == on_same::refuse) {
         untake(state, routes);
         return error{
@@ -162,6 +178,10 @@ result<void> take_away(rib_state& state, const Route& gone) {
     if (which == routes.end()) {
         untake(state, routes);
         return no_such_route(gone.prefix);
+    }
+    if (is_own(*which)) {
+        untake(state, routes);
+        return owned(gone.prefix);
     }
     const hop_table::spec old = state.hops.of(which->hop);
     result<std::vector<route_target>> left = without(old.targets, gone);

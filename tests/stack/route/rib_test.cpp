@@ -75,6 +75,70 @@ TEST_F(rib_test, an_address_brings_its_routes) {
     EXPECT_EQ(worker->interface(link[1]).ip4()[0].address.host(), host(10, 0, 1, 1));
 }
 
+TEST_F(rib_test, the_routes_of_an_address_are_its_own) {
+    const route_target way = {nexthop_kind::gateway, host(10, 0, 1, 9), std::nullopt, 1};
+    const nexthop_id hop = *control->hop({&way, 1});
+    for (const char* own : {"10.0.0.1/32", "10.0.0.0/24", "10.0.0.255/32"}) {
+        const route wanted{net(own), 0, route_protocol::fixed, std::nullopt, 0, {way}};
+        for (const result<void>& done :
+             {control->add(wanted), control->replace(wanted), control->append(wanted),
+              control->del({net(own), 0, route_protocol::fixed, std::nullopt, 0, {}}),
+              control->announce({net(own), hop}, route_protocol::fixed)}) {
+            ASSERT_FALSE(done.ok()) << own;
+            EXPECT_NE(done.failure().text.find("addr del"), std::string::npos);
+        }
+    }
+    std::vector<feed_route> table = {{net("10.0.0.1/32"), hop}, {net("30.0.0.0/8"), hop}};
+    ASSERT_TRUE(control->load(table, route_protocol::fixed).ok());
+    for (std::uint32_t i = 0; i < 20'000; ++i) {
+        table.push_back({make_prefix4(host(40, 0, 0, 0) + (i << 8), 24), hop});
+    }
+    ASSERT_TRUE(control->load(table, route_protocol::fixed).ok());
+    EXPECT_EQ(at(host(10, 0, 0, 1)).kind, nexthop_kind::local);
+    EXPECT_EQ(at(host(10, 0, 0, 2)).kind, nexthop_kind::connected);
+    EXPECT_EQ(at(host(30, 0, 0, 1)).kind, nexthop_kind::gateway);
+    EXPECT_EQ(at(host(40, 1, 0, 1)).kind, nexthop_kind::gateway);
+    // One of a higher metric stands behind it.
+    ASSERT_TRUE(control->add({net("10.0.0.1/32"), 0, route_protocol::fixed, 5, 0, {way}}).ok());
+    EXPECT_EQ(at(host(10, 0, 0, 1)).kind, nexthop_kind::local);
+}
+
+TEST_F(rib_test, an_address_comes_whole_or_not_at_all) {
+    const route_target way = {nexthop_kind::gateway, host(10, 0, 1, 9), std::nullopt, 1};
+    const nexthop_id hop = *control->hop({&way, 1});
+    result<void> done;
+    for (std::uint32_t i = 0; done && i < 1U << 22; ++i) { // until the worker is too far behind
+        done = control->announce({make_prefix4(host(40, 0, 0, 0) + (i << 8), 24), hop});
+        control->pump();
+    }
+    ASSERT_EQ(done.failure().code, EAGAIN);
+    const result<void> refused = control->add_address(link[0], host(10, 9, 0, 1), 24);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(control->interface(link[0]).ip4().size(), 1U);
+    EXPECT_TRUE(control->find(net("10.9.0.1/32")).empty());
+    settle();
+    ASSERT_TRUE(control->add_address(link[0], host(10, 9, 0, 1), 24).ok());
+    EXPECT_EQ(at(host(10, 9, 0, 1)).kind, nexthop_kind::local);
+}
+
+TEST_F(rib_test, the_first_and_last_of_a_link_are_no_station) {
+    for (const auto& [address, length] :
+         {std::pair{host(10, 7, 0, 0), 24U},
+          {host(10, 7, 0, 255), 24U},
+          std::pair{host(127, 0, 0, 1), 8U},
+          {host(0, 1, 2, 3), 8U},
+          std::pair{host(10, 7, 0, 4), 30U},
+          {host(10, 7, 0, 7), 30U},
+          std::pair{host(240, 0, 0, 1), 24U},
+          {host(255, 255, 255, 255), 32U}}) {
+        EXPECT_FALSE(control->add_address(link[0], address, length).ok())
+            << format_address4(address) << "/" << length;
+    }
+    EXPECT_TRUE(control->add_address(link[0], host(10, 7, 0, 0), 31).ok()) << "RFC 3021";
+    EXPECT_TRUE(control->add_address(link[1], host(10, 8, 0, 3), 31).ok());
+    EXPECT_TRUE(control->add_address(link[1], host(10, 6, 0, 0), 32).ok());
+}
+
 TEST_F(rib_test, a_second_address_of_a_link_keeps_the_link_when_it_goes) {
     ASSERT_TRUE(control->add_address(link[0], host(10, 0, 0, 7), 24).ok());
     ASSERT_TRUE(control->del_address(link[0], host(10, 0, 0, 1), 24).ok());
