@@ -3,18 +3,22 @@
 #include "stack/ether/ether_input.hpp"
 #include "stack/ether/nd/nd_input.hpp"
 #include "stack/ether/nd/nd_send.hpp"
+#include "stack/ether/packet_meta.hpp"
 #include "stack/ip/icmp/icmp4_error.hpp"
 #include "stack/ip/icmp/icmp4_input.hpp"
 #include "stack/ip/icmp/icmp6_error.hpp"
 #include "stack/ip/icmp/icmp6_input.hpp"
 #include "stack/ip/ip4_forward.hpp"
 #include "stack/ip/ip4_input.hpp"
+#include "stack/ip/ip4_output.hpp"
 #include "stack/ip/ip4_single.hpp"
 #include "stack/ip/ip6/ip6_forward.hpp"
 #include "stack/ip/ip6/ip6_input.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
+#include "stack/socket/socket_list.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace pantala {
 
@@ -39,7 +43,7 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     forward(port, frames.ip4, plain);
     ip4_single(ip4_, frames.ip4_single);
     ip4_local(ip4_, reassembly_, local);
-    icmp4_input(ip4_, local.icmp);
+    icmp4_input(ip4_, local.icmp, local.errors);
     deliver(local);
 
     ip6_input(frames.ip6, destination6, frames.ip6_single);
@@ -56,6 +60,8 @@ void stack::expire(instant now, unsigned budget) {
     ip4_.now = now;
     ip6_.now = now;
     routes_.apply(route_patches_round, *this);
+    take_own_packets();
+    host_.expire(now, budget);
     if (owner_ != nullptr) {
         handle_reports();
         owner_->expire(now, budget);
@@ -67,6 +73,7 @@ void stack::expire(instant now, unsigned budget) {
 void stack::end_of_round(instant now) {
     ip4_.now = now;
     ip6_.now = now;
+    host_.end_of_round(now);
     if (neighbors_.undeliverable.empty()) [[likely]] {
         return;
     }
@@ -84,10 +91,12 @@ void stack::end_of_round(instant now) {
 }
 
 instant stack::next_deadline() const {
-    if (routes_.behind() || reports_.first != nullptr || !neighbors_.undeliverable.empty()) {
+    if (routes_.behind() || reports_.first != nullptr || !neighbors_.undeliverable.empty() ||
+        !ip4_.local.empty()) {
         return now_;
     }
-    const instant reassembly = std::min(reassembly_.next_deadline(), reassembly6_.next_deadline());
+    const instant reassembly = std::min(
+        {reassembly_.next_deadline(), reassembly6_.next_deadline(), host_.next_deadline()});
     return owner_ == nullptr
                ? reassembly
                : std::min({reassembly, owner_->next_deadline(), announcer_.next_deadline()});
@@ -109,22 +118,50 @@ void stack::forward(port_id port, l3_burst& packets, const wire::ip4_plain& plai
 }
 
 void stack::deliver(ip4_delivered& packets) {
-    refuse_udp(packets.udp);
-    refuse_tcp(packets.tcp);
+    if (!packets.udp.empty()) {
+        host_.udp_input(packets.udp, ip4_.now);
+    }
+    if (!packets.errors.empty()) {
+        host_.error_input(packets.errors, ip4_.now);
+    }
+    if (!packets.tcp.empty()) {
+        drop_broadcasts(packets.tcp);
+        host_.tcp_input(packets.tcp, ip4_.now);
+    }
 }
 
-void stack::refuse_udp(mbuf_burst& packets) {
+// What we sent to addresses of our own in the last round.
+void stack::take_own_packets() {
+    if (!ip4_.local.empty()) {
+        ip4_delivered local;
+        ip4_local(ip4_, reassembly_, local);
+        icmp4_input(ip4_, local.icmp, local.errors);
+        deliver(local);
+    }
+}
+
+// TCP speaks with one host at a time (RFC 9293 3.9.2.3, MUST-57).
+void stack::drop_broadcasts(mbuf_burst& packets) {
+    std::uint16_t kept = 0;
+    for (rte_mbuf* packet : packets) {
+        be32 destination;
+        std::memcpy(
+            &destination, rte_pktmbuf_mtod_offset(packet, const std::uint8_t*, 16),
+            sizeof destination);
+        if (meta_of(*packet).link_group || links_.is_broadcast(destination)) [[unlikely]] {
+            worker_.drops.drop(packet, drop_reason::host_broadcast);
+        } else {
+            packets.packets[kept++] = packet;
+        }
+    }
+    packets.count = kept;
+}
+
+// Datagrams for nobody.
+void stack::refuse(mbuf_burst& packets) {
     for (rte_mbuf* packet : packets) {
         icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::port); // RFC 1122 4.1.3.1
         worker_.drops.drop(packet, drop_reason::udp_port);
-    }
-    packets.clear();
-}
-
-void stack::refuse_tcp(mbuf_burst& packets) {
-    for (rte_mbuf* packet : packets) {
-        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::protocol);
-        worker_.drops.drop(packet, drop_reason::ip4_protocol);
     }
     packets.clear();
 }
@@ -205,6 +242,11 @@ void neighbor_command_handler(netmsg& message, netmsg_endpoint& here) {
     neighbor_wiring::command(message, here);
 }
 
+void socket_list_handler(netmsg& message, netmsg_endpoint& here) {
+    list_sockets(here.context<stack>().host(), static_cast<socket_list&>(message));
+    here.reply(message);
+}
+
 void stack::report_queue::push(neighbor_report& report) {
     report.next_free = nullptr;
     (first == nullptr ? first : last->next_free) = &report;
@@ -263,6 +305,28 @@ void stack::run(neighbor_command& command) {
 }
 
 // ---------------------------------------------------------------------------------------------
+// What the host asks of IP.
+
+struct host_wiring {
+    static void output(void* context, mbuf_burst& packets) {
+        ip4_output_finished(static_cast<stack*>(context)->ip4_, packets);
+    }
+    static std::uint16_t path_mtu(void* context, const ip_address& remote) {
+        return remote.is_v4() ? ip4_path_mtu(static_cast<stack*>(context)->ip4_, remote.v4())
+                              : std::uint16_t{0};
+    }
+    static ip_address source_for(void* context, const ip_address& remote) {
+        return remote.is_v4() ? ip_address::from(
+                                    ip4_source_for(static_cast<stack*>(context)->ip4_, remote.v4()))
+                              : ip_address{};
+    }
+    static void refuse(void* context, mbuf_burst& packets) {
+        static_cast<stack*>(context)->refuse(packets);
+    }
+    static ip_services of(stack& self) { return {&self, output, path_mtu, source_for, refuse}; }
+};
+
+// ---------------------------------------------------------------------------------------------
 // Control's changes.
 
 stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
@@ -270,7 +334,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
       next_(links_, neighbors_), ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
       reassembly_(worker_.drops), ip6_{worker_, links_, routes_, next_, neighbors_, link_counts_},
       reassembly6_(worker_.drops), nd_{worker_, links_, neighbors_},
-      look_(wire::choose_ip4_plain()) {
+      look_(wire::choose_ip4_plain()), host_(worker_, settings.host, host_wiring::of(*this)) {
     ip4_.settings = settings.ip4;
     ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
     ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};

@@ -21,6 +21,7 @@
 #include "stack/ip/ip6/ip6_context.hpp"
 #include "stack/ip/ip6/ip6_local.hpp"
 #include "stack/route/replica.hpp"
+#include "stack/socket/net_host.hpp"
 #include "stack/wire/ip4_plain.hpp"
 
 #include <memory>
@@ -32,6 +33,7 @@ struct stack_settings {
     ip4_settings ip4;
     ip6_settings ip6;
     neighbor_settings neighbors; // worker 0's
+    host_settings host;
 };
 
 class stack {
@@ -65,6 +67,7 @@ class stack {
     neighbor_owner* neighbors_owner() { return owner_.get(); } // worker 0 only, else nullptr
     const adjacencies& next() const { return next_; }
     const link_table& links() const { return links_; }
+    net_host& host() { return host_; }
 
     // --- called while the route log is applied (route_observer) ---
     void nexthop_changed(nexthop_id id) { next_.set(id, routes_.hop(id)); }
@@ -72,6 +75,7 @@ class stack {
 
   private:
     friend struct neighbor_wiring;
+    friend struct host_wiring;
 
     // Reports wait here for the round's instant. In order of arrival.
     struct report_queue {
@@ -83,11 +87,12 @@ class stack {
 
     void forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain);
     void deliver(ip4_delivered& packets);
-    void refuse_udp(mbuf_burst& packets);
-    void refuse_tcp(mbuf_burst& packets);
     void forward6(port_id port, l3_burst& packets, const address6* destination);
     void deliver6(ip6_delivered& packets);
     void give_up_late_fragments(instant now, unsigned budget);
+    void refuse(mbuf_burst& packets);
+    void take_own_packets();
+    void drop_broadcasts(mbuf_burst& packets);
     void handle_reports();
     void solicit(const neighbor_key& key, const wire::mac_address* known);
     void run(neighbor_command& command);
@@ -105,6 +110,7 @@ class stack {
     ip6_reassembly reassembly6_;
     nd_context nd_;
     wire::ip4_plain_function look_;
+    net_host host_;
     instant now_{};
     std::unique_ptr<neighbor_owner> owner_; // worker 0 only
     arp_announcer announcer_;               // worker 0 only

@@ -4,6 +4,7 @@
 
 #include "app/cli/output.hpp"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,19 @@ struct cli_program {
     int& status;
 };
 
-void add_net_commands(cli_program program); // addr, route, neigh, link, netisr, stats
-void add_run_command(cli_program program);  // run
-void add_gen_command(cli_program program);  // gen
-void add_demo_command(cli_program program); // demo
-void add_bus_commands(cli_program program); // bus
+void add_net_commands(cli_program program);    // addr, route, neigh, link, netisr, stats
+void add_host_commands(cli_program program);   // ss
+void add_run_command(cli_program program);     // run
+void add_echo_command(cli_program program);    // echo
+void add_httpd_command(cli_program program);   // httpd
+void add_tcpload_command(cli_program program); // tcpload
+void add_gen_command(cli_program program);     // gen
+void add_demo_command(cli_program program);    // demo
+void add_bus_commands(cli_program program);    // bus
+
+// The command line of a program: the options that all have, and those that `add` adds.
+using add_to_cli = std::function<void(const cli_program& program)>;
+int parse_and_run(CLI::App& app, const add_to_cli& add, int argc, const char* const* argv);
 
 // The program behind main(): takes argv apart and runs one command. Returns the exit status.
 int run_program(int argc, const char* const* argv);

@@ -338,7 +338,8 @@ void add_net_commands(cli_program program) {
         run_link);
     add(program, "netisr", {}, "how packets were dispatched, by worker and protocol", "show",
         run_netisr);
-    add(program, "stats", {"s"}, "counters of ports, workers and drops", "[show] [all]", run_stats);
+    add(program, "stats", {"s"}, "counters of ports, workers and drops, or of TCP",
+        "[show] [tcp] [all]", run_stats);
 }
 
 } // namespace pantala::app

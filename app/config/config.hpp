@@ -39,6 +39,9 @@ struct port_config {
     std::uint32_t rx_descriptors = 1024;
     std::uint32_t tx_descriptors = 1024;
     bool promiscuous = false;
+    std::uint32_t lose_ppm = 0;
+    std::uint32_t duplicate_ppm = 0;
+    std::uint32_t reorder_ppm = 0;
     std::uint32_t line = 0; // of its table in the file; 0: from an option
 };
 

@@ -144,6 +144,12 @@ const key<port_config> port_keys[] = {
     {"tx_descriptors", number_key<port_config>{&port_config::tx_descriptors, 64, 32768},
      "a transmit queue's length"},
     {"promiscuous", flag_key<port_config>{&port_config::promiscuous}, "take every frame"},
+    {"lose_ppm", number_key<port_config>{&port_config::lose_ppm, 0, 1'000'000},
+     "for tests: packets lost each way, in a million"},
+    {"duplicate_ppm", number_key<port_config>{&port_config::duplicate_ppm, 0, 1'000'000},
+     "for tests: packets doubled"},
+    {"reorder_ppm", number_key<port_config>{&port_config::reorder_ppm, 0, 1'000'000},
+     "for tests: packets overtaken by the next four"},
 };
 
 const key<link_config> link_keys[] = {

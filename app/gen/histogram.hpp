@@ -17,6 +17,13 @@ class histogram {
 
     void record(std::uint64_t value) { counts_[bucket_of(value)].add(1); }
 
+    // Adds what `other` holds. Owner only.
+    void merge(const histogram& other) {
+        for (unsigned i = 0; i < bucket_count; ++i) {
+            counts_[i].add(other.counts_[i].read());
+        }
+    }
+
     // Owner only.
     void reset() {
         for (counter& c : counts_) {

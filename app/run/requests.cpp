@@ -47,9 +47,11 @@ void add_requests(control_server& server, router& of, bool& stop) {
     server.add("addr.show", lister(&router::list_addrs, of));
     server.add("neigh.show", lister(&router::list_neighs, of));
     server.add("link.show", lister(&router::list_links, of));
+    server.add("ss", lister(&router::list_sockets, of));
     server.add("netisr.show", lister(&router::list_netisr, of));
     server.add("stats", [&of](control_request& request) -> result<job_pointer> {
-        return answer_rows(of.list_stats(has_word(request, "all")));
+        const bool all = has_word(request, "all");
+        return answer_rows(has_word(request, "tcp") ? of.list_tcp_stats(all) : of.list_stats(all));
     });
     server.add(
         "summary", [&of](control_request&) -> result<job_pointer> { return answer(of.summary()); });

@@ -41,9 +41,10 @@ engine_settings engine_settings_of(const config& from) {
 } // namespace
 
 result<std::unique_ptr<router>> router::make(
-    const config& from, const std::vector<std::string>& eal, const progress_report& progress) {
+    const config& from, const std::vector<std::string>& eal, const progress_report& progress,
+    const program_factory& programs) {
     std::unique_ptr<router> made(new router);
-    if (auto started = made->start(from, eal, progress); !started) {
+    if (auto started = made->start(from, eal, progress, programs); !started) {
         return started.failure();
     }
     return made;
@@ -53,6 +54,7 @@ router::~router() {
     if (engine_) {
         engine_->stop();
     }
+    programs_.clear(); // their sockets are the stacks'
     stacks_.clear();
     for (const auto& replica : replicas_) {
         rib_->leave(*replica);
@@ -60,7 +62,8 @@ router::~router() {
 }
 
 result<void> router::start(
-    const config& from, const std::vector<std::string>& eal, const progress_report& progress) {
+    const config& from, const std::vector<std::string>& eal, const progress_report& progress,
+    const program_factory& programs) {
     auto devices = start_engine(from, eal);
     if (!devices) {
         return devices.failure();
@@ -82,7 +85,7 @@ result<void> router::start(
     if (auto done = load_tables(from, progress); !done) {
         return done;
     }
-    if (auto done = start_workers(from); !done) {
+    if (auto done = start_workers(from, programs); !done) {
         return done;
     }
     for (const neigh_config& neigh : from.neighs) { // the owner of neighbours is a worker
@@ -165,6 +168,8 @@ result<void> router::add_port(const port_config& port, const device& where) {
         .tx_descriptors = static_cast<std::uint16_t>(port.tx_descriptors),
         .queues = static_cast<std::uint16_t>(port.queues),
         .promiscuous = port.promiscuous,
+        .impair =
+            {.lose = port.lose_ppm, .duplicate = port.duplicate_ppm, .reorder = port.reorder_ppm},
     };
     auto opened = engine_->add_port(id, settings);
     if (!opened) {
@@ -271,7 +276,7 @@ result<void> router::load_tables(const config& from, const progress_report& prog
     return {};
 }
 
-result<void> router::start_workers(const config& from) {
+result<void> router::start_workers(const config& from, const program_factory& programs) {
     stack_settings settings;
     settings.ip4.send_redirects = from.ip4.send_redirects;
     settings.ip4.icmp_errors_per_s = from.ip4.errors_per_second;
@@ -286,6 +291,13 @@ result<void> router::start_workers(const config& from) {
             engine_->rig(worker_id{w}).services(), *replicas_.back(), settings));
         engine_->fabric().set_context(w, stacks_.back().get());
         stacks.push_back(stacks_.back().get());
+        if (programs) {
+            auto made = programs(stacks_.back()->host().native());
+            if (!made) {
+                return made.failure();
+            }
+            programs_.push_back(std::move(*made));
+        }
     }
     return engine_->start<stack>(std::span<stack* const>(stacks));
 }

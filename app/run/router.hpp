@@ -8,6 +8,7 @@
 #include "app/run/churn.hpp"
 #include "app/run/links.hpp"
 #include "app/run/table_file.hpp"
+#include "app/run/worker_program.hpp"
 #include "engine/base/result.hpp"
 #include "engine/setup/engine.hpp"
 #include "stack/route/rib.hpp"
@@ -34,13 +35,15 @@ using progress_report =
 
 inline constexpr const char* silent_port_text =
     "its receive interrupts do not come: an idle worker looks every few milliseconds instead";
+inline constexpr std::size_t sockets_listed_max = 100'000;
 
 class router {
   public:
     // Does everything the configuration says, up to running workers. `eal`: the operator's own
     // options. An error names the configuration's line where there is one.
-    static result<std::unique_ptr<router>>
-    make(const config& from, const std::vector<std::string>& eal, const progress_report& progress);
+    static result<std::unique_ptr<router>> make(
+        const config& from, const std::vector<std::string>& eal, const progress_report& progress,
+        const program_factory& programs = {});
     ~router();
     router(const router&) = delete;
     router& operator=(const router&) = delete;
@@ -82,6 +85,8 @@ class router {
     json list_neighs();
     json list_netisr();
     json list_stats(bool all);
+    json list_tcp_stats(bool all) const;
+    json list_sockets(); // TCP's, at most sockets_listed_max
     json summary();
 
     // --- control's loop ---
@@ -94,8 +99,9 @@ class router {
 
   private:
     router() = default;
-    result<void>
-    start(const config& from, const std::vector<std::string>& eal, const progress_report& progress);
+    result<void> start(
+        const config& from, const std::vector<std::string>& eal, const progress_report& progress,
+        const program_factory& programs);
     result<std::vector<device>>
     start_engine(const config& from, const std::vector<std::string>& eal);
     result<void> add_port(const port_config& port, const device& where);
@@ -106,7 +112,7 @@ class router {
     result<void> change_mac(const link& of, const mac_address& mac);
     result<void> configure(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
-    result<void> start_workers(const config& from);
+    result<void> start_workers(const config& from, const program_factory& programs);
     template <class Route>
     result<Route> to_route(const route_change& change) const;
     template <class Route>
@@ -124,6 +130,7 @@ class router {
     std::unique_ptr<engine> engine_;
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;
+    std::vector<std::unique_ptr<worker_program>> programs_;
     link_names links_;
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

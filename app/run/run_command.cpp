@@ -1,6 +1,5 @@
-// `pantala run`: a router (and host) until a signal or `stop` comes.
-#include "app/cli/commands.hpp"
-#include "app/config/config.hpp"
+#include "app/run/run_command.hpp"
+
 #include "app/control/server.hpp"
 #include "app/run/requests.hpp"
 #include "app/run/router.hpp"
@@ -15,21 +14,6 @@
 namespace pantala::app {
 
 namespace {
-
-struct run_options {
-    cli_context& context;
-    const std::vector<std::string>& eal;
-    int& status;
-    std::string file;
-    std::vector<std::string> ports;
-    std::vector<std::string> addrs;
-    std::vector<std::string> tables;
-    std::vector<std::string> via;
-    unsigned workers = 0;
-    bool busy = false;
-    bool reference = false;
-    bool check = false;
-};
 
 // `NAME=DEVICE`, or a device alone, which is then called p0, p1, ...
 port_config port_of(const std::string& text, std::size_t ordinal) {
@@ -102,12 +86,16 @@ std::uint64_t now_ms() {
         duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count());
 }
 
-// Sleeps until there is something for control to do.
+constexpr unsigned ended_interval_ms = 50;
+// What connections buffer; ports' queues take a few thousand of them.
+constexpr unsigned host_mbufs_default = 65'535;
+
+// Sleeps until there is something for control to do, at most `longest_ms`.
 void wait_for_work(
-    router& of, const control_server& server, const stop_signals& signals, bool quiet,
+    router& of, const control_server& server, const stop_signals& signals, unsigned longest_ms,
     std::vector<pollfd>& fds) {
     of.bell().arm();
-    int wait = static_cast<int>(std::min(server.wait_ms(), quiet ? 1000U : 1U));
+    int wait = static_cast<int>(std::min(server.wait_ms(), longest_ms));
     if (of.has_messages() || of.has_work()) {
         wait = 0;
     }
@@ -118,13 +106,15 @@ void wait_for_work(
     of.bell().disarm();
 }
 
-void control_loop(router& of, control_server& server, stop_signals& signals) {
+void control_loop(
+    router& of, control_server& server, stop_signals& signals, const std::function<bool()>& ended) {
     bool stop = false;
     add_requests(server, of, stop);
     std::vector<pollfd> fds;
-    while (!stop && !signals.requested()) {
+    const unsigned longest_ms = ended ? ended_interval_ms : 1000;
+    while (!stop && !signals.requested() && !(ended && ended())) {
         const bool quiet = of.turn();
-        wait_for_work(of, server, signals, quiet, fds);
+        wait_for_work(of, server, signals, quiet ? longest_ms : 1, fds);
         server.service(now_ms());
     }
 }
@@ -152,7 +142,9 @@ void announce(const cli_context& context, router& of, const std::string& socket)
     std::fflush(stdout);
 }
 
-int run(const run_options& options) {
+} // namespace
+
+int run_router(const run_options& options, const run_extras& extras) {
     if (options.reference) {
         fmt::print("{}", config_reference());
         return 0;
@@ -164,6 +156,9 @@ int run(const run_options& options) {
     if (options.check) {
         return 0;
     }
+    if (extras.programs && from->engine.mbufs == 0) {
+        from->engine.mbufs = host_mbufs_default;
+    }
     stop_signals signals;
     // The socket first: a second router on it is refused before anything is touched.
     auto server = control_server::open(from->control.socket);
@@ -172,24 +167,24 @@ int run(const run_options& options) {
     }
     progress_line progress;
     auto made = router::make(
-        *from, options.eal, [&](std::string_view what, std::uint64_t done, std::uint64_t of) {
+        *from, options.eal,
+        [&](std::string_view what, std::uint64_t done, std::uint64_t of) {
             progress.show({std::string(what), done, of});
-        });
+        },
+        extras.programs);
     if (!made) {
         return report(made.failure());
     }
-    announce(options.context, **made, from->control.socket);
-    control_loop(**made, **server, signals);
+    if (!extras.quiet) {
+        announce(options.context, **made, from->control.socket);
+    }
+    control_loop(**made, **server, signals, extras.ended);
     return 0;
 }
 
-} // namespace
-
-void add_run_command(cli_program program) {
+std::shared_ptr<run_options> add_run_options(const cli_program& program, CLI::App* app) {
     auto options = std::make_shared<run_options>(
         run_options{program.context, program.eal, program.status, {}, {}, {}, {}, {}});
-    CLI::App* app = program.app.add_subcommand(
-        "run", "start a router; `-- EAL` options may follow. SIGINT and SIGTERM stop it");
     app->add_option("-c,--config", options->file, "TOML configuration");
     app->add_option(
         "-p,--port", options->ports,
@@ -202,7 +197,14 @@ void add_run_command(cli_program program) {
     app->add_flag("--busy", options->busy, "workers never sleep");
     app->add_flag("--check", options->check, "only read the configuration");
     app->add_flag("--reference", options->reference, "print all keys of the configuration");
-    app->callback([options] { options->status = run(*options); });
+    return options;
+}
+
+void add_run_command(cli_program program) {
+    CLI::App* app = program.app.add_subcommand(
+        "run", "start a router; `-- EAL` options may follow. SIGINT and SIGTERM stop it");
+    auto options = add_run_options(program, app);
+    app->callback([options] { options->status = run_router(*options); });
 }
 
 } // namespace pantala::app

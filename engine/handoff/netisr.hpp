@@ -109,6 +109,9 @@ class netisr {
     unsigned
     try_queue(protocol_id protocol, worker_id to, rte_mbuf* const* packets, unsigned count);
 
+    // The hash by which steer finds a flow's owner.
+    const toeplitz& flow_sum() const { return sum_; }
+
     // Handles what the queues hold, up to netisr_round_max a sender; returns how many.
     unsigned run(instant now);
     bool has_packets() const;

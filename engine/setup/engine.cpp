@@ -82,7 +82,9 @@ engine::~engine() {
     for (const port_report& port : ports_) {
         close_port(port.id);
     }
-    rigs_.clear(); // they hold buffers of the pool
+    rigs_.clear(); // they hold buffers of the pool, and so do bad networks
+    impaired_rx_.clear();
+    impaired_tx_.clear();
     rte_mempool_free(pool_);
 }
 
@@ -92,8 +94,8 @@ result<port_report> engine::add_port(port_id id, const port_settings& settings) 
     wanted.interrupts = settings.interrupts && settings_.idle.policy == idle_policy::adaptive;
     auto opened = open_port(id, wanted, workers(), pool_);
     if (opened) {
-        bind_rx(*opened);
-        bind_tx(*opened);
+        bind_rx(*opened, settings.impair);
+        bind_tx(*opened, settings.impair);
         ports_.push_back(*opened);
     }
     return opened;
@@ -101,14 +103,21 @@ result<port_report> engine::add_port(port_id id, const port_settings& settings) 
 
 // With a queue for each worker, queue w is w's. With fewer, they go round, beginning elsewhere for
 // each port, and every packet is steered.
-void engine::bind_rx(const port_report& port) {
+void engine::bind_rx(const port_report& port, const impair_settings& impair) {
     const bool steered = port.rx_queues < workers();
     for (std::uint16_t q = 0; q < port.rx_queues; ++q) {
         const unsigned reader = steered ? (port.id.value + q) % workers() : q;
         queue_binding& binding = bindings_.emplace_back();
         binding.port = port.id;
         binding.queue = q;
-        rigs_[reader]->rx.emplace_back(port.id, receive, &binding, steered);
+        rx_function device = receive;
+        void* context = &binding;
+        if (impair.any()) {
+            const std::uint64_t seed = rigs_[reader]->random.next();
+            context = &impaired_rx_.emplace_back(device, context, impair, seed, pool_);
+            device = impaired_rx::receive;
+        }
+        rigs_[reader]->rx.emplace_back(port.id, device, context, steered);
         if (port.rx_interrupts) {
             jobs_[reader].wakers.push_back({port.id, q, &rigs_[reader]->rx.back()});
         } else {
@@ -117,7 +126,7 @@ void engine::bind_rx(const port_report& port) {
     }
 }
 
-void engine::bind_tx(const port_report& port) {
+void engine::bind_tx(const port_report& port, const impair_settings& impair) {
     for (std::uint16_t w = 0; w < workers(); ++w) {
         queue_binding& binding = bindings_.emplace_back();
         binding.port = port.id;
@@ -128,7 +137,13 @@ void engine::bind_tx(const port_report& port) {
             binding.packets = &rig.packets;
             binding.owner = worker_id{static_cast<std::uint16_t>(w % port.tx_queues)};
         }
-        rig.tx[port.id.value].bind(has_queue ? transmit : hand_over, &binding, &rig.drops);
+        tx_function device = has_queue ? transmit : hand_over;
+        void* context = &binding;
+        if (impair.any() && has_queue) {
+            context = &impaired_tx_.emplace_back(device, context, impair, rig.random.next(), pool_);
+            device = impaired_tx::send;
+        }
+        rig.tx[port.id.value].bind(device, context, &rig.drops);
         rig.tx_count = std::max<unsigned>(rig.tx_count, port.id.value + 1u);
     }
 }

@@ -89,8 +89,8 @@ class engine {
 
     engine(const engine_settings& settings, std::vector<worker_place> places);
     result<void> launch(const std::vector<void*>& stacks, run_function run);
-    void bind_rx(const port_report& port);
-    void bind_tx(const port_report& port);
+    void bind_rx(const port_report& port, const impair_settings& impair);
+    void bind_tx(const port_report& port, const impair_settings& impair);
     static int thread_main(void* job);
     static std::uint16_t receive(void* binding, rte_mbuf** packets, std::uint16_t room);
     static std::uint16_t transmit(void* binding, rte_mbuf** packets, std::uint16_t count);
@@ -106,6 +106,8 @@ class engine {
     std::vector<std::unique_ptr<worker_rig>> rigs_;
     std::vector<port_report> ports_;
     std::deque<queue_binding> bindings_;
+    std::deque<impaired_rx> impaired_rx_;
+    std::deque<impaired_tx> impaired_tx_;
     std::vector<job> jobs_;
     bool running_ = false;
 };

@@ -14,6 +14,7 @@
 #include "engine/base/result.hpp"
 #include "engine/base/rss.hpp"
 #include "engine/ids.hpp"
+#include "engine/impair.hpp"
 
 #include <array>
 #include <cstdint>
@@ -32,6 +33,7 @@ struct port_settings {
     bool promiscuous = false;
     bool rss = true;
     bool interrupts = true; // false: nobody will wait for them (idle policy `busy`)
+    impair_settings impair{};
 };
 
 // What was chosen.

@@ -26,7 +26,9 @@ void ip4_local(ip4_context& context, ip4_reassembly& reassembly, ip4_delivered& 
                 continue;
             }
             context.counters.reassembled.add(1);
+            packet->ol_flags &= ~RTE_MBUF_F_RX_L4_CKSUM_MASK; // a fragment's says nothing
         }
+        packet->l3_len = header_of(*packet).header_bytes();
         switch (static_cast<wire::ip_protocol>(header_of(*packet).protocol)) {
         case wire::ip_protocol::icmp:
             sorted.icmp.push(packet);

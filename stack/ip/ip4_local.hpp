@@ -6,9 +6,10 @@
 
 namespace pantala {
 
-// Whole packets, data at the IPv4 header.
+// Whole packets, data at the IPv4 header, l3_len its length.
 struct ip4_delivered {
     mbuf_burst icmp;
+    mbuf_burst errors; // ICMP errors, checked; filled by icmp4_input
     mbuf_burst tcp;
     mbuf_burst udp;
 };

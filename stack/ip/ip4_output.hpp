@@ -33,4 +33,15 @@ rte_mbuf* ip4_allocate(ip4_context& context);
 // the packet.
 void ip4_output(ip4_context& context, rte_mbuf* payload, const ip4_packet& header);
 
+// Sends finished packets of our own, data at the IPv4 header with its checksum filled in, through
+// the main routing table. Those to addresses of our own come back: they go to context.local, for
+// the next round. Takes all and empties the burst. Cost: packets that follow one another to one
+// destination share the lookup.
+void ip4_output_finished(ip4_context& context, mbuf_burst& packets);
+
+// What the way to `destination` carries, in bytes of L3; 0: there is no way.
+std::uint16_t ip4_path_mtu(const ip4_context& context, wire::ipv4_address destination);
+// The address of ours to speak to `destination` with; zero: there is no way, or we have none.
+wire::ipv4_address ip4_source_for(const ip4_context& context, wire::ipv4_address destination);
+
 } // namespace pantala

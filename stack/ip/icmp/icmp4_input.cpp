@@ -39,7 +39,7 @@ void answer_echo(
     ip4_output(context, packet, header);
 }
 
-void input_one(ip4_context& context, rte_mbuf* packet) {
+void input_one(ip4_context& context, rte_mbuf* packet, mbuf_burst& errors) {
     drop_sink& drops = context.worker.drops;
     wire::ipv4_header ip;
     std::memcpy(&ip, rte_pktmbuf_mtod(packet, const void*), sizeof ip);
@@ -57,15 +57,17 @@ void input_one(ip4_context& context, rte_mbuf* packet) {
     if (icmp.kind() == wire::icmp4_type::echo) {
         return answer_echo(context, packet, ip, icmp);
     }
-    drops.drop(
-        packet, icmp.is_error() ? drop_reason::icmp4_error_consumed : drop_reason::icmp4_type);
+    if (icmp.is_error()) {
+        return errors.push(packet);
+    }
+    drops.drop(packet, drop_reason::icmp4_type);
 }
 
 } // namespace
 
-void icmp4_input(ip4_context& context, mbuf_burst& packets) {
+void icmp4_input(ip4_context& context, mbuf_burst& packets, mbuf_burst& errors) {
     for (rte_mbuf* packet : packets) {
-        input_one(context, packet);
+        input_one(context, packet, errors);
     }
     packets.clear();
 }

@@ -7,7 +7,7 @@ namespace pantala {
 
 // Takes all of `packets` (whole, data at the IPv4 header) and empties it. Echo requests to one of
 // our own addresses are answered in place, within the rate of settings; the answer carries no IP
-// options.
-void icmp4_input(ip4_context& context, mbuf_burst& packets);
+// options. Errors, checked and unchanged, are left in `errors`.
+void icmp4_input(ip4_context& context, mbuf_burst& packets, mbuf_burst& errors);
 
 } // namespace pantala

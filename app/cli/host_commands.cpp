@@ -1,0 +1,78 @@
+// `pantala ss`: the sockets of a running pantala, as `ss -ti` shows them.
+#include "app/cli/commands.hpp"
+#include "app/control/client.hpp"
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+// What the second line says about a connection, in ss's words: times in milliseconds.
+std::string details_of(const json& tcp) {
+    std::string text;
+    for (const json& option : tcp["options"]) {
+        text += option.get<std::string>() + " ";
+    }
+    const auto ms = [&](const char* key) { return tcp[key].get<double>() / 1'000; };
+    const auto number = [&](const char* key) { return tcp[key].get<std::uint64_t>(); };
+    text += fmt::format(
+        "{} wscale:{},{} rto:{:g} rtt:{:g}/{:g} mss:{} pmtu:{} rcvmss:{} advmss:{} cwnd:{}",
+        tcp["congestion"].get<std::string>(), number("snd_wscale"), number("rcv_wscale"),
+        ms("rto_us"), ms("rtt_us"), ms("rttvar_us"), number("mss"), number("pmtu"),
+        number("rcvmss"), number("advmss"), number("cwnd"));
+    const std::pair<const char*, const char*> if_any[] = {
+        {" ssthresh:{}", "ssthresh"}, {" bytes_acked:{}", "bytes_acked"},
+        {" unacked:{}", "unacked"},   {" retrans:{}", "retrans"},
+        {" lost:{}", "lost"},         {" sacked:{}", "sacked"},
+        {" backoff:{}", "backoff"},   {" notsent:{}", "notsent"},
+    };
+    for (const auto& [format, key] : if_any) {
+        if (number(key) != 0) {
+            text += fmt::format(fmt::runtime(format), number(key));
+        }
+    }
+    return text + fmt::format(
+                      " lastsnd:{} lastrcv:{} rcv_space:{} snd_wnd:{} minrtt:{:g}",
+                      number("lastsnd_ms"), number("lastrcv_ms"), number("rcv_space"),
+                      number("snd_wnd"), ms("minrtt_us"));
+}
+
+std::string socket_text(const json& row) {
+    std::string text = fmt::format(
+        "{:<10} {:>7} {:>7} {:>27} {:>27}", row.value("state", "?"),
+        row.value("recv_q", std::uint64_t{0}), row.value("send_q", std::uint64_t{0}),
+        row.value("local", "?"), row.value("peer", "?"));
+    return row.contains("tcp") ? text + "\n\t " + details_of(row["tcp"]) : text;
+}
+
+int run_ss(const cli_context& context) {
+    auto client = control_client::connect(context.socket_path());
+    if (!client) {
+        return report(client.failure());
+    }
+    if (!context.json) {
+        fmt::print(
+            "{:<10} {:>7} {:>7} {:>27} {:>27}\n", "State", "Recv-Q", "Send-Q", "Local Address:Port",
+            "Peer Address:Port");
+    }
+    row_printer printer(context.json, socket_text);
+    control_request request;
+    request.name = "ss";
+    auto done = client->call(std::move(request), [&](const json& row) { printer.print(row); });
+    if (!done) {
+        return report(done.failure());
+    }
+    printer.end();
+    return 0;
+}
+
+} // namespace
+
+void add_host_commands(cli_program program) {
+    CLI::App* app = program.app.add_subcommand("ss", "sockets of the host, as `ss -ti` shows them");
+    app->callback(
+        [&context = program.context, &status = program.status] { status = run_ss(context); });
+}
+
+} // namespace pantala::app

@@ -1,0 +1,241 @@
+#include "app/host/http_server.hpp"
+
+#include <cstring>
+#include <ctime>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+// Answers up to this size are put together and written at once.
+constexpr std::size_t small_answer_bytes = 2048;
+
+} // namespace
+
+struct http_server::conn : tcp_socket, list_hook<> {
+    explicit conn(http_server& server) : tcp_socket(on_event), of(server) { parser.data = this; }
+    http_server& of;
+    http_parser parser{};
+    std::array<char, http_target_bytes_max> target{};
+    std::size_t target_bytes = 0;
+    std::uint64_t since_ns = 0; // the last request
+    answer out;
+    bool target_too_long = false;
+    bool last = false; // the end follows the answer
+};
+
+http_server::http_server(http_settings settings)
+    : settings_(std::move(settings)),
+      bad_request_(http_content::make(400, "text/plain", "bad request\n")),
+      not_found_(http_content::make(404, "text/plain", "not found\n")),
+      not_allowed_(http_content::make(405, "text/plain", "method not allowed\n")) {}
+
+http_server::~http_server() = default;
+
+result<void> http_server::start(sockets& here) {
+    http_parser_set_max_header_size(http_head_bytes_max);
+    const int code = here.listen(settings_.listen, settings_.backlog, {accept, this});
+    if (code != 0) {
+        return error{
+            code, fmt::format(
+                      "cannot listen at {}: {}", to_string(settings_.listen), std::strerror(code))};
+    }
+    here.each_round(each_round, this);
+    return {};
+}
+
+tcp_socket* http_server::accept(void* self, sockets& here) {
+    auto& server = *static_cast<http_server*>(self);
+    conn& fresh = server.conns_.take(server);
+    http_parser_init(&fresh.parser, HTTP_REQUEST);
+    fresh.out = {};
+    fresh.target_bytes = 0;
+    fresh.target_too_long = fresh.last = false;
+    fresh.since_ns = here.now_ns();
+    server.by_age_.push_back(fresh);
+    return &fresh;
+}
+
+// Once a round: what was idle too long, the date.
+void http_server::each_round(void* self, sockets& here) {
+    auto& server = *static_cast<http_server*>(self);
+    server.set_date(here.now_ns());
+    while (!server.by_age_.empty()) {
+        conn& oldest = server.by_age_.front();
+        const std::uint64_t until = oldest.since_ns + server.settings_.idle_ns;
+        if (until > here.now_ns()) {
+            here.wake_at(until);
+            break;
+        }
+        oldest.abort();
+        server.end(oldest);
+    }
+}
+
+void http_server::set_date(std::uint64_t now_ns) {
+    now_ns_ = now_ns;
+    if (now_ns < date_ns_) {
+        return;
+    }
+    date_ns_ = now_ns + 1'000'000'000;
+    const std::time_t wall = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&wall, &parts);
+    char text[sizeof date_ + 1];
+    std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT\r\n\r\n", &parts);
+    std::memcpy(date_.data(), text, date_.size());
+}
+
+// ---------------------------------------------------------------------------------------------
+
+void http_server::on_event(tcp_socket& socket, std::uint8_t events) {
+    auto& self = static_cast<conn&>(socket);
+    http_server& server = self.of;
+    if ((events & socket_event::closed) != 0) {
+        self.close();
+        return server.end(self);
+    }
+    if (server.date_ns_ == 0) {
+        server.set_date(self.worker().now_ns());
+    }
+    server.serve(self);
+}
+
+// Requests one after another, as long as their answers find room.
+void http_server::serve(conn& self) {
+    while (send(self)) {
+        if (self.last) {
+            return linger(self);
+        }
+        if (!parse(self)) {
+            if (self.at_end()) {
+                self.close();
+                end(self);
+            }
+            return;
+        }
+        begin(self);
+    }
+}
+
+// Says the end. What the peer still sends is thrown away until it says its own: a reset would
+// overtake the answer (RFC 9112 9.6).
+void http_server::linger(conn& self) {
+    self.consume(self.readable());
+    if (self.at_end()) {
+        self.close();
+        return end(self);
+    }
+    self.shutdown_write();
+}
+
+// Reads on; true: a request is complete.
+bool http_server::parse(conn& self) {
+    for (auto piece = self.peek(); !piece.empty(); piece = self.peek()) {
+        const std::size_t used = http_parser_execute(
+            &self.parser, &callbacks(), reinterpret_cast<const char*>(piece.data()), piece.size());
+        const http_errno wrong = HTTP_PARSER_ERRNO(&self.parser);
+        if (wrong == HPE_PAUSED) { // behind a request
+            http_parser_pause(&self.parser, 0);
+            self.consume(used);
+            return true;
+        }
+        if (wrong != HPE_OK) {
+            self.consume(self.readable());
+            self.last = true;
+            self.out = {&bad_request_};
+            return true;
+        }
+        self.consume(used);
+    }
+    return false;
+}
+
+// The answer to the request that was read.
+void http_server::begin(conn& self) {
+    ++requests_;
+    self.since_ns = now_ns_;
+    intrusive_list<conn>::remove(self);
+    by_age_.push_back(self);
+    if (self.out.of == nullptr) {
+        const std::string_view target(self.target.data(), self.target_bytes);
+        const bool get = self.parser.method == HTTP_GET;
+        const bool head = self.parser.method == HTTP_HEAD;
+        const http_response* found =
+            self.target_too_long ? nullptr : settings_.content->find(target);
+        self.out.of = !get && !head ? &not_allowed_ : found == nullptr ? &not_found_ : found;
+        self.out.with_body = !head;
+        self.last = http_should_keep_alive(&self.parser) == 0 || (!get && !head);
+    }
+    self.target_bytes = 0;
+    self.target_too_long = false;
+}
+
+// True: nothing is left to send.
+bool http_server::send(conn& self) {
+    answer& out = self.out;
+    if (out.of == nullptr) {
+        return true;
+    }
+    const std::string_view body = out.with_body ? std::string_view(out.of->body) : "";
+    const std::array<std::string_view, 3> parts = {
+        out.of->head, std::string_view(date_.data(), date_.size()), body};
+    const std::size_t all = parts[0].size() + parts[1].size() + parts[2].size();
+    if (out.done == 0 && all <= small_answer_bytes) {
+        std::array<char, small_answer_bytes> whole;
+        char* at = whole.data();
+        for (const std::string_view part : parts) {
+            std::memcpy(at, part.data(), part.size());
+            at += part.size();
+        }
+        out.done = self.write(std::as_bytes(std::span(whole.data(), all)));
+    } else {
+        std::size_t skip = out.done;
+        for (std::string_view part : parts) {
+            const std::size_t before = std::min(skip, part.size());
+            skip -= before;
+            part.remove_prefix(before);
+            const std::size_t sent = part.empty() ? 0 : self.write(std::as_bytes(std::span(part)));
+            out.done += sent;
+            if (sent < part.size()) {
+                break;
+            }
+        }
+    }
+    if (out.done < all) {
+        return false; // `writable` follows
+    }
+    out = {};
+    return true;
+}
+
+void http_server::end(conn& self) {
+    intrusive_list<conn>::remove(self);
+    conns_.give(self);
+}
+
+const http_parser_settings& http_server::callbacks() {
+    static const http_parser_settings made = [] {
+        http_parser_settings chosen;
+        http_parser_settings_init(&chosen);
+        chosen.on_url = [](http_parser* parser, const char* at, std::size_t bytes) {
+            auto& self = *static_cast<conn*>(parser->data);
+            const std::size_t room = self.target.size() - self.target_bytes;
+            self.target_too_long = self.target_too_long || bytes > room;
+            const std::size_t taken = std::min(bytes, room);
+            std::memcpy(self.target.data() + self.target_bytes, at, taken);
+            self.target_bytes += taken;
+            return 0;
+        };
+        chosen.on_message_complete = [](http_parser* parser) {
+            http_parser_pause(parser, 1);
+            return 0;
+        };
+        return chosen;
+    }();
+    return made;
+}
+
+} // namespace pantala::app

@@ -1,0 +1,125 @@
+// The host's side of a router: its sockets and TCP's counters.
+#include "app/run/router.hpp"
+#include "stack/socket/endpoints.hpp"
+#include "stack/socket/socket_list.hpp"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+const char* state_name(std::uint8_t state) { // as ss calls them
+    static constexpr std::array<const char*, 12> names = {
+        "UNKNOWN",   "ESTAB",  "SYN-SENT",   "SYN-RECV", "FIN-WAIT-1", "FIN-WAIT-2",
+        "TIME-WAIT", "UNCONN", "CLOSE-WAIT", "LAST-ACK", "LISTEN",     "CLOSING"};
+    return names[state < names.size() ? state : 0];
+}
+
+const char* congestion_name(tcp::congestion_kind kind) {
+    static constexpr std::array<const char*, 3> names = {"newreno", "cubic", "dctcp"};
+    return names[static_cast<unsigned>(kind)];
+}
+
+json options_of(const ::tcp_info& info) {
+    json options = json::array();
+    const std::pair<unsigned, const char*> names[] = {
+        {TCPI_OPT_TIMESTAMPS, "ts"}, {TCPI_OPT_SACK, "sack"}, {TCPI_OPT_ECN, "ecn"}};
+    for (const auto& [bit, name] : names) {
+        if ((info.tcpi_options & bit) != 0) {
+            options.push_back(name);
+        }
+    }
+    return options;
+}
+
+json row_of(const socket_list::row& row, unsigned worker) {
+    const ::tcp_info& info = row.info;
+    const bool listening = info.tcpi_state == linux_state::listen;
+    json made = {
+        {"state", state_name(info.tcpi_state)},
+        {"worker", worker},
+        {"recv_q", row.receive_queue},
+        {"send_q", row.send_queue},
+        {"local", to_string(to_public(row.key.local, row.key.local_port))},
+        {"peer",
+         listening ? json("*") : json(to_string(to_public(row.key.remote, row.key.remote_port)))},
+    };
+    if (listening) {
+        return made;
+    }
+    made["tcp"] = {
+        {"congestion", congestion_name(row.congestion)},
+        {"options", options_of(info)},
+        {"snd_wscale", static_cast<unsigned>(info.tcpi_snd_wscale)},
+        {"rcv_wscale", static_cast<unsigned>(info.tcpi_rcv_wscale)},
+        {"rto_us", info.tcpi_rto},
+        {"rtt_us", info.tcpi_rtt},
+        {"rttvar_us", info.tcpi_rttvar},
+        {"minrtt_us", info.tcpi_min_rtt},
+        {"mss", info.tcpi_snd_mss},
+        {"pmtu", info.tcpi_pmtu},
+        {"rcvmss", info.tcpi_rcv_mss},
+        {"advmss", info.tcpi_advmss},
+        {"cwnd", info.tcpi_snd_cwnd},
+        {"ssthresh", info.tcpi_snd_ssthresh},
+        {"bytes_acked", info.tcpi_bytes_acked},
+        {"unacked", info.tcpi_unacked},
+        {"sacked", info.tcpi_sacked},
+        {"lost", info.tcpi_lost},
+        {"retrans", info.tcpi_retrans},
+        {"backoff", static_cast<unsigned>(info.tcpi_backoff)},
+        {"lastsnd_ms", info.tcpi_last_data_sent},
+        {"lastrcv_ms", info.tcpi_last_data_recv},
+        {"notsent", info.tcpi_notsent_bytes},
+        {"rcv_space", info.tcpi_rcv_space},
+        {"snd_wnd", info.tcpi_snd_wnd},
+    };
+    return made;
+}
+
+struct tcp_counter_name {
+    const char* name;
+    const char* text;
+    counter tcp::counters::*member;
+};
+constexpr tcp_counter_name tcp_counter_names[] = {
+#define TCP_COUNTER(name, text) {#name, text, &tcp::counters::name},
+#include "stack/tcp/tcp_counters.def"
+#undef TCP_COUNTER
+};
+
+} // namespace
+
+json router::list_sockets() {
+    json rows = json::array();
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        socket_list list;
+        do {
+            engine_->control().call(w, list);
+            for (unsigned i = 0; i < list.count; ++i) {
+                rows.push_back(row_of(list.rows[i], w));
+            }
+        } while (!list.done && rows.size() < sockets_listed_max);
+    }
+    return rows;
+}
+
+json router::list_tcp_stats(bool all) const {
+    json rows = json::array();
+    for (const tcp_counter_name& one : tcp_counter_names) {
+        std::uint64_t sum = 0;
+        for (const auto& each : stacks_) {
+            sum += (each->host().tcp.stats.*one.member).read();
+        }
+        if (all || sum != 0) {
+            rows.push_back(
+                {{"where", "tcp"}, {"name", one.name}, {"value", sum}, {"text", one.text}});
+        }
+    }
+    return rows;
+}
+
+} // namespace pantala::app

@@ -1,0 +1,123 @@
+// The native sockets. They live on a worker: every call below is made on that worker's own thread,
+// from a handler, and none waits. Connections of one listener are spread over the workers by their
+// flow; each stays where it began.
+//
+//   struct echo : tcp_socket { ... };    derive, and keep what the connection needs in it
+//   handler(socket, events)              is told what happened, once a round at most
+//   peek, consume                        received bytes where they lie, without a copy
+//   write                                copies into the send buffer as far as there is room
+//
+// A socket that is closed or destroyed lets go of its connection, which then ends by itself.
+#pragma once
+
+#include <pantala/endpoint.hpp>
+#include <pantala/udp.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace pantala {
+
+class net_host; // the worker's side of it
+class sockets;
+
+// Bits of what a handler is told.
+namespace socket_event {
+inline constexpr std::uint8_t connected = 1;
+inline constexpr std::uint8_t readable = 2; // bytes, or the end of the stream
+inline constexpr std::uint8_t writable = 4; // room after write() took less than it was given
+inline constexpr std::uint8_t closed = 8;   // it is over; error() says why. Close or destroy it
+} // namespace socket_event
+
+class tcp_socket {
+  public:
+    // May write, close and destroy this or any other socket of the worker.
+    using handler = void (*)(tcp_socket& socket, std::uint8_t events);
+
+    explicit tcp_socket(handler on_event) : on_event_(on_event) {}
+    ~tcp_socket() { close(); }
+    tcp_socket(const tcp_socket&) = delete;
+    tcp_socket& operator=(const tcp_socket&) = delete;
+
+    void set_handler(handler on_event) { on_event_ = on_event; }
+    bool is_open() const { return host_ != nullptr; }
+
+    // The first contiguous piece of what has arrived; empty: nothing now. Valid until consume
+    // or close.
+    std::span<const std::byte> peek() const;
+    // These many bytes are done with: the peer may send as many more.
+    void consume(std::size_t bytes);
+    std::size_t readable() const; // bytes, all pieces
+    // All has been read and nothing more will come.
+    bool at_end() const;
+
+    // How many bytes were taken. Fewer than given: `writable` comes when there is room again.
+    std::size_t write(std::span<const std::byte> bytes);
+    std::size_t room() const;
+    void shutdown_write(); // the end of the stream, behind what is written
+    void close();          // orderly; with unread bytes it becomes a reset (RFC 2525 2.17)
+    void abort();          // a reset
+
+    void set_no_delay(bool on); // no Nagle
+    void set_cork(bool on);     // full segments only
+    void set_keep_alive(bool on);
+
+    int error() const { return error_; } // errno of what ended it, 0 for an orderly end
+    endpoint local() const;
+    endpoint remote() const;
+    sockets& worker() const; // while it is open
+
+  private:
+    friend class net_host;
+    friend class sockets;
+
+    net_host* host_ = nullptr; // nullptr: closed
+    std::uint32_t id_ = 0;
+    std::uint32_t generation_ = 0;
+    handler on_event_;
+    int error_ = 0;
+};
+
+// What a listener does with a new connection: returns the socket that it shall have, on the worker
+// where it arrived; nullptr refuses it (reset).
+struct acceptor {
+    tcp_socket* (*make)(void* context, sockets& here) = nullptr;
+    void* context = nullptr;
+};
+
+// The sockets of one worker.
+class sockets {
+  public:
+    explicit sockets(net_host& host) : host_(host) {}
+    sockets(const sockets&) = delete;
+    sockets& operator=(const sockets&) = delete;
+
+    unsigned worker() const; // 0 to workers() - 1
+    unsigned workers() const;
+    std::uint64_t now_ns() const; // of this round
+
+    // Returns 0 or an errno value. To accept on every worker, call it on each (before they run).
+    // `backlog`: connections established and not yet accepted.
+    int listen(const endpoint& local, unsigned backlog, const acceptor& by);
+    void stop_listening(const endpoint& local);
+    // Starts a connection, whose answers come to this worker; `connected` or `closed` follows.
+    int connect(tcp_socket& socket, const endpoint& remote);
+    int connect(tcp_socket& socket, const endpoint& remote, const endpoint& local);
+
+    // UDP. Port 0: one is chosen. A connected socket hears of one peer alone, and of its errors.
+    int bind(udp_socket& socket, const endpoint& local);
+    int connect(udp_socket& socket, const endpoint& remote);
+
+    // Runs once a round, behind the events, and at least when wake_at says so.
+    void each_round(void (*run)(void* context, sockets& of), void* context);
+    void wake_at(std::uint64_t ns); // the earliest of all calls since the last round counts
+
+  private:
+    friend class net_host;
+    void attach(tcp_socket& socket, std::uint32_t id, std::uint32_t generation);
+
+    net_host& host_;
+};
+
+} // namespace pantala

@@ -1,0 +1,199 @@
+#include "stack/socket/endpoints.hpp"
+#include "stack/socket/net_host.hpp"
+#include "stack/tcp/tcp_user.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace pantala {
+namespace {
+
+int errno_of(tcp::user_error error) {
+    switch (error) {
+    case tcp::user_error::none:
+        return 0;
+    case tcp::user_error::not_found:
+        return EBADF;
+    case tcp::user_error::in_use:
+        return EADDRINUSE;
+    case tcp::user_error::no_room:
+        return ENOBUFS;
+    case tcp::user_error::no_route:
+        return ENETUNREACH;
+    case tcp::user_error::not_connected:
+        return ENOTCONN;
+    case tcp::user_error::invalid:
+        return EINVAL;
+    }
+    return EIO;
+}
+
+static_assert(socket_event::connected == tcp::conn_event::connected);
+static_assert(socket_event::readable == tcp::conn_event::readable);
+static_assert(socket_event::writable == tcp::conn_event::writable);
+static_assert(socket_event::closed == tcp::conn_event::closed);
+
+} // namespace
+
+// ---------------------------------------------------------------------------------------------
+
+std::span<const std::byte> tcp_socket::peek() const {
+    return host_ == nullptr ? std::span<const std::byte>{}
+                            : tcp::peek(host_->tcp, {id_, generation_});
+}
+
+void tcp_socket::consume(std::size_t bytes) {
+    if (host_ != nullptr) {
+        tcp::consume(host_->tcp, {id_, generation_}, bytes);
+    }
+}
+
+std::size_t tcp_socket::readable() const {
+    return host_ == nullptr ? 0 : tcp::readable_bytes(host_->tcp, {id_, generation_});
+}
+
+bool tcp_socket::at_end() const {
+    return host_ == nullptr || tcp::at_end(host_->tcp, {id_, generation_});
+}
+
+std::size_t tcp_socket::write(std::span<const std::byte> bytes) {
+    return host_ == nullptr ? 0 : tcp::send(host_->tcp, {id_, generation_}, bytes);
+}
+
+std::size_t tcp_socket::room() const {
+    return host_ == nullptr ? 0 : tcp::send_room(host_->tcp, {id_, generation_});
+}
+
+void tcp_socket::shutdown_write() {
+    if (host_ != nullptr) {
+        tcp::shutdown_send(host_->tcp, {id_, generation_});
+    }
+}
+
+void tcp_socket::close() {
+    if (host_ != nullptr) {
+        net_host* host = std::exchange(host_, nullptr);
+        tcp::close(host->tcp, {id_, generation_});
+    }
+}
+
+void tcp_socket::abort() {
+    if (host_ != nullptr) {
+        net_host* host = std::exchange(host_, nullptr);
+        tcp::abort(host->tcp, {id_, generation_});
+    }
+}
+
+void tcp_socket::set_no_delay(bool on) {
+    if (host_ != nullptr) {
+        tcp::set_no_delay(host_->tcp, {id_, generation_}, on);
+    }
+}
+
+void tcp_socket::set_cork(bool on) {
+    if (host_ != nullptr) {
+        tcp::set_cork(host_->tcp, {id_, generation_}, on);
+    }
+}
+
+void tcp_socket::set_keep_alive(bool on) {
+    if (host_ != nullptr) {
+        tcp::set_keep_alive(host_->tcp, {id_, generation_}, on);
+    }
+}
+
+endpoint tcp_socket::local() const {
+    const tcp::conn* c = host_ == nullptr ? nullptr : host_->tcp.find({id_, generation_});
+    return c == nullptr ? endpoint{} : to_public(c->key.local, c->key.local_port);
+}
+
+endpoint tcp_socket::remote() const {
+    const tcp::conn* c = host_ == nullptr ? nullptr : host_->tcp.find({id_, generation_});
+    return c == nullptr ? endpoint{} : to_public(c->key.remote, c->key.remote_port);
+}
+
+sockets& tcp_socket::worker() const {
+    PANTALA_ASSERT(host_ != nullptr);
+    return host_->native();
+}
+
+// ---------------------------------------------------------------------------------------------
+
+unsigned sockets::worker() const {
+    return host_.self();
+}
+
+unsigned sockets::workers() const {
+    return host_.workers();
+}
+
+std::uint64_t sockets::now_ns() const {
+    return host_.tcp.now.ns;
+}
+
+int sockets::listen(const endpoint& local, unsigned backlog, const acceptor& by) {
+    if (by.make == nullptr) {
+        return EINVAL;
+    }
+    const tcp::listen_answer answer = tcp::listen(host_.tcp, to_internal(local), backlog, nullptr);
+    if (answer.error != tcp::user_error::none) {
+        return errno_of(answer.error);
+    }
+    if (host_.acceptors_.size() <= answer.listener) {
+        host_.acceptors_.resize(answer.listener + 1);
+    }
+    host_.acceptors_[answer.listener] = by;
+    return 0;
+}
+
+void sockets::stop_listening(const endpoint& local) {
+    const ip_endpoint wanted = to_internal(local);
+    for (std::uint32_t id = 0; id < host_.tcp.listeners.size(); ++id) {
+        if (host_.tcp.listeners[id].open && host_.tcp.listeners[id].local == wanted) {
+            tcp::close_listener(host_.tcp, id);
+        }
+    }
+}
+
+int sockets::connect(tcp_socket& socket, const endpoint& remote) {
+    const ip_address to = to_internal(remote).address;
+    const ip_address from = host_.ip().source_for(host_.ip().context, to);
+    if (from.is_any()) {
+        return ENETUNREACH;
+    }
+    return connect(socket, remote, to_public(from, {}));
+}
+
+int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint& local) {
+    if (socket.is_open()) {
+        return EISCONN;
+    }
+    const ip_endpoint from = to_internal(local);
+    const tcp::open_answer answer = tcp::open(
+        host_.tcp, {.local = from.address,
+                    .local_port = from.port,
+                    .remote = to_internal(remote),
+                    .user = &socket});
+    if (answer.error == tcp::user_error::none) {
+        attach(socket, answer.handle.id, answer.handle.generation);
+    }
+    return errno_of(answer.error);
+}
+
+void sockets::each_round(void (*run)(void* context, sockets& of), void* context) {
+    host_.hooks_.push_back({run, context});
+}
+
+void sockets::wake_at(std::uint64_t ns) {
+    host_.wanted_ = std::min(host_.wanted_, instant{ns});
+}
+
+void sockets::attach(tcp_socket& socket, std::uint32_t id, std::uint32_t generation) {
+    socket.host_ = &host_;
+    socket.id_ = id;
+    socket.generation_ = generation;
+    socket.error_ = 0;
+}
+
+} // namespace pantala
