@@ -1,6 +1,7 @@
 // `pantala httpd`: a web server on every worker.
 #include "app/host/http_server.hpp"
 #include "app/run/run_command.hpp"
+#include "engine/base/clock.hpp"
 
 #include <fmt/format.h>
 
