@@ -14,7 +14,7 @@
 #include "engine/base/result.hpp"
 #include "engine/base/rss.hpp"
 #include "engine/ids.hpp"
-#include "engine/impair.hpp"
+#include "engine/impair/impair.hpp"
 
 #include <array>
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "engine/impair.hpp"
+#include "engine/impair/impair.hpp"
 
 #include <algorithm>
 #include <utility>
