@@ -1,6 +1,8 @@
 // Every reason for which a packet dies in this part of the tree, each by a packet made for it.
 #include "tests/stack/ip/small_net.hpp"
 
+#include <pantala/udp.hpp>
+
 #include <functional>
 #include <map>
 #include <set>
@@ -280,6 +282,27 @@ const std::map<drop_reason, drop_case>& cases() {
         {udp_port,
          [](small_net& at) {
              at.from_host(datagram({at.host, at.router_inside}));
+         }},
+        {udp_length,
+         [](small_net& at) {
+             at.from_host(ip4({at.host, at.router_inside}, payload(7)));
+         }},
+        {udp_checksum,
+         [](small_net& at) {
+             const ip4_fields fields{at.host, at.router_inside};
+             bytes content = test::udp(fields, 1000, 2000, payload(8));
+             content[9] ^= 1;
+             at.from_host(ip4(fields, content));
+         }},
+        {ip4_loop_full,
+         [](small_net& at) {
+             udp_socket sink([](udp_socket&, std::span<const pantala::datagram>) {});
+             const endpoint ourselves = *parse_endpoint("10.0.0.1:9");
+             ASSERT_EQ(0, at.net.worker_stack().host().native().bind(sink, ourselves));
+             for (unsigned i = 0; i <= burst_max; ++i) {
+                 EXPECT_EQ(0, sink.send_to(ourselves, {}));
+             }
+             at.net.run();
          }},
     };
     return all;
