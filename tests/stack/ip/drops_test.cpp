@@ -299,7 +299,7 @@ const std::map<drop_reason, drop_case>& cases() {
              udp_socket sink([](udp_socket&, std::span<const pantala::datagram>) {});
              const endpoint ourselves = *parse_endpoint("10.0.0.1:9");
              ASSERT_EQ(0, at.net.worker_stack().host().native().bind(sink, ourselves));
-             for (unsigned i = 0; i <= burst_max; ++i) {
+             for (unsigned i = 0; i <= 2 * burst_max; ++i) {
                  EXPECT_EQ(0, sink.send_to(ourselves, {}));
              }
              at.net.run();
