@@ -43,6 +43,9 @@ class echo_program : public worker_program {
 
     static void on_event(tcp_socket& socket, std::uint8_t events) {
         auto& self = static_cast<conn&>(socket);
+        if ((events & socket_event::closed) != 0) {
+            return end(self);
+        }
         for (auto piece = self.peek(); !piece.empty(); piece = self.peek()) {
             const std::size_t sent = self.write(piece);
             self.consume(sent);
@@ -50,10 +53,14 @@ class echo_program : public worker_program {
                 return; // `writable` follows; meanwhile the peer's window closes
             }
         }
-        if (self.at_end() || (events & socket_event::closed) != 0) {
-            self.close();
-            self.of.conns_.give(self);
+        if (self.at_end()) {
+            end(self);
         }
+    }
+
+    static void end(conn& self) {
+        self.close();
+        self.of.conns_.give(self);
     }
 
     static void on_datagrams(udp_socket& socket, std::span<const datagram> came) {

@@ -1,5 +1,6 @@
 #include "app/host/http_server.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <ctime>
 
@@ -20,10 +21,45 @@ struct http_server::conn : tcp_socket, list_hook<> {
     http_parser parser{};
     std::array<char, http_target_bytes_max> target{};
     std::size_t target_bytes = 0;
+    // Of the header: how many fields are called `host`; how much of that word the field under way
+    // has, or that it is another one.
+    static constexpr std::uint8_t no_host = 0xff;
+    std::uint8_t hosts = 0;
+    std::uint8_t host_bytes = no_host;
+    bool in_value = true;       // the next name begins a field
     std::uint64_t since_ns = 0; // the last request
     answer out;
     bool target_too_long = false;
     bool last = false; // the end follows the answer
+
+    void forget_request() {
+        target_bytes = 0;
+        target_too_long = false;
+        hosts = 0;
+        host_bytes = no_host;
+        in_value = true;
+    }
+    // RFC 9112 2.3, 3.2: this is the protocol, and it names its host once.
+    bool well_formed() const {
+        return parser.http_major == 1 && (hosts == 1 || (hosts == 0 && parser.http_minor == 0));
+    }
+    void name_came(std::string_view piece) {
+        constexpr std::string_view name = "host";
+        host_bytes = in_value ? std::uint8_t{0} : host_bytes;
+        in_value = false;
+        for (const char letter : piece) {
+            const bool same = host_bytes < name.size() && (letter | 0x20) == name[host_bytes];
+            host_bytes = same ? static_cast<std::uint8_t>(host_bytes + 1) : no_host;
+            if (!same) {
+                return;
+            }
+        }
+    }
+    void value_came() {
+        hosts =
+            static_cast<std::uint8_t>(std::min(hosts + (!in_value && host_bytes == 4 ? 1 : 0), 2));
+        in_value = true;
+    }
 };
 
 http_server::http_server(http_settings settings)
@@ -32,10 +68,15 @@ http_server::http_server(http_settings settings)
       not_found_(http_content::make(404, "text/plain", "not found\n")),
       not_allowed_(http_content::make(405, "text/plain", "method not allowed\n")) {}
 
-http_server::~http_server() = default;
+http_server::~http_server() {
+    if (here_ != nullptr) {
+        here_->forget(this);
+    }
+}
 
 result<void> http_server::start(sockets& here) {
     http_parser_set_max_header_size(http_head_bytes_max);
+    here_ = &here;
     const int code = here.listen(settings_.listen, settings_.backlog, {accept, this});
     if (code != 0) {
         return error{
@@ -51,8 +92,8 @@ tcp_socket* http_server::accept(void* self, sockets& here) {
     conn& fresh = server.conns_.take(server);
     http_parser_init(&fresh.parser, HTTP_REQUEST);
     fresh.out = {};
-    fresh.target_bytes = 0;
-    fresh.target_too_long = fresh.last = false;
+    fresh.last = false;
+    fresh.forget_request();
     fresh.since_ns = here.now_ns();
     server.by_age_.push_back(fresh);
     return &fresh;
@@ -165,12 +206,15 @@ void http_server::begin(conn& self) {
         const bool head = self.parser.method == HTTP_HEAD;
         const http_response* found =
             self.target_too_long ? nullptr : settings_.content->find(target);
-        self.out.of = !get && !head ? &not_allowed_ : found == nullptr ? &not_found_ : found;
+        const bool good = self.well_formed();
+        self.out.of = !good              ? &bad_request_
+                      : !get && !head    ? &not_allowed_
+                      : found == nullptr ? &not_found_
+                                         : found;
         self.out.with_body = !head;
-        self.last = http_should_keep_alive(&self.parser) == 0 || (!get && !head);
+        self.last = http_should_keep_alive(&self.parser) == 0 || !good || (!get && !head);
     }
-    self.target_bytes = 0;
-    self.target_too_long = false;
+    self.forget_request();
 }
 
 // True: nothing is left to send.
@@ -227,6 +271,14 @@ const http_parser_settings& http_server::callbacks() {
             const std::size_t taken = std::min(bytes, room);
             std::memcpy(self.target.data() + self.target_bytes, at, taken);
             self.target_bytes += taken;
+            return 0;
+        };
+        chosen.on_header_field = [](http_parser* parser, const char* at, std::size_t bytes) {
+            static_cast<conn*>(parser->data)->name_came({at, bytes});
+            return 0;
+        };
+        chosen.on_header_value = [](http_parser* parser, const char*, std::size_t) {
+            static_cast<conn*>(parser->data)->value_came();
             return 0;
         };
         chosen.on_message_complete = [](http_parser* parser) {

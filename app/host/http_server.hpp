@@ -34,7 +34,7 @@ struct http_settings {
 class http_server : public worker_program {
   public:
     explicit http_server(http_settings settings);
-    ~http_server() override;
+    ~http_server() override; // on a worker that still is; its connections end
     result<void> start(sockets& here);
 
     std::uint64_t requests() const { return requests_; }
@@ -61,6 +61,7 @@ class http_server : public worker_program {
     void end(conn& self);
     void set_date(std::uint64_t now_ns);
 
+    sockets* here_ = nullptr; // nullptr: not started
     http_settings settings_;
     http_response bad_request_;
     http_response not_found_;

@@ -33,11 +33,13 @@ struct tcp_load::conn : tcp_socket {
 };
 
 tcp_load::tcp_load(load_settings settings, sockets& here)
-    : settings_(std::move(settings)), scale_(rte_get_tsc_hz()) {
+    : here_(here), settings_(std::move(settings)), scale_(rte_get_tsc_hz()) {
     here.each_round(each_round, this);
 }
 
-tcp_load::~tcp_load() = default;
+tcp_load::~tcp_load() {
+    here_.forget(this);
+}
 
 void tcp_load::each_round(void* self, sockets& here) {
     static_cast<tcp_load*>(self)->step(here);

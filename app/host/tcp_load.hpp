@@ -70,6 +70,7 @@ class tcp_load : public worker_program {
     void end(conn& self, bool well);
     bool measuring() const { return phase_ == phase::measuring; }
 
+    sockets& here_;
     load_settings settings_;
     tsc_scale scale_;
     load_counts counts_;

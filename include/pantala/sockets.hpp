@@ -111,6 +111,8 @@ class sockets {
 
     // Runs once a round, behind the events, and at least when wake_at says so.
     void each_round(void (*run)(void* context, sockets& of), void* context);
+    // Whoever gave `context` to each_round and listen goes: neither is called with it any more.
+    void forget(const void* context);
     void wake_at(std::uint64_t ns); // the earliest of all calls since the last round counts
 
   private:

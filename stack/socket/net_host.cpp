@@ -238,7 +238,9 @@ void net_host::end_of_round(instant now) {
     accept_all();
     tell_all();
     for (std::size_t i = 0; i < hooks_.size(); ++i) {
-        hooks_[i].run(hooks_[i].context, native_);
+        if (hooks_[i].run != nullptr) {
+            hooks_[i].run(hooks_[i].context, native_);
+        }
     }
     tcp::end_of_round(tcp, now);
     udp.flush();

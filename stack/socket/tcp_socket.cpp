@@ -182,7 +182,25 @@ int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint&
 }
 
 void sockets::each_round(void (*run)(void* context, sockets& of), void* context) {
+    for (auto& hook : host_.hooks_) {
+        if (hook.run == nullptr) {
+            hook = {run, context};
+            return;
+        }
+    }
     host_.hooks_.push_back({run, context});
+}
+
+void sockets::forget(const void* context) {
+    for (auto& hook : host_.hooks_) { // not erased: they may be running
+        hook.run = hook.context == context ? nullptr : hook.run;
+    }
+    for (std::uint32_t id = 0; id < host_.acceptors_.size(); ++id) {
+        if (host_.acceptors_[id].context == context) {
+            tcp::close_listener(host_.tcp, id);
+            host_.acceptors_[id] = {};
+        }
+    }
 }
 
 void sockets::wake_at(std::uint64_t ns) {

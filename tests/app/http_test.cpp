@@ -123,6 +123,9 @@ TEST(HttpServer, NonsenseIsABadRequest) {
     for (const std::string& wrong :
          {std::string("nonsense\r\n\r\n"), std::string(10, '\0'), std::string("GET /\r\n\r\nx"),
           "GET / HTTP/1.1\r\nA: " + std::string(http_head_bytes_max + 100, 'a') + "\r\n\r\n",
+          std::string("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), std::string("GET / HTTP/1.1\r\n\r\n"),
+          std::string("GET / HTTP/1.1\r\nHosts: a\r\nHos: t\r\n\r\n"),
+          std::string("GET / HTTP/1.1\r\nHost: a\r\nhOST: b\r\n\r\n"),
           std::string("GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"),
           std::string(
               "GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")}) {
@@ -250,11 +253,7 @@ TEST(TcpLoad, CountsAnswersAndConnections) {
     settings.requests_a_conn = 3;
     settings.pipeline = 2;
     tcp_load load(settings, net.at_left().native());
-    for (int i = 0; i < 300 && !load.finished(); ++i) {
-        net.left.advance(ns_per_ms);
-        net.right.advance(ns_per_ms);
-        net.carry();
-    }
+    net.play(300 * ns_per_ms, 100 * ns_per_us, [&] { return load.finished(); });
     EXPECT_TRUE(load.finished());
     EXPECT_GT(load.counts().requests.read(), 100u);
     EXPECT_GT(load.counts().opened.read(), load.counts().requests.read() / 3 - 8);
@@ -266,11 +265,7 @@ TEST(TcpLoad, CountsAnswersAndConnections) {
 TEST(TcpLoad, CountsFailures) {
     two_hosts net;
     tcp_load load(load_of("GET /", "GET /"), net.at_left().native());
-    for (int i = 0; i < 100; ++i) {
-        net.left.advance(ns_per_ms);
-        net.right.advance(ns_per_ms);
-        net.carry();
-    }
+    net.play(300 * ns_per_ms, 100 * ns_per_us, [&] { return load.finished(); });
     EXPECT_TRUE(load.finished());
     EXPECT_GT(load.counts().failed.read(), 8u);
     EXPECT_EQ(0u, load.counts().requests.read());

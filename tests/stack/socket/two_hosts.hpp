@@ -29,20 +29,32 @@ struct two_hosts {
     // number: mostly not the owner of its flow.
     void carry() {
         for (unsigned i = 0; i < 10'000; ++i) {
-            left.run();
-            right.run();
-            const bool moved = move(left, 0, right, 1) | move(right, 1, left, 0);
-            if (!moved) {
+            if (!step()) {
                 return;
             }
         }
         ADD_FAILURE() << "the hosts never come to rest";
+    }
+    // One round of each, and what they sent to the other. False: nothing.
+    bool step() {
+        left.run();
+        right.run();
+        return move(left, 0, right, 1) | move(right, 1, left, 0);
     }
     void advance(std::uint64_t ns, std::uint64_t step = ns_per_ms) {
         for (std::uint64_t gone = 0; gone < ns; gone += step) {
             left.advance(step);
             right.advance(step);
             carry();
+        }
+    }
+    // For applications that never rest: a round each in `tick`, until it is enough.
+    template <class Enough>
+    void play(std::uint64_t ns, std::uint64_t tick, const Enough& enough) {
+        for (std::uint64_t gone = 0; gone < ns && !enough(); gone += tick) {
+            left.advance(tick);
+            right.advance(tick);
+            step();
         }
     }
     net_host& at_left(unsigned worker = 0) { return left.worker_stack(worker).host(); }
