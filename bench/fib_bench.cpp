@@ -69,6 +69,7 @@ int main(int argc, char** argv) {
     bench::fib_data data(options);
     bench::register_lookup4(data);
     bench::register_lookup6(data);
+    bench::register_flow_cache(data);
     bench::register_update4(data);
     benchmark::RunSpecifiedBenchmarks(&report);
     report.print();

@@ -20,7 +20,7 @@ void say(const char* format, ...) {
 }
 
 const char* name_of(key_set set) {
-    constexpr const char* names[] = {"uniform", "inside", "zipf"};
+    constexpr const char* names[] = {"uniform", "inside", "zipf", "zipf64k"};
     return names[static_cast<unsigned>(set)];
 }
 
@@ -109,7 +109,8 @@ template <class Key, class Draw, class Ask>
 std::unique_ptr<key_list<Key>> fib_data::make_keys(key_set set, Draw&& draw, Ask&& ask) const {
     std::mt19937_64 random(options_.seed + static_cast<unsigned>(set));
     auto made = std::make_unique<key_list<Key>>();
-    if (set != key_set::zipf) {
+    const bool skewed = set == key_set::zipf || set == key_set::zipf64k;
+    if (!skewed) {
         made->keys.resize(options_.keys);
         std::generate(made->keys.begin(), made->keys.end(), [&] { return draw(random); });
         std::transform(
@@ -120,11 +121,12 @@ std::unique_ptr<key_list<Key>> fib_data::make_keys(key_set set, Draw&& draw, Ask
             static_cast<std::size_t>(std::unique(sorted.begin(), sorted.end()) - sorted.begin());
     } else {
         constexpr std::uint16_t unasked = 0xffff;
-        std::vector<Key> flows(options_.zipf_flows);
+        const bool all = set == key_set::zipf;
+        std::vector<Key> flows(all ? options_.zipf_flows : std::size_t{65536});
         std::generate(flows.begin(), flows.end(), [&] { return draw(random); });
         std::vector<std::uint16_t> answers(flows.size(), unasked);
         for (const std::uint32_t flow :
-             zipf_draws(flows.size(), options_.zipf_keys, options_.seed)) {
+             zipf_draws(flows.size(), all ? options_.zipf_keys : options_.keys, options_.seed)) {
             if (answers[flow] == unasked) {
                 answers[flow] = ask(flows[flow]);
                 ++made->distinct; // two flows to one address are rare

@@ -36,7 +36,8 @@ struct route6_of_table {
     std::uint16_t hop;
 };
 
-enum class key_set : std::uint8_t { uniform, inside, zipf };
+// zipf64k: of 65,536 flows only, the traffic that a cache likes best.
+enum class key_set : std::uint8_t { uniform, inside, zipf, zipf64k };
 const char* name_of(key_set set);
 
 template <class Key>
@@ -69,8 +70,8 @@ class fib_data {
     bool loaded_ = false;
     std::vector<route4> routes4_;
     std::vector<route6_of_table> routes6_;
-    std::unique_ptr<keys4> keys4_[3];
-    std::unique_ptr<keys6> keys6_[3];
+    std::unique_ptr<keys4> keys4_[4];
+    std::unique_ptr<keys6> keys6_[4];
     std::function<std::uint16_t(std::uint32_t)> oracle4_;
     std::function<std::uint16_t(const address6&)> oracle6_;
 };

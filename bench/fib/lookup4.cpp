@@ -24,51 +24,6 @@ constexpr unsigned lpm_rules = 1'100'000;
 
 // --- the structures, each made on first use ---
 
-struct pantala_table {
-    route_log log;
-    std::unique_ptr<rib> control;
-    std::unique_ptr<route_replica> replica;
-    std::vector<std::uint16_t> hop_of_id; // nexthop_id to the table's next hop
-};
-
-pantala_table& pantala_of(fib_data& data) {
-    static std::unique_ptr<pantala_table> made;
-    if (made) {
-        return *made;
-    }
-    const std::vector<route4>& routes = data.routes4();
-    made = std::make_unique<pantala_table>();
-    made->control = std::move(*rib::make(made->log));
-    iface link;
-    link.up = true;
-    const iface_id port = *made->control->add_interface(link);
-    std::vector<nexthop_id> ids(data.options().hops + 1);
-    made->hop_of_id.assign(nexthops_max, no_hop);
-    for (unsigned hop = 1; hop <= data.options().hops; ++hop) {
-        const route_target target{nexthop_kind::gateway, 0x0a000000 + hop, port, 1};
-        ids[hop] = *made->control->hop({&target, 1});
-        made->hop_of_id[ids[hop].value] = static_cast<std::uint16_t>(hop);
-    }
-    made->replica = std::move(*made->control->join());
-    std::vector<feed_route> feed;
-    for (const route4& route : routes) {
-        feed.push_back({route.prefix, ids[route.hop]});
-    }
-    const auto start = clock::now();
-    if (!made->control->load(feed).ok()) {
-        say("pantala: the table does not load");
-        std::exit(1);
-    }
-    const double taken = seconds_since(start);
-    while (!made->control->settled()) {
-        made->control->pump();
-        made->replica->apply();
-    }
-    say("pantala: loaded in %.3f s, replica %zu bytes (IPv4 table), control %zu bytes", taken,
-        made->replica->bytes4(), made->control->counts().authority_bytes);
-    return *made;
-}
-
 rte_lpm* lpm_of(fib_data& data) {
     static rte_lpm* made = nullptr;
     if (made != nullptr) {
@@ -134,7 +89,7 @@ rte_fib* fib_of(fib_data& data, rte_fib_lookup_type type) {
 
 void run_pantala(benchmark::State& state, fib_data& data, key_set which, lookup4_variant variant) {
     const keys4& set = data.keys(which);
-    pantala_table& table = pantala_of(data);
+    pantala4& table = pantala4_of(data);
     const fib4_reader<> fib = table.replica->fib4();
     constexpr unsigned burst = 64;
     alignas(64) nexthop_id answers[burst];
@@ -185,6 +140,44 @@ void run_fib(benchmark::State& state, fib_data& data, key_set which, fib_variant
 }
 
 } // namespace
+
+pantala4& pantala4_of(fib_data& data) {
+    static std::unique_ptr<pantala4> made;
+    if (made) {
+        return *made;
+    }
+    const std::vector<route4>& routes = data.routes4();
+    made = std::make_unique<pantala4>();
+    made->control = std::move(*rib::make(made->log));
+    iface link;
+    link.up = true;
+    const iface_id port = *made->control->add_interface(link);
+    std::vector<nexthop_id> ids(data.options().hops + 1);
+    made->hop_of_id.assign(nexthops_max, no_hop);
+    for (unsigned hop = 1; hop <= data.options().hops; ++hop) {
+        const route_target target{nexthop_kind::gateway, 0x0a000000 + hop, port, 1};
+        ids[hop] = *made->control->hop({&target, 1});
+        made->hop_of_id[ids[hop].value] = static_cast<std::uint16_t>(hop);
+    }
+    made->replica = std::move(*made->control->join());
+    std::vector<feed_route> feed;
+    for (const route4& route : routes) {
+        feed.push_back({route.prefix, ids[route.hop]});
+    }
+    const auto start = clock::now();
+    if (!made->control->load(feed).ok()) {
+        say("pantala: the table does not load");
+        std::exit(1);
+    }
+    const double taken = seconds_since(start);
+    while (!made->control->settled()) {
+        made->control->pump();
+        made->replica->apply();
+    }
+    say("pantala: loaded in %.3f s, replica %zu bytes (IPv4 table), control %zu bytes", taken,
+        made->replica->bytes4(), made->control->counts().authority_bytes);
+    return *made;
+}
 
 void register_lookup4(fib_data& data) {
     using benchmark::RegisterBenchmark;

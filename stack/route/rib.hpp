@@ -89,6 +89,29 @@ struct rib_counts {
     std::uint64_t changes = 0; // since the start
 };
 
+// What a worker has applied.
+struct replica_state {
+    unsigned reader = 0;
+    std::uint64_t generation = 0;
+    std::uint64_t behind = 0; // log entries
+    std::uint64_t hash = 0;   // by hash_replicas()
+    bool alike = false;       // its hash is the master's
+};
+
+// A replica's answer that is not the RIB's.
+struct wrong_answer {
+    unsigned reader;
+    std::string prefix;
+    nexthop_id got;
+    nexthop_id expected;
+};
+
+template <class Prefix>
+struct verified {
+    std::optional<Prefix> next; // where to go on; nothing: at the end
+    std::size_t addresses = 0;  // compared, on every worker
+};
+
 struct rib_state; // rib/rib_state.hpp
 
 class rib {
@@ -191,6 +214,18 @@ class rib {
     std::uint64_t hash() const;
     std::uint64_t generation() const;
     rib_counts counts() const;
+    std::vector<replica_state> replicas() const;
+    // Hashes every replica's memory: some 10 ms each with full tables. The workers are not held up:
+    // control reads, and while it writes nothing nobody does. Errors: EAGAIN, a worker is behind.
+    result<std::vector<replica_state>> hash_replicas() const;
+    // Asks every replica for the first and the last address of about `count` prefixes from `from`
+    // on, and tells what is not the next hop that the RIB's own maps give. Errors: EAGAIN.
+    result<verified<prefix4>> verify(
+        unsigned table, const prefix4& from, std::size_t count,
+        const std::function<void(const wrong_answer&)>& each) const;
+    result<verified<prefix6>> verify(
+        unsigned table, const prefix6& from, std::size_t count,
+        const std::function<void(const wrong_answer&)>& each) const;
 
     const nexthop& record(nexthop_id id) const;
 

@@ -1,5 +1,7 @@
 #include "stack/route/feed/prefix_file.hpp"
 
+#include "stack/route/feed/mrt_file.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -96,16 +98,11 @@ result<void> parse_line(std::string_view line, prefix_table& table) {
 }
 
 // Lines as they come out of the file.
-struct line_parser {
-    const std::string& name;
-    std::size_t ip4_limit;
-    std::size_t number = 0;
-    prefix_table table{};
+class line_parser {
+  public:
+    line_parser(const std::string& name, std::size_t limit) : name_(name), limit_(limit) {}
 
-    bool full() const { return ip4_limit != 0 && table.ip4.size() >= ip4_limit; }
-    error wrong(const error& what) const {
-        return {what.code, name + ":" + std::to_string(number) + ": " + what.text};
-    }
+    bool full() const { return limit_ != 0 && table.ip4.size() >= limit_; }
 
     // Takes the whole lines of `text`, and its end where that is the file's; how many bytes.
     result<std::size_t> take(std::string_view text, bool last) {
@@ -115,17 +112,25 @@ struct line_parser {
             if (stop == text.size() && !last && stop - at <= line_bytes_max) {
                 break;
             }
-            ++number;
-            if (number > lines_max) {
-                return error{EFBIG, name + ": more than 16 M lines"};
+            if (++number_ > lines_max) {
+                return error{EFBIG, name_ + ": more than 16 M lines"};
             }
             if (result<void> parsed = parse_line(text.substr(at, stop - at), table); !parsed) {
-                return wrong(parsed.failure());
+                const error& what = parsed.failure();
+                return error{what.code, name_ + ":" + std::to_string(number_) + ": " + what.text};
             }
             at = std::min(stop + 1, text.size());
         }
         return at;
     }
+    prefix_table finish() { return std::move(table); }
+
+    prefix_table table{};
+
+  private:
+    const std::string& name_;
+    std::size_t limit_;
+    std::size_t number_ = 0;
 };
 
 using gz_file = std::unique_ptr<gzFile_s, int (*)(gzFile)>;
@@ -172,6 +177,41 @@ result<std::size_t> read_block(const std::string& path, gzFile file, std::string
     return static_cast<std::size_t>(got);
 }
 
+// Feeds a file to a parser by the block, so that no more than a block and a record of it are held.
+struct block_reader {
+    const std::string& path;
+    gzFile file;
+    const prefix_file_options& options;
+    std::string text; // the first block; then what is left of a record, and the block after it
+
+    template <class Parser>
+    result<prefix_table> read(Parser parser) {
+        std::size_t bytes = text.size();
+        for (bool last = text.empty();;) {
+            const result<std::size_t> taken = parser.take(text, last);
+            if (!taken) {
+                return taken.failure();
+            }
+            text.erase(0, *taken);
+            if (last || parser.full()) {
+                return parser.finish();
+            }
+            if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+                return error{ECANCELED, path + ": reading was called off"};
+            }
+            const result<std::size_t> got = read_block(path, file, text);
+            if (!got) {
+                return got.failure();
+            }
+            bytes += *got;
+            if (bytes > text_bytes_max) {
+                return error{EFBIG, path + ": more than 4 GiB of text"};
+            }
+            last = *got == 0;
+        }
+    }
+};
+
 std::uint64_t mix(std::uint64_t value) { // the finalizer of splitmix64
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9ULL;
     value = (value ^ value >> 27) * 0x94d049bb133111ebULL;
@@ -187,10 +227,10 @@ unsigned pick(std::uint64_t hash, unsigned hops, hop_rule rule) {
 } // namespace
 
 result<prefix_table> parse_prefix_table(std::string_view text, const std::string& name) {
-    line_parser lines{name, 0};
+    line_parser lines(name, 0);
     lines.table.ip4.reserve(text.size() / 20);
     const result<std::size_t> taken = lines.take(text, true);
-    return taken ? std::move(lines.table) : result<prefix_table>(taken.failure());
+    return taken ? lines.finish() : result<prefix_table>(taken.failure());
 }
 
 result<prefix_table> read_prefix_file(const std::string& path, const prefix_file_options& options) {
@@ -198,29 +238,17 @@ result<prefix_table> read_prefix_file(const std::string& path, const prefix_file
     if (!file) {
         return file.failure();
     }
-    line_parser lines{path, options.ip4_limit};
-    std::string text; // what is left of a line, and the block after it
-    std::size_t bytes = 0;
-    for (bool last = false; !last && !lines.full();) {
-        if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
-            return error{ECANCELED, path + ": reading was called off"};
-        }
-        const result<std::size_t> got = read_block(path, file->get(), text);
-        if (!got) {
-            return got.failure();
-        }
-        bytes += *got;
-        if (bytes > text_bytes_max) {
-            return error{EFBIG, path + ": more than 4 GiB of text"};
-        }
-        last = *got == 0;
-        const result<std::size_t> taken = lines.take(text, last);
-        if (!taken) {
-            return taken.failure();
-        }
-        text.erase(0, *taken);
+    if (options.stop != nullptr && options.stop->load(std::memory_order_relaxed)) {
+        return error{ECANCELED, path + ": reading was called off"};
     }
-    return std::move(lines.table);
+    std::string text;
+    const result<std::size_t> first = read_block(path, file->get(), text);
+    if (!first) {
+        return first.failure();
+    }
+    block_reader blocks{path, file->get(), options, std::move(text)};
+    return is_mrt(blocks.text) ? blocks.read(mrt_parser(path, options.ip4_limit))
+                               : blocks.read(line_parser(path, options.ip4_limit));
 }
 
 unsigned hop_by_rule(const prefix4& prefix, unsigned hops, hop_rule rule) {

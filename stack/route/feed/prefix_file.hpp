@@ -1,6 +1,6 @@
 // Route tables as text, plain or gzip'd: one `PREFIX` or `PREFIX via GATEWAY` a line, both
-// families; empty lines and what follows `#` are skipped. Read by any thread; about 0.2 s for a
-// full Internet table.
+// families; empty lines and what follows `#` are skipped. Or an MRT dump (mrt_file.hpp). Read by
+// any thread; about 0.2 s for a full Internet table.
 #pragma once
 
 #include "engine/base/result.hpp"
@@ -28,6 +28,7 @@ struct file_route6 {
 struct prefix_table {
     std::vector<file_route4> ip4; // in the file's order; a prefix may come twice
     std::vector<file_route6> ip6;
+    bool from_mrt = false; // the gateways are those of who dumped it
 };
 
 struct prefix_file_options {
@@ -37,7 +38,7 @@ struct prefix_file_options {
 
 // Reads a regular file, and no other (who opens a pipe may wait for ever), by the block. Errors:
 // ENOENT and the like; EINVAL with "FILE:LINE: what is wrong", and for a compressed file that ends
-// too soon; EFBIG beyond 4 GiB of text or 16 M lines; ECANCELED by `stop`.
+// too soon; EFBIG beyond 4 GiB of text or 16 M lines or records; ECANCELED by `stop`.
 result<prefix_table>
 read_prefix_file(const std::string& path, const prefix_file_options& options = {});
 // `name` stands for the file in errors.

@@ -178,6 +178,33 @@ TEST_F(rib6_test, routes_are_listed_in_order_and_found) {
     EXPECT_EQ(control->find(net("::/0")).size(), 1U);
 }
 
+TEST_F(rib6_test, verify_finds_the_replica_that_differs) {
+    ASSERT_TRUE(add("2001:db8:8000::/33", {via("2001:db8:0:1::9")}).ok());
+    EXPECT_FALSE(control->hash_replicas().ok()) << "the worker has not applied it";
+    settle();
+    auto other = std::move(*control->join());
+    std::size_t wrong = 0;
+    const auto count = [&](const wrong_answer& what) {
+        ++wrong;
+        EXPECT_EQ(what.reader, other->reader());
+    };
+    auto states = *control->hash_replicas();
+    ASSERT_EQ(states.size(), 2U);
+    EXPECT_TRUE(states[0].alike && states[1].alike);
+    EXPECT_EQ(control->verify(0, prefix6{}, 1000, count)->addresses, 2 * control->counts().routes6);
+    EXPECT_EQ(control->verify(0, prefix4{}, 1000, count)->next, std::nullopt);
+    EXPECT_EQ(wrong, 0U);
+    // Somebody scribbles over the second replica's table.
+    auto* words = const_cast<std::uint32_t*>(other->fib6().words());
+    const std::uint32_t root = 0x2001 >> 4;
+    words[root] = fib6_image::first_block;
+    states = *control->hash_replicas();
+    EXPECT_TRUE(states[0].alike && !states[1].alike);
+    ASSERT_TRUE(control->verify(0, prefix6{}, 1000, count).ok());
+    EXPECT_GT(wrong, 0U);
+    control->leave(*other);
+}
+
 TEST_F(rib6_test, tables_are_apart) {
     iface made;
     made.port = port_id{5};
