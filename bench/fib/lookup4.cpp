@@ -184,10 +184,14 @@ void register_lookup4(fib_data& data) {
     const auto name = [](const char* structure, key_set set) {
         return std::string("lookup4/") + structure + "/" + name_of(set);
     };
-    for (const key_set set : {key_set::uniform, key_set::inside, key_set::zipf}) {
+    const auto pantala = [&](key_set set) {
         RegisterBenchmark(name("pantala", set).c_str(), [&data, set](benchmark::State& state) {
             run_pantala(state, data, set, lookup4_variant::scalar);
         });
+    };
+    pantala(key_set::zipf64k); // beside the flow cache
+    for (const key_set set : {key_set::uniform, key_set::inside, key_set::zipf}) {
+        pantala(set);
         if (fib4_has_avx512()) {
             RegisterBenchmark(
                 name("pantala_avx512", set).c_str(), [&data, set](benchmark::State& state) {
