@@ -1,5 +1,6 @@
 #include "stack/stack.hpp"
 
+#include "stack/ether/addresses6.hpp"
 #include "stack/ether/ether_input.hpp"
 #include "stack/ether/nd/nd_input.hpp"
 #include "stack/ether/nd/nd_send.hpp"
@@ -14,6 +15,7 @@
 #include "stack/ip/ip4_single.hpp"
 #include "stack/ip/ip6/ip6_forward.hpp"
 #include "stack/ip/ip6/ip6_input.hpp"
+#include "stack/ip/ip6/ip6_output.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
 #include "stack/socket/socket_list.hpp"
 
@@ -21,6 +23,14 @@
 #include <cstring>
 
 namespace pantala {
+namespace {
+
+// Of a whole packet, data at its IP header.
+bool is_ip6(const rte_mbuf& packet) {
+    return *rte_pktmbuf_mtod(&packet, const std::uint8_t*) >> 4 == 6;
+}
+
+} // namespace
 
 // ---------------------------------------------------------------------------------------------
 // The map: what happens to a burst, in this order.
@@ -81,7 +91,7 @@ void stack::end_of_round(instant now) {
     mbuf_burst undeliverable = neighbors_.undeliverable;
     neighbors_.undeliverable.clear();
     for (rte_mbuf* packet : undeliverable) {
-        if (*rte_pktmbuf_mtod(packet, const std::uint8_t*) >> 4 == 6) {
+        if (is_ip6(*packet)) {
             icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::address);
         } else {
             icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::host);
@@ -92,7 +102,7 @@ void stack::end_of_round(instant now) {
 
 instant stack::next_deadline() const {
     if (routes_.behind() || reports_.first != nullptr || !neighbors_.undeliverable.empty() ||
-        !ip4_.local.empty()) {
+        !ip4_.local.empty() || !ip6_.local.empty()) {
         return now_;
     }
     const instant reassembly = std::min(
@@ -130,6 +140,18 @@ void stack::deliver(ip4_delivered& packets) {
     }
 }
 
+void stack::deliver6(ip6_delivered& packets) {
+    if (!packets.udp.empty()) {
+        host_.udp_input(packets.udp, ip6_.now);
+    }
+    if (!packets.errors.empty()) {
+        host_.error_input(packets.errors, ip6_.now);
+    }
+    if (!packets.tcp.empty()) {
+        host_.tcp_input(packets.tcp, ip6_.now);
+    }
+}
+
 // What we sent to addresses of our own in the last round.
 void stack::take_own_packets() {
     if (!ip4_.local.empty()) {
@@ -137,6 +159,13 @@ void stack::take_own_packets() {
         ip4_local(ip4_, reassembly_, local);
         icmp4_input(ip4_, local.icmp, local.errors);
         deliver(local);
+    }
+    if (!ip6_.local.empty()) {
+        ip6_delivered local;
+        ip6_local(ip6_, reassembly6_, local);
+        icmp6_input(ip6_, local);
+        nd_input(nd_, local.discovery);
+        deliver6(local);
     }
 }
 
@@ -160,7 +189,11 @@ void stack::drop_broadcasts(mbuf_burst& packets) {
 // Datagrams for nobody.
 void stack::refuse(mbuf_burst& packets) {
     for (rte_mbuf* packet : packets) {
-        icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::port); // RFC 1122 4.1.3.1
+        if (is_ip6(*packet)) {
+            icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port); // RFC 4443 3.1
+        } else {
+            icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::port); // RFC 1122 4.1.3.1
+        }
         worker_.drops.drop(packet, drop_reason::udp_port);
     }
     packets.clear();
@@ -177,20 +210,6 @@ void stack::forward6(port_id port, l3_burst& packets, const address6* destinatio
         }
     }
     ip6_forward(ip6_, packets, hops);
-}
-
-void stack::deliver6(ip6_delivered& packets) {
-    for (rte_mbuf* packet : packets.errors) {
-        worker_.drops.drop(packet, drop_reason::icmp6_error_consumed);
-    }
-    for (rte_mbuf* packet : packets.udp) {
-        icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port);
-        worker_.drops.drop(packet, drop_reason::udp_port);
-    }
-    for (rte_mbuf* packet : packets.tcp) {
-        icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port);
-        worker_.drops.drop(packet, drop_reason::ip6_protocol);
-    }
 }
 
 void stack::give_up_late_fragments(instant now, unsigned budget) {
@@ -308,22 +327,52 @@ void stack::run(neighbor_command& command) {
 // What the host asks of IP.
 
 struct host_wiring {
+    static stack& of(void* context) { return *static_cast<stack*>(context); }
+
+    // TCP and UDP gather packets of both families.
     static void output(void* context, mbuf_burst& packets) {
-        ip4_output_finished(static_cast<stack*>(context)->ip4_, packets);
+        mbuf_burst six;
+        std::uint16_t kept = 0;
+        for (rte_mbuf* packet : packets) {
+            if (is_ip6(*packet)) {
+                six.push(packet);
+            } else {
+                packets.packets[kept++] = packet;
+            }
+        }
+        packets.count = kept;
+        if (!six.empty()) {
+            ip6_output_finished(of(context).ip6_, six);
+        }
+        ip4_output_finished(of(context).ip4_, packets);
     }
     static std::uint16_t path_mtu(void* context, const ip_address& remote) {
-        return remote.is_v4() ? ip4_path_mtu(static_cast<stack*>(context)->ip4_, remote.v4())
-                              : std::uint16_t{0};
+        stack& self = of(context);
+        return remote.is_v4() ? std::min(
+                                    ip4_path_mtu(self.ip4_, remote.v4()),
+                                    self.path_mtus_.find(remote, self.ip4_.now))
+                              : ip6_path_mtu(self.ip6_, remote.v6());
+    }
+    static void learn_mtu(void* context, const ip_address& remote, std::uint16_t mtu) {
+        of(context).path_mtus_.learn(remote, mtu, of(context).ip4_.now);
     }
     static ip_address source_for(void* context, const ip_address& remote) {
-        return remote.is_v4() ? ip_address::from(
-                                    ip4_source_for(static_cast<stack*>(context)->ip4_, remote.v4()))
-                              : ip_address{};
+        stack& self = of(context);
+        if (remote.is_v4()) {
+            return ip_address::from(ip4_source_for(self.ip4_, remote.v4()));
+        }
+        const auto source = ip6_source_for(self.ip6_, remote.v6());
+        return source ? ip_address::from(*source) : ip_address{};
     }
-    static void refuse(void* context, mbuf_burst& packets) {
-        static_cast<stack*>(context)->refuse(packets);
+    static bool is_ours(void* context, const ip_address& address) {
+        const link_table& links = of(context).links_;
+        return address.is_v4() ? links.owner_of(address.v4().value).has_value()
+                               : owner_of(links, address.v6()).has_value();
     }
-    static ip_services of(stack& self) { return {&self, output, path_mtu, source_for, refuse}; }
+    static void refuse(void* context, mbuf_burst& packets) { of(context).refuse(packets); }
+    static ip_services services(stack& self) {
+        return {&self, output, path_mtu, learn_mtu, source_for, is_ours, refuse};
+    }
 };
 
 // ---------------------------------------------------------------------------------------------
@@ -331,10 +380,14 @@ struct host_wiring {
 
 stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
     : worker_(services), routes_(routes), neighbors_(worker_, links_, neighbor_wiring::handlers),
-      next_(links_, neighbors_), ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
-      reassembly_(worker_.drops), ip6_{worker_, links_, routes_, next_, neighbors_, link_counts_},
+      next_(links_, neighbors_),
+      path_mtus_({worker_.random.next(), worker_.random.next()}), ip4_{worker_,    links_,
+                                                                       routes_,    next_,
+                                                                       neighbors_, link_counts_},
+      reassembly_(worker_.drops), ip6_{worker_,    links_,       routes_,   next_,
+                                       neighbors_, link_counts_, path_mtus_},
       reassembly6_(worker_.drops), nd_{worker_, links_, neighbors_},
-      look_(wire::choose_ip4_plain()), host_(worker_, settings.host, host_wiring::of(*this)) {
+      look_(wire::choose_ip4_plain()), host_(worker_, settings.host, host_wiring::services(*this)) {
     ip4_.settings = settings.ip4;
     ip4_.error_budget = {settings.ip4.icmp_errors_per_s, settings.ip4.icmp_errors_burst};
     ip4_.echo_budget = {settings.ip4.echo_replies_per_s, settings.ip4.echo_replies_burst};

@@ -20,6 +20,7 @@
 #include "stack/ip/ip4_local.hpp"
 #include "stack/ip/ip6/ip6_context.hpp"
 #include "stack/ip/ip6/ip6_local.hpp"
+#include "stack/ip/path_mtu_cache.hpp"
 #include "stack/route/replica.hpp"
 #include "stack/socket/net_host.hpp"
 #include "stack/wire/ip4_plain.hpp"
@@ -104,6 +105,7 @@ class stack {
     arp_counters arp_counts_;
     neighbor_table neighbors_;
     adjacencies next_;
+    path_mtu_cache path_mtus_;
     ip4_context ip4_;
     ip4_reassembly reassembly_;
     ip6_context ip6_;

@@ -68,8 +68,12 @@ class echo_program : public worker_program {
             std::array<std::byte, datagram_bytes_max> room;
             const bool whole = one.first.size() == one.size;
             const auto bytes = whole ? one.first : std::span(room).first(one.copy(room));
+            // Two such servers would keep each other busy for ever.
+            if (one.remote.port == socket.local().port) {
+                continue;
+            }
             // What finds no room or no way back is lost, as datagrams are.
-            static_cast<void>(socket.send_to(one.remote, bytes));
+            static_cast<void>(socket.reply(one, bytes));
         }
     }
 

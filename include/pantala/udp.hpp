@@ -47,6 +47,8 @@ class udp_socket {
     // Returns 0 or an errno value. What is sent in a round leaves together at its end.
     int send(std::span<const std::byte> bytes); // connected sockets
     int send_to(const endpoint& remote, std::span<const std::byte> bytes);
+    // To who sent `to`, from the address it was sent to, unless that was no address of ours alone.
+    int reply(const datagram& to, std::span<const std::byte> bytes);
     // Connected sockets: ECONNREFUSED after an error from the peer, once; else 0.
     int take_error();
     void close();
@@ -54,6 +56,8 @@ class udp_socket {
   private:
     friend class net_host;
     friend class sockets;
+
+    int send_from(const endpoint& local, const endpoint& remote, std::span<const std::byte> bytes);
 
     net_host* host_ = nullptr; // nullptr: closed
     handler on_receive_;

@@ -200,7 +200,9 @@ void net_host::error_input(mbuf_burst& packets, instant now) {
         if (error) {
             take_error(*error);
         }
-        worker_.drops.drop(packet, drop_reason::icmp4_error_consumed);
+        const bool v4 = *rte_pktmbuf_mtod(packet, const std::uint8_t*) >> 4 == 4;
+        worker_.drops.drop(
+            packet, v4 ? drop_reason::icmp4_error_consumed : drop_reason::icmp6_error_consumed);
     }
     packets.clear();
     if (left) {
@@ -212,6 +214,8 @@ void net_host::take_error(const quoted_error& error) {
     if (error.protocol != wire::ip_protocol::tcp) {
         if (error.meaning == error_meaning::hard) {
             udp.error_input(error.key);
+        } else if (error.meaning == error_meaning::too_big && udp.is_bound(error.key)) {
+            ip_.learn_mtu(ip_.context, error.key.remote, error.mtu);
         }
         return;
     }
@@ -222,7 +226,10 @@ void net_host::take_error(const quoted_error& error) {
     told.meaning = error.meaning == error_meaning::too_big ? tcp::icmp_meaning::too_big
                    : error.meaning == error_meaning::hard  ? tcp::icmp_meaning::hard
                                                            : tcp::icmp_meaning::soft;
-    tcp::icmp_input(tcp, told, tcp.now);
+    const bool believed = tcp::icmp_input(tcp, told, tcp.now);
+    if (believed && told.meaning == tcp::icmp_meaning::too_big) { // new connections begin with it
+        ip_.learn_mtu(ip_.context, told.key.remote, told.mtu);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -32,8 +32,12 @@ struct ip_services {
     void (*output)(void* context, mbuf_burst& packets) = nullptr;
     // Bytes of L3 that the way to `remote` carries; 0: there is no way.
     std::uint16_t (*path_mtu)(void* context, const ip_address& remote) = nullptr;
+    // An error that was believed says so of the path to `remote`.
+    void (*learn_mtu)(void* context, const ip_address& remote, std::uint16_t mtu) = nullptr;
     // The address of ours to speak to `remote` with; any: there is none.
     ip_address (*source_for)(void* context, const ip_address& remote) = nullptr;
+    // May packets be sent from this address?
+    bool (*is_ours)(void* context, const ip_address& address) = nullptr;
     // Tells the sources of these datagrams that nobody is there, and drops them.
     void (*refuse)(void* context, mbuf_burst& packets) = nullptr;
 };

@@ -53,10 +53,21 @@ int udp_socket::send(std::span<const std::byte> bytes) {
 }
 
 int udp_socket::send_to(const endpoint& remote, std::span<const std::byte> bytes) {
+    return send_from(local_, remote, bytes);
+}
+
+int udp_socket::reply(const datagram& to, std::span<const std::byte> bytes) {
+    const bool ours =
+        host_ != nullptr && host_->ip().is_ours(host_->ip().context, to_internal(to.local).address);
+    return send_from(ours ? to.local : local_, to.remote, bytes);
+}
+
+int udp_socket::send_from(
+    const endpoint& local, const endpoint& remote, std::span<const std::byte> bytes) {
     if (host_ == nullptr) {
         return EBADF;
     }
-    flow_key key = key_of(local_, remote);
+    flow_key key = key_of(local, remote);
     if (key.remote_port.host() == 0 || key.remote.is_any()) {
         return EINVAL;
     }

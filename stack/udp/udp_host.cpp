@@ -23,6 +23,7 @@ wire::partial_sum pseudo_sum(const ip_address& from, const ip_address& to, std::
                : wire::sum_pseudo_header(from.v6(), to.v6(), wire::ip_protocol::udp, bytes);
 }
 
+// IPv6 input refuses the mapped form, which stands for IPv4 inside (RFC 4291 2.5.5.2).
 void read_addresses(const rte_mbuf& packet, flow_key& key) {
     const auto* at = rte_pktmbuf_mtod(&packet, const std::uint8_t*);
     if (at[0] >> 4 == 4) {

@@ -87,6 +87,8 @@ class host {
     void input(mbuf_burst& packets);
     // A hard ICMP error about a datagram with this key. Only connected endpoints hear of it.
     void error_input(const flow_key& key);
+    // May a datagram with this key have been sent: is there an endpoint for its answers?
+    bool is_bound(const flow_key& key) const { return find(key) != nullptr; }
 
     // `local.port` 0: one is chosen. An "any" remote: bound, not connected; then `local` may be
     // "any" too.

@@ -136,7 +136,21 @@ bool meaning_of6(const wire::icmp6_header& icmp, quoted_error& out) {
     }
 }
 
-// Our own packets carry no extension headers but a fragment header: what has any is not looked at.
+// Where the transport lies in a quoted IPv6 packet of ours, and which it is. Our own carry no other
+// extension header than that of the first fragment; 0: anything else.
+std::size_t transport_at6(const quote& about, std::uint8_t& next_header) {
+    if (next_header != static_cast<std::uint8_t>(wire::ip_protocol::fragment)) {
+        return sizeof(wire::ipv6_header);
+    }
+    wire::ipv6_fragment_header fragment;
+    if (about.count < sizeof(wire::ipv6_header) + sizeof fragment) {
+        return 0;
+    }
+    std::memcpy(&fragment, about.bytes.data() + sizeof(wire::ipv6_header), sizeof fragment);
+    next_header = fragment.next_header;
+    return fragment.offset_bytes() == 0 ? sizeof(wire::ipv6_header) + sizeof fragment : 0;
+}
+
 bool read6(const rte_mbuf& packet, quoted_error& out) {
     wire::icmp6_header icmp;
     if (packet.data_len < packet.l3_len + sizeof icmp) {
@@ -154,8 +168,9 @@ bool read6(const rte_mbuf& packet, quoted_error& out) {
     }
     out.key.local = ip_address::from(ip.source);
     out.key.remote = ip_address::from(ip.destination);
-    return !out.key.local.is_v4() && !out.key.remote.is_v4() && meaning_of6(icmp, out) &&
-           read_transport(about, sizeof ip, ip.next_header, out);
+    const std::size_t at = transport_at6(about, ip.next_header);
+    return at != 0 && !out.key.local.is_v4() && !out.key.remote.is_v4() && meaning_of6(icmp, out) &&
+           read_transport(about, at, ip.next_header, out);
 }
 
 } // namespace

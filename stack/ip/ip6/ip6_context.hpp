@@ -9,6 +9,7 @@
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
+#include "stack/ip/path_mtu_cache.hpp"
 #include "stack/ip/token_bucket.hpp"
 #include "stack/route/prefix6.hpp"
 #include "stack/route/replica.hpp"
@@ -67,6 +68,7 @@ struct ip6_context {
     const adjacencies& next;
     neighbor_table& neighbors;
     link_counters& link_counts;
+    path_mtu_cache& path_mtus;
     ip6_settings settings{};
     ip6_counters counters{};
     token_bucket error_budget{};

@@ -2,6 +2,7 @@
 
 #include "stack/ether/addresses6.hpp"
 #include "stack/ether/ether_output.hpp"
+#include "stack/ether/packet_meta.hpp"
 #include "stack/ip/fragment/ip6_fragment.hpp"
 #include "stack/ip/ip6/ip6_flow_hash.hpp"
 #include "stack/ip/ip6/ip6_forward.hpp"
@@ -10,6 +11,7 @@
 #include "stack/wire/icmp6.hpp"
 #include "stack/wire/ipv6.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pantala {
@@ -30,6 +32,147 @@ void fill_icmp_checksum(rte_mbuf& packet, const wire::ipv6_header& ip) {
         wire::sum_pseudo_header(ip.source, ip.destination, wire::ip_protocol::icmpv6, length) +
         sum_packet(packet, wire::ipv6_header_bytes, length));
     std::memcpy(place, &sum, sizeof sum);
+}
+
+// Where finished packets between these addresses go.
+struct finished_way {
+    adjacency via{};
+    wire::ipv6_address source;
+    wire::ipv6_address destination;
+    std::uint16_t mtu = 0;
+    bool shared = false; // by other flows between the two: not where paths are chosen by flow
+};
+
+bool is_group_way(const ip6_context& context, const wire::ipv6_address& destination) {
+    return context.next[context.routes.lookup6(0, halves_of(destination))].kind ==
+           adjacency_kind::group;
+}
+
+// The interface that has this address of ours; of a link-local one that is on several the first.
+iface_id link_of(const link_table& links, const wire::ipv6_address& source) {
+    return owner_of(links, source).value_or(iface_id{});
+}
+
+bool is_ours_on(const iface& here, const wire::ipv6_address& address) {
+    const iface_address6* mine = find_address(here, address);
+    return mine != nullptr && is_usable(*mine);
+}
+
+finished_way find_way(
+    ip6_context& context, const rte_mbuf& packet, const wire::ipv6_address& source,
+    const wire::ipv6_address& destination) {
+    // What has a meaning beyond its link is found by the routing table.
+    const bool here = destination.is_link_local() || destination.is_multicast();
+    const iface_id link = here ? link_of(context.links, source) : iface_id{};
+    const std::uint32_t hash = ip6_flow_hash(
+        rte_pktmbuf_mtod(&packet, const std::uint8_t*), packet.data_len,
+        context.settings.flow_seed);
+    finished_way way;
+    way.via = ip6_way(context, destination, link, 0, hash);
+    way.source = source;
+    way.destination = destination;
+    way.shared = true;
+    if (here && is_ours_on(context.links[link], destination)) {
+        way.via.kind = adjacency_kind::local;
+    } else if (!here) {
+        way.shared = !is_group_way(context, destination);
+    }
+    if (way.via.kind == adjacency_kind::connected) {
+        const neighbor_key key = make_neighbor_key(way.via.iface, destination);
+        const adjacency* direct = context.neighbors.resolved(key);
+        way.via = direct != nullptr && direct->mtu <= way.via.mtu ? *direct : way.via;
+    }
+    way.mtu =
+        std::min(way.via.mtu, context.path_mtus.find(ip_address::from(destination), context.now));
+    return way;
+}
+
+// To ourselves: as if it had come in by the interface that has the address.
+void send_back(ip6_context& context, rte_mbuf* packet, const finished_way& way) {
+    if (context.local.full()) {
+        return context.worker.drops.drop(packet, drop_reason::ip6_loop_full);
+    }
+    const bool link = way.destination.is_link_local();
+    set_meta(*packet, {link_of(context.links, link ? way.source : way.destination), false});
+    // Checksums left to a device are nobody's business here.
+    packet->ol_flags = (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD
+                                                                       : std::uint64_t{0};
+    context.local.push(packet);
+}
+
+void send_finished(ip6_context& context, const finished_way& way, rte_mbuf* packet) {
+    if (way.via.kind == adjacency_kind::local) {
+        return send_back(context, packet, way);
+    }
+    if (!can_send(way.via.kind)) {
+        return context.worker.drops.drop(packet, drop_reason::ip6_no_route);
+    }
+    context.counters.originated.add(1);
+    packet->vlan_tci_outer = 0;
+    packet->l2_len = way.via.rewrite_length; // what a device that fills checksums wants to know
+    if (packet->pkt_len > way.mtu) {
+        adjacency narrow = way.via;
+        narrow.mtu = way.mtu;
+        return ip6_fragment(context, narrow, packet);
+    }
+    ip6_send(context, way.via, packet);
+}
+
+// The interface that a link-local destination is on: the only one that is up.
+std::optional<iface_id> only_link(const link_table& links) {
+    std::optional<iface_id> found;
+    for (std::uint16_t id = 0; id < links.end(); ++id) {
+        if (links.valid(iface_id{id}) && links[iface_id{id}].up) {
+            if (found) {
+                return std::nullopt;
+            }
+            found = iface_id{id};
+        }
+    }
+    return found;
+}
+
+// The way without a packet at hand: of a group that of its first member.
+std::optional<adjacency>
+plain_way(const ip6_context& context, const wire::ipv6_address& destination) {
+    if (!destination.is_link_local() && !destination.is_multicast()) {
+        return ip6_way(context, destination, {}, 0, 0);
+    }
+    const auto link = only_link(context.links);
+    return link ? std::optional(ip6_way(context, destination, *link, 0, 0)) : std::nullopt;
+}
+
+// The least MTU of the interfaces that are up.
+std::uint16_t least_mtu(const link_table& links) {
+    std::uint16_t least = path_mtu_cache::none;
+    for (std::uint16_t id = 0; id < links.end(); ++id) {
+        const iface& here = links[iface_id{id}];
+        least = here.present && here.up ? std::min(least, here.mtu) : least;
+    }
+    return least == path_mtu_cache::none ? std::uint16_t{0} : least;
+}
+
+std::uint16_t group_mtu(const ip6_context& context, const adjacency& group) {
+    std::uint16_t least = path_mtu_cache::none;
+    for (unsigned i = 0; i < group.group_count; ++i) {
+        const adjacency& member = context.next[context.routes.bucket(group.group_first + i)];
+        least = can_send(member.kind) ? std::min(least, member.mtu) : least;
+    }
+    return least == path_mtu_cache::none ? std::uint16_t{0} : least;
+}
+
+std::uint16_t first_hop_mtu(const ip6_context& context, const wire::ipv6_address& destination) {
+    if (destination.is_link_local() || destination.is_multicast()) {
+        return least_mtu(context.links);
+    }
+    const adjacency& via = context.next[context.routes.lookup6(0, halves_of(destination))];
+    if (via.kind == adjacency_kind::group) {
+        return group_mtu(context, via);
+    }
+    if (via.kind == adjacency_kind::local) {
+        return path_mtu_cache::none;
+    }
+    return can_send(via.kind) ? via.mtu : std::uint16_t{0};
 }
 
 } // namespace
@@ -100,6 +243,35 @@ void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& heade
         return ip6_fragment(context, via, payload);
     }
     ip6_send(context, via, payload);
+}
+
+void ip6_output_finished(ip6_context& context, mbuf_burst& packets) {
+    finished_way way;
+    for (rte_mbuf* packet : packets) {
+        wire::ipv6_header ip;
+        std::memcpy(&ip, rte_pktmbuf_mtod(packet, const void*), sizeof ip);
+        if (!way.shared || ip.destination != way.destination || ip.source != way.source) {
+            way = find_way(context, *packet, ip.source, ip.destination);
+        }
+        send_finished(context, way, packet);
+    }
+    packets.clear();
+}
+
+std::uint16_t ip6_path_mtu(const ip6_context& context, const wire::ipv6_address& destination) {
+    return std::min(
+        first_hop_mtu(context, destination),
+        context.path_mtus.find(ip_address::from(destination), context.now));
+}
+
+std::optional<wire::ipv6_address>
+ip6_source_for(const ip6_context& context, const wire::ipv6_address& destination) {
+    const auto via = plain_way(context, destination);
+    if (via && via->kind == adjacency_kind::local) {
+        return destination;
+    }
+    return via && can_send(via->kind) ? select_source(context.links, via->iface, destination)
+                                      : std::nullopt;
 }
 
 } // namespace pantala

@@ -36,4 +36,18 @@ adjacency ip6_way(
     const ip6_context& context, const wire::ipv6_address& destination, iface_id link,
     std::uint8_t table, std::uint32_t flow_hash);
 
+// Sends finished packets of our own, data at the IPv6 header, without extension headers, through
+// the main routing table; what is larger than the path carries is cut. A link-local destination is
+// on the link that has the source address. Those to addresses of our own come back: they go to
+// context.local, for the next round. Takes all and empties the burst. Cost: packets that follow one
+// another between the same addresses share the lookup.
+void ip6_output_finished(ip6_context& context, mbuf_burst& packets);
+
+// What the way to `destination` carries, in bytes of L3; 0: there is no way.
+std::uint16_t ip6_path_mtu(const ip6_context& context, const wire::ipv6_address& destination);
+// The address of ours to speak to `destination` with; nothing: there is no way, or we have none. A
+// link-local destination has a way if one interface alone is up: nothing says on which it is.
+std::optional<wire::ipv6_address>
+ip6_source_for(const ip6_context& context, const wire::ipv6_address& destination);
+
 } // namespace pantala

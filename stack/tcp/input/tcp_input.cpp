@@ -234,7 +234,7 @@ void input(host& h, mbuf_burst& segments, instant now) {
     segments.clear();
 }
 
-void icmp_input(host& h, const icmp_error& error, instant now) {
+bool icmp_input(host& h, const icmp_error& error, instant now) {
     h.now = now;
     const std::uint64_t hash = error.key.hash(h.secrets.table);
     const std::uint32_t id = h.table.find(
@@ -243,9 +243,9 @@ void icmp_input(host& h, const icmp_error& error, instant now) {
         if (error.meaning == icmp_meaning::hard) {
             listen_icmp(h, error.key, hash, error.seq);
         }
-        return;
+        return false;
     }
-    icmp_arrives(h, h.conns[id], error);
+    return icmp_arrives(h, h.conns[id], error);
 }
 
 } // namespace pantala::tcp

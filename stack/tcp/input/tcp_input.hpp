@@ -49,6 +49,7 @@ struct icmp_error {
     icmp_meaning meaning;
     std::uint16_t mtu; // too_big: of the next hop
 };
-void icmp_input(host& h, const icmp_error& error, instant now);
+// False: it quotes nothing that is under way.
+bool icmp_input(host& h, const icmp_error& error, instant now);
 
 } // namespace pantala::tcp

@@ -378,17 +378,17 @@ void segment_arrives(host& h, conn& c, segment_in& segment) {
     }
 }
 
-void icmp_arrives(host& h, conn& c, const icmp_error& error) {
+bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
     // RFC 5927 section 4: what it quotes must be in flight.
     if (error.seq < c.snd_una || error.seq >= c.snd_nxt) {
         h.stats.icmp_ignored.add(1);
-        return;
+        return false;
     }
     if (error.meaning == icmp_meaning::too_big) {
         const std::uint16_t floor = c.key.is_v4() ? 576 : 1'280; // below it is an attack
         const std::uint16_t mtu = std::max(error.mtu, floor);
         if (mtu >= c.path_mtu) {
-            return;
+            return false;
         }
         h.stats.pmtu_updates.add(1);
         c.path_mtu = mtu;
@@ -402,15 +402,16 @@ void icmp_arrives(host& h, conn& c, const icmp_error& error) {
         }
         recovery_without_congestion(h, c);
         h.want_output(c);
-        return;
+        return true;
     }
     // RFC 5461: hard errors abort only a connection that is not yet open.
     if (error.meaning == icmp_meaning::hard && !c.synchronized()) {
         h.stats.conndrops.add(1);
         h.finish(c, conn_error::unreachable);
-        return;
+        return true;
     }
     c.soft_error = 1;
+    return true;
 }
 
 } // namespace pantala::tcp

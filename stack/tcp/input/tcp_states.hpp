@@ -18,6 +18,6 @@ void negotiate(host& h, conn& c, const segment_in& segment);
 // Enters ESTABLISHED: windows and timers as for a fresh connection.
 void establish(host& h, conn& c);
 // An ICMP error that quotes this connection (RFC 5461, 5927, 1191).
-void icmp_arrives(host& h, conn& c, const icmp_error& error);
+bool icmp_arrives(host& h, conn& c, const icmp_error& error); // false: not believed
 
 } // namespace pantala::tcp

@@ -1,6 +1,8 @@
 // Every reason for which a packet of IPv6 dies, each by a packet made for it.
 #include "tests/stack/ip6/small_net6.hpp"
 
+#include <pantala/udp.hpp>
+
 #include <functional>
 #include <map>
 #include <set>
@@ -141,6 +143,16 @@ const std::map<drop_reason, drop_case>& cases() {
              for (unsigned i = 0; i <= reassembly_fragments_max; ++i) {
                  at.from_host(fragment(at, 16 * i, true, 8));
              }
+         }},
+        {ip6_loop_full,
+         [](small_net6& at) {
+             udp_socket sink([](udp_socket&, std::span<const pantala::datagram>) {});
+             const endpoint ourselves = *parse_endpoint("[2001:db8:1::1]:9");
+             ASSERT_EQ(0, at.net.worker_stack().host().native().bind(sink, ourselves));
+             for (unsigned i = 0; i <= 2 * burst_max; ++i) {
+                 EXPECT_EQ(0, sink.send_to(ourselves, {}));
+             }
+             at.net.run();
          }},
         {icmp6_short,
          [](small_net6& at) {

@@ -17,8 +17,8 @@ struct two_hosts {
     explicit two_hosts(unsigned workers = 1, const stack_settings& settings = {})
         : left(pool, {.workers = workers, .seed = 1, .stack = settings}),
           right(pool, {.workers = workers, .seed = 100, .stack = settings}) {
-        left.add_iface(0, {"10.0.0.1/24"});
-        right.add_iface(1, {"10.0.0.2/24"});
+        left.add_address6(left.add_iface(0, {"10.0.0.1/24"}), "2001:db8::1/64");
+        right.add_address6(right.add_iface(1, {"10.0.0.2/24"}), "2001:db8::2/64");
         carry();
     }
     ~two_hosts() {
