@@ -345,13 +345,13 @@ result<void> parse_addr(words line, addr_change& change) {
     }
     while (!text.done()) {
         const std::string_view keyword = text.next();
-        if (keyword == "nodad") {
-            change.probe = false;
+        if (keyword == "nodad" || keyword == "optimistic") {
+            change.dad = keyword == "nodad" ? dad_mode::off : dad_mode::optimistic;
             continue;
         }
         if (keyword != "dev") {
-            return say(
-                fmt::format("addr: '{}' is not a word of this grammar (dev, nodad)", keyword));
+            return say(fmt::format(
+                "addr: '{}' is not a word of this grammar (dev, nodad, optimistic)", keyword));
         }
         if (auto good = take(text.name("dev"), change.dev); !good) {
             return good;

@@ -43,13 +43,16 @@ struct route_change {
     std::uint16_t mtu = 0;       // 0: the interface's
 };
 
-// `add ADDRESS/LENGTH dev IF [nodad]`
+// Whether an address is asked for before it is used (RFC 4862, RFC 5227), meanwhile, or not at all.
+enum class dad_mode : std::uint8_t { strict, optimistic, off };
+
+// `add ADDRESS/LENGTH dev IF [nodad|optimistic]`
 struct addr_change {
     change_verb verb = change_verb::add;
     ip4_prefix address;
     std::string dev;
     std::optional<prefix6> six{}; // with its host bits; then `address` says nothing
-    bool probe = true;            // IPv6: ask first whether somebody has it (RFC 4862)
+    dad_mode dad = dad_mode::strict;
 };
 
 // `add ADDRESS lladdr MAC dev IF`

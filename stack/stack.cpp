@@ -76,6 +76,7 @@ void stack::expire(instant now, unsigned budget) {
         handle_reports();
         owner_->expire(now, budget);
         announcer_.expire(worker_, links_, arp_counts_, now);
+        prober_->expire(now);
     }
     give_up_late_fragments(now, budget);
 }
@@ -105,11 +106,12 @@ instant stack::next_deadline() const {
         !ip4_.local.empty() || !ip6_.local.empty()) {
         return now_;
     }
-    const instant reassembly = std::min(
+    const instant common = std::min(
         {reassembly_.next_deadline(), reassembly6_.next_deadline(), host_.next_deadline()});
-    return owner_ == nullptr
-               ? reassembly
-               : std::min({reassembly, owner_->next_deadline(), announcer_.next_deadline()});
+    return owner_ == nullptr ? common
+                             : std::min(
+                                   {common, owner_->next_deadline(), announcer_.next_deadline(),
+                                    prober_->next_deadline()});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -282,7 +284,11 @@ neighbor_report* stack::report_queue::pop() {
 
 void stack::handle_reports() {
     while (neighbor_report* report = reports_.pop()) {
-        owner_->on_report(*report, now_);
+        if (report->event == neighbor_event::conflicted) {
+            prober_->heard(report->key, report->mac, now_);
+        } else {
+            owner_->on_report(*report, now_);
+        }
         worker_.messages.reply(*report);
     }
 }
@@ -401,6 +407,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
         owner_ = std::make_unique<neighbor_owner>(
             worker_.messages, neighbor_wiring::handlers,
             neighbor_solicitor{neighbor_wiring::solicit, this}, settings.neighbors);
+        prober_ = std::make_unique<address_prober>(nd_, arp_counts_, settings.prober);
     }
     for (std::uint16_t id = 0; id < ifaces_max; ++id) {
         if (routes_.interface(iface_id{id}).present) {
@@ -428,6 +435,7 @@ void stack::iface_changed(iface_id id) {
             owner_->flush(id);
         }
         announcer_.changed(id, before, after, now_);
+        prober_->changed(id, now_);
     }
 }
 

@@ -324,7 +324,7 @@ void add(
 
 void add_net_commands(cli_program program) {
     add(program, "addr", {"address", "a"}, "addresses of interfaces",
-        "show | add|del ADDRESS/LENGTH dev IF [nodad]", run_addr);
+        "show | add|del ADDRESS/LENGTH dev IF [nodad|optimistic]", run_addr);
     add(program, "route", {"r"}, "the routing table",
         "show [PREFIX] | get ADDRESS | load FILE [via GW]... | add|del|replace "
         "[blackhole|unreachable|prohibit] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... "

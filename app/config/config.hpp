@@ -57,6 +57,7 @@ struct link_config {
 struct addr_config {
     std::string address;
     std::string dev;
+    std::string dad = "optimistic";
     std::uint32_t line = 0;
 };
 

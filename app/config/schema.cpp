@@ -70,6 +70,9 @@ result<void> is_dispatch(const std::string& value) {
 result<void> is_kind(const std::string& value) {
     return one_of(value, {"unicast", "blackhole", "unreachable", "prohibit"});
 }
+result<void> is_dad(const std::string& value) {
+    return one_of(value, {"optimistic", "strict", "off"});
+}
 result<void> is_mac(const std::string& value) {
     return checked(parse_mac(value));
 }
@@ -164,6 +167,9 @@ const key<addr_config> addr_keys[] = {
     {"address", text_key<addr_config>{&addr_config::address, is_interface_address},
      "ADDRESS/LENGTH", true},
     {"dev", text_key<addr_config>{&addr_config::dev, is_name}, "interface", true},
+    {"dad", text_key<addr_config>{&addr_config::dad, is_dad},
+     "whether somebody else has it is asked meanwhile (optimistic), before it is used (strict), or "
+     "not at all (off)"},
 };
 
 const key<neigh_config> neigh_keys[] = {

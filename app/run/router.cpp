@@ -22,6 +22,12 @@ error at_line(const config& from, std::uint32_t line, const error& failure) {
     return {failure.code, fmt::format("{}:{}: {}", from.file, line, failure.text)};
 }
 
+dad_mode dad_of(const addr_config& from) {
+    return from.dad == "off"      ? dad_mode::off
+           : from.dad == "strict" ? dad_mode::strict
+                                  : dad_mode::optimistic;
+}
+
 engine_settings engine_settings_of(const config& from) {
     engine_settings settings;
     settings.dispatch =
@@ -74,6 +80,8 @@ result<void> router::start(
         return made.failure();
     }
     rib_ = std::move(*made);
+    control_context_.routes = rib_.get();
+    engine_->fabric().set_context(engine_->workers(), &control_context_);
     for (std::size_t i = 0; i < from.ports.size(); ++i) {
         if (auto added = add_port(from.ports[i], (*devices)[i]); !added) {
             return at_line(from, from.ports[i].line, added.failure());
@@ -225,6 +233,7 @@ result<void> router::configure(const config& from) {
     for (const addr_config& wanted : from.addrs) {
         addr_change made;
         made.dev = wanted.dev;
+        made.dad = dad_of(wanted);
         auto done = set_address(wanted.address, made);
         if (done) {
             done = change(made);

@@ -131,6 +131,7 @@ class router {
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;
     std::vector<std::unique_ptr<worker_program>> programs_;
+    control_context control_context_;
     link_names links_;
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();

@@ -10,8 +10,18 @@ namespace pantala::app {
 
 namespace {
 
-// Of an IPv6 address that was just added: duplicate address detection is not made yet.
-constexpr std::uint8_t initial_flags6 = 0;
+// Of an address that is added.
+std::uint8_t initial_flags(dad_mode dad) {
+    switch (dad) {
+    case dad_mode::strict:
+        return address_probed | address_tentative;
+    case dad_mode::optimistic:
+        return address_probed | address_tentative | address_optimistic;
+    case dad_mode::off:
+        break;
+    }
+    return 0;
+}
 
 prefix4 to_prefix(ip4_prefix prefix) {
     return {prefix.address, prefix.length};
@@ -107,7 +117,7 @@ result<void> router::change_address6(const addr_change& change, iface_id id) {
         return rib_->del_address(id, wanted.address, wanted.length);
     }
     const iface& record = rib_->interface(id);
-    const std::uint8_t flags = change.probe ? initial_flags6 : std::uint8_t{0};
+    const std::uint8_t flags = initial_flags(change.dad);
     const bool has_link_local = std::ranges::any_of(
         record.ip6(), [](const iface_address6& mine) { return mine.is_link_local(); });
     const bool is_link_local = wanted.address.high >> 54 == 0xfe80 >> 6;
@@ -137,7 +147,8 @@ result<void> router::change(const addr_change& change) {
     case change_verb::replace:
         break;
     }
-    auto added = rib_->add_address(dev->id, change.address.address, change.address.length);
+    auto added = rib_->add_address(
+        dev->id, change.address.address, change.address.length, initial_flags(change.dad));
     const bool fine =
         change.verb == change_verb::replace && !added && added.failure().code == EEXIST;
     return fine ? result<void>() : added;

@@ -35,12 +35,18 @@ std::string text_of(const iface_address6& address) {
 
 // As iproute2 names them; empty: none.
 std::string flag_words(std::uint8_t flags) {
+    if (!address_on_trust(flags)) {
+        flags = static_cast<std::uint8_t>(flags & ~unsigned{address_optimistic});
+    }
+    if ((flags & address_duplicate) != 0) {
+        flags = static_cast<std::uint8_t>(flags & ~unsigned{address_tentative});
+    }
     constexpr std::pair<std::uint8_t, const char*> names[] = {
-        {iface6_tentative, "tentative"},
-        {iface6_duplicate, "dadfailed"},
-        {iface6_deprecated, "deprecated"},
-        {iface6_optimistic, "optimistic"},
-        {iface6_automatic, "dynamic"}};
+        {address_tentative, "tentative"},
+        {address_duplicate, "dadfailed"},
+        {address_deprecated, "deprecated"},
+        {address_optimistic, "optimistic"},
+        {address_automatic, "dynamic"}};
     std::string text;
     for (const auto& [flag, name] : names) {
         if ((flags & flag) != 0) {
@@ -251,7 +257,8 @@ json router::list_addrs() const {
                 {{"dev", one.name},
                  {"address",
                   fmt::format(
-                      "{}/{}", format_address4(address.address.host()), address.prefix_length)}});
+                      "{}/{}", format_address4(address.address.host()), address.prefix_length)},
+                 {"flags", flag_words(address.flags)}});
         }
         for (const iface_address6& address : rib_->interface(one.id).ip6()) {
             rows.push_back(
@@ -336,6 +343,11 @@ json router::list_stats(bool all) {
             rows.add(
                 where, fmt::format("ip6_{}", one.name),
                 (stacks_[w]->ip6_counts().*one.member).read());
+        }
+        if (const address_prober* prober = stacks_[w]->prober(); prober != nullptr) {
+            for (const address_prober_counter_name& one : address_prober_counter_names) {
+                rows.add(where, one.name, (prober->counters.*one.member).read());
+            }
         }
         for (const nd_counter_name& one : nd_counter_names) {
             rows.add(where, one.name, (stacks_[w]->nd_counts().*one.member).read());

@@ -56,7 +56,7 @@ bool better(const candidate& a, const candidate& b, const ipv6_address& destinat
         return l < r ? l >= scope_of(destination) : r < scope_of(destination);
     }
     const auto avoided = [](const iface_address6& one) { // rule 3, RFC 4429 3.1
-        return (one.flags & (iface6_deprecated | iface6_optimistic)) != 0;
+        return (one.flags & address_deprecated) != 0 || address_on_trust(one.flags);
     };
     if (avoided(*a.record) != avoided(*b.record)) {
         return avoided(*b.record);

@@ -15,12 +15,8 @@ inline wire::ipv6_address address_of(const iface_address6& mine) {
     return address;
 }
 
-// May packets be sent from it and to it (RFC 4862 5.4)? Not while it is tentative, unless it is
-// optimistic (RFC 4429), and not if somebody else has it.
 constexpr bool is_usable(const iface_address6& mine) {
-    const bool tentative = (mine.flags & iface6_tentative) != 0;
-    const bool optimistic = (mine.flags & iface6_optimistic) != 0;
-    return (mine.flags & iface6_duplicate) == 0 && (!tentative || optimistic);
+    return address_usable(mine.flags);
 }
 
 // The record of `address` on an interface, usable or not; nullptr: the interface does not have it.

@@ -25,8 +25,22 @@ bool well_formed(const wire::arp_packet& arp) {
 }
 
 bool is_ours(const iface& here, be32 address) {
-    return std::ranges::any_of(
-        here.ip4(), [&](const iface_address4& mine) { return mine.address == address; });
+    return std::ranges::any_of(here.ip4(), [&](const iface_address4& mine) {
+        return mine.address == address && address_usable(mine.flags);
+    });
+}
+
+// Ours, or to be ours if nobody has it.
+bool is_claimed(const iface& here, be32 address) {
+    return std::ranges::any_of(here.ip4(), [&](const iface_address4& mine) {
+        return mine.address == address && (mine.flags & address_duplicate) == 0;
+    });
+}
+
+bool is_asked_for(const iface& here, be32 address) {
+    return std::ranges::any_of(here.ip4(), [&](const iface_address4& mine) {
+        return mine.address == address && (mine.flags & address_tentative) != 0;
+    });
 }
 
 // A sender that may be believed: a station, with a host's address of this link.
@@ -93,9 +107,12 @@ drop_reason consume(
     (request ? counters.requests_in : counters.replies_in).add(1);
     const bool probe = request && arp.sender_protocol.is_zero();
     if (!probe) {
-        if (is_ours(here, arp.sender_protocol.value)) {
+        if (is_claimed(here, arp.sender_protocol.value)) {
             if (arp.sender_hardware.bytes != here.mac) {
                 counters.conflicts.add(1);
+                neighbors.report(
+                    neighbor_event::conflicted, make_neighbor_key(id, arp.sender_protocol.value),
+                    {});
             }
             return drop_reason::arp_source;
         }
@@ -107,6 +124,11 @@ drop_reason consume(
             arp.sender_hardware);
     } else if (arp.sender_hardware.is_group() || arp.sender_hardware.is_zero()) {
         return drop_reason::arp_source;
+    } else if (
+        is_asked_for(here, arp.target_protocol.value) && arp.sender_hardware.bytes != here.mac) {
+        neighbors.report(
+            neighbor_event::conflicted, make_neighbor_key(id, arp.target_protocol.value), {});
+        return drop_reason::arp_done; // who asks for the same (RFC 5227 2.1.1)
     }
     if (request && is_ours(here, arp.target_protocol.value)) {
         send(
@@ -133,18 +155,25 @@ void arp_request(
     worker_services& worker, const link_table& links, iface_id id, be32 target,
     const wire::mac_address* known, arp_counters& counters) {
     const iface& here = links[id];
-    if (!here.present || !here.up || here.ip4().empty()) {
+    const iface_address4* mine = here.source4(target);
+    if (!here.present || !here.up || mine == nullptr) {
         return;
     }
-    const iface_address4* near = here.on_link(target);
-    const be32 sender = near != nullptr ? near->address : here.ip4().front().address;
     send(
         worker, here,
         {wire::arp_operation::request,
          known != nullptr ? *known : wire::mac_broadcast,
          {},
-         sender,
+         mine->address,
          target},
+        counters.requests_out);
+}
+
+void arp_probe(
+    worker_services& worker, const link_table& links, iface_id id, be32 address,
+    arp_counters& counters) {
+    send(
+        worker, links[id], {wire::arp_operation::request, wire::mac_broadcast, {}, {}, address},
         counters.requests_out);
 }
 
@@ -167,7 +196,11 @@ void arp_announcer::changed(iface_id id, const iface& before, const iface& after
         return;
     }
     for (std::size_t i = 0; i < after.ip4().size(); ++i) {
-        const auto known = std::ranges::find(before.ip4(), after.ip4()[i]);
+        const iface_address4& mine = after.ip4()[i];
+        if ((mine.flags & (address_tentative | address_duplicate)) != 0) {
+            continue;
+        }
+        const auto known = std::ranges::find(before.ip4(), mine);
         if (anew || known == before.ip4().end()) {
             wanted.left[i] = announcements;
             wanted.due = now;

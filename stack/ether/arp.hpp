@@ -40,7 +40,7 @@ void arp_input(
     mbuf_burst& packets, arp_counters& counters);
 
 // Asks for `target` on an interface: everybody, or `known` alone. Nothing is sent while we have no
-// address there to ask with.
+// usable address there to ask with.
 void arp_request(
     worker_services& worker, const link_table& links, iface_id id, be32 target,
     const wire::mac_address* known, arp_counters& counters);
@@ -51,9 +51,13 @@ void arp_announce(
     worker_services& worker, const link_table& links, iface_id id, be32 address,
     arp_counters& counters);
 
-// Announces the addresses of interfaces that come up, twice (ANNOUNCE_NUM), two seconds apart
-// (ANNOUNCE_INTERVAL). Owner: worker 0. Addresses are used from the start: an operator's word
-// counts more than a silence of seconds.
+// Asks whether somebody has `address`, which is not ours yet: an ARP probe (RFC 5227 2.1.1).
+void arp_probe(
+    worker_services& worker, const link_table& links, iface_id id, be32 address,
+    arp_counters& counters);
+
+// Announces the addresses of interfaces that come up, once they are ours, twice (ANNOUNCE_NUM), two
+// seconds apart (ANNOUNCE_INTERVAL). Owner: worker 0.
 class arp_announcer {
   public:
     // The interface's record was written: announce what is new on it.

@@ -49,7 +49,7 @@ std::optional<iface_id> link_table::owner_of(be32 address) const {
             continue;
         }
         for (const iface_address4& mine : records_[id].ip4()) {
-            if (mine.address == address) {
+            if (mine.address == address && address_usable(mine.flags)) {
                 return iface_id{static_cast<std::uint16_t>(id)};
             }
         }
@@ -72,16 +72,14 @@ bool link_table::is_broadcast(be32 address) const {
 }
 
 be32 link_table::source_for(iface_id id, be32 towards) const {
-    const iface& record = records_[id.value];
-    if (const iface_address4* near = record.on_link(towards); near != nullptr) {
-        return near->address;
-    }
-    if (!record.ip4().empty()) {
-        return record.ip4().front().address;
+    if (const iface_address4* mine = records_[id.value].source4(towards); mine != nullptr) {
+        return mine->address;
     }
     for (unsigned other = 0; other < end_; ++other) {
-        if (records_[other].present && !records_[other].ip4().empty()) {
-            return records_[other].ip4().front().address;
+        const iface_address4* mine =
+            records_[other].present ? records_[other].source4(towards) : nullptr;
+        if (mine != nullptr) {
+            return mine->address;
         }
     }
     return {};

@@ -48,7 +48,7 @@ class link_table {
     // The interface of a VLAN (or of vlan_none) on a port, up or not.
     std::optional<iface_id> find(port_id port, std::uint16_t vlan) const;
 
-    // The interface that has this address of ours, if any.
+    // The interface that has this usable address of ours, if any.
     std::optional<iface_id> owner_of(be32 address) const;
     // Is it a broadcast address of any interface (RFC 1812 5.3.5)?
     bool is_broadcast(be32 address) const;

@@ -18,9 +18,30 @@ namespace pantala {
 inline constexpr std::uint16_t vlan_none = 0xffff; // untagged
 inline constexpr unsigned iface_addresses_max = 8; // of each family
 
+// Flags of an address, of either family (RFC 4862, 4429, 5227). A tentative one is not used yet,
+// but to ask whether somebody else has it; a duplicate one not at all; a deprecated one only where
+// there is no other.
+inline constexpr std::uint8_t address_tentative = 1;
+inline constexpr std::uint8_t address_duplicate = 2;
+inline constexpr std::uint8_t address_deprecated = 4;
+inline constexpr std::uint8_t address_optimistic = 8; // used also while it is tentative
+inline constexpr std::uint8_t address_automatic = 16; // made from an advertised prefix
+inline constexpr std::uint8_t address_probed = 32;    // asked for each time its interface comes up
+
+// May packets be sent from it and to it?
+constexpr bool address_usable(std::uint8_t flags) {
+    return (flags & address_duplicate) == 0 &&
+           ((flags & address_tentative) == 0 || (flags & address_optimistic) != 0);
+}
+// The same of one that is used on trust (RFC 4429): nobody is to believe it over somebody else.
+constexpr bool address_on_trust(std::uint8_t flags) {
+    return (flags & address_tentative) != 0 && address_usable(flags);
+}
+
 struct iface_address4 {
     be32 address{};
     std::uint8_t prefix_length = 0; // 0..32
+    std::uint8_t flags = 0;         // address_*
 
     constexpr std::uint32_t mask() const {
         return prefix_length == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix_length); // host order
@@ -36,18 +57,10 @@ struct iface_address4 {
     bool operator==(const iface_address4&) const = default;
 };
 
-// Flags of an IPv6 address (RFC 4862). A tentative one may not be used yet, but to ask whether it
-// is a duplicate; a duplicate one not at all; a deprecated one only where there is no other.
-inline constexpr std::uint8_t iface6_tentative = 1;
-inline constexpr std::uint8_t iface6_duplicate = 2;
-inline constexpr std::uint8_t iface6_deprecated = 4;
-inline constexpr std::uint8_t iface6_optimistic = 8; // tentative, but may be used (RFC 4429)
-inline constexpr std::uint8_t iface6_automatic = 16; // made from an advertised prefix
-
 struct iface_address6 {
     std::array<std::uint8_t, 16> address{};
     std::uint8_t prefix_length = 0; // 0..128
-    std::uint8_t flags = 0;         // iface6_*
+    std::uint8_t flags = 0;         // address_*
 
     constexpr bool is_link_local() const {
         return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
@@ -98,6 +111,17 @@ struct iface {
             }
         }
         return nullptr;
+    }
+    // An address of ours to speak with to `towards`: one on its link, else any; nullptr: none.
+    const iface_address4* source4(be32 towards) const {
+        const iface_address4* any = nullptr;
+        for (const iface_address4& mine : ip4()) {
+            if (address_usable(mine.flags) && mine.on_link(towards)) {
+                return &mine;
+            }
+            any = any == nullptr && address_usable(mine.flags) ? &mine : any;
+        }
+        return any;
     }
     bool operator==(const iface&) const = default;
 };

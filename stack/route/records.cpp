@@ -24,7 +24,9 @@ std::uint64_t mix_iface(std::uint64_t hash, const iface& record) {
         mix(hash, record.mtu | std::uint64_t{record.up} << 16 | std::uint64_t{record.table} << 24);
     hash = mix_bytes(hash, record.mac);
     for (const iface_address4& address : record.ip4()) {
-        hash = mix(hash, address.address.raw() | std::uint64_t{address.prefix_length} << 32);
+        hash =
+            mix(hash, address.address.raw() | std::uint64_t{address.prefix_length} << 32 |
+                          std::uint64_t{address.flags} << 40);
     }
     for (const iface_address6& address : record.ip6()) {
         hash =

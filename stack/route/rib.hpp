@@ -127,20 +127,24 @@ class rib {
     // Errors: ENOSPC, EEXIST (the port and VLAN are taken), EINVAL.
     result<iface_id> add_interface(const iface& made);
     result<void> del_interface(iface_id id);
-    // Down: routes through it lead nowhere, at once; up: they are back.
+    // Down: routes through it lead nowhere, at once; up: they are back, and its addresses are asked
+    // for anew that want it (address_probed).
     result<void> set_up(iface_id id, bool up);
     result<void> set_mtu(iface_id id, std::uint16_t mtu);
     result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
-    // Adds or deletes an address with its connected, local and broadcast routes.
-    result<void> add_address(iface_id id, std::uint32_t address, unsigned prefix_length);
+    // Adds or deletes an address with its connected, local and broadcast routes. `flags`:
+    // address_*; what is tentative or a duplicate has no local route.
+    result<void>
+    add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags = 0);
     result<void> del_address(iface_id id, std::uint32_t address, unsigned prefix_length);
     // The same of IPv6: connected and local routes, and one for the subnet's router anycast address
     // (RFC 4291 2.6.1). A link-local address brings no routes: its scope is the link, which is the
-    // stack's to see to. `flags`: iface6_*.
+    // stack's to see to.
     result<void> add_address(
         iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags = 0);
     result<void> del_address(iface_id id, const address6& address, unsigned prefix_length);
-    // Of an address that is there: what is tentative or a duplicate has no local route.
+    // Of an address that is there.
+    result<void> set_address_flags(iface_id id, std::uint32_t address, std::uint8_t flags);
     result<void> set_address_flags(iface_id id, const address6& address, std::uint8_t flags);
     const iface& interface(iface_id id) const;
 

@@ -75,6 +75,7 @@ enum class nd_option_type : std::uint8_t {
     prefix_information = 3,
     redirected_header = 4,
     mtu = 5,
+    nonce = 14, // RFC 3971 5.3.2, RFC 7527
 };
 
 // Redirect (RFC 4861 4.5), then options.

@@ -119,8 +119,8 @@ def routes_come_and_go(router):
 
 def interfaces_and_addresses_change(router):
     router.ask("link", "add", "link", "west", "name", "west.9", "type", "vlan", "id", "9")
-    router.ask("addr", "add", "10.9.0.1/24", "dev", "west.9")
-    assert {"dev": "west.9", "address": "10.9.0.1/24"} in router.ask("addr")
+    router.ask("addr", "add", "10.9.0.1/24", "dev", "west.9", "nodad")
+    assert {"dev": "west.9", "address": "10.9.0.1/24", "flags": ""} in router.ask("addr")
     assert router.ask("route", "get", "10.9.0.77")["kind"] == "connected"
     router.ask("link", "set", "west.9", "down")
     router.ask("addr", "del", "10.9.0.1/24", "dev", "west.9")

@@ -45,6 +45,8 @@ router::router(mbuf_pool& pool, const router_settings& settings)
         fabric_.set_context(w, stacks_.back().get());
         loops_.push_back(std::make_unique<worker<stack>>(rig, *stacks_.back()));
     }
+    control_context_.routes = rib_.get();
+    fabric_.set_context(fabric_.workers(), &control_context_);
     fabric_.set_pump([](void* self) { static_cast<router*>(self)->round(); }, this);
 }
 

@@ -101,6 +101,7 @@ class router {
     std::vector<port_state> ports_;
     std::deque<queue_context> queues_;
     netmsg_fabric fabric_;
+    control_context control_context_;
     handoff_lanes lanes_;
     toeplitz sum_{rss_key_symmetric};
     route_log log_{4096};

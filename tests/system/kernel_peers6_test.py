@@ -127,6 +127,34 @@ def taken_address(net):
     net.on("left", "ip", "-6", "addr", "del", f"{LEFT[0]}/64", "dev", "wire")
 
 
+def flags_of(net, address):
+    """What `addr show` says of an address of the router; None: it does not have it."""
+    for row in net.ask("addr", "show").splitlines():
+        words = row.split()
+        if len(words) > 1 and words[1].split("/")[0] == address:
+            return " ".join(words[2:])
+    return None
+
+
+def address_of_a_host(net):
+    """The router asks before it uses an address, and hears from the kernel that it is taken; once more when it is
+    free."""
+    for address, family in (("2001:db8:71::77", "-6"), ("10.71.0.77", "-4")):
+        length = "64" if family == "-6" else "24"
+        options = ["nodad"] if family == "-6" else []
+        net.on("left", "ip", family, "addr", "add", f"{address}/{length}", "dev", "wire", *options)
+        net.ask("addr", "add", f"{address}/{length}", "dev", "left")
+        expect("tentative" in flags_of(net, address), net.ask("addr", "show"))
+        peers.await_true(f"the router gives {address} up", lambda: flags_of(net, address) == "dadfailed")
+        net.ask("addr", "del", f"{address}/{length}", "dev", "left")
+        net.on("left", "ip", family, "addr", "del", f"{address}/{length}", "dev", "wire")
+        net.ask("addr", "add", f"{address}/{length}", "dev", "left")
+        peers.await_true(f"{address} is the router's", lambda: flags_of(net, address) in ("", "-"))
+        answered, output = ping(net, "left", address, count=1) if family == "-6" else (1, "")
+        expect(answered == 1, output)
+        net.ask("addr", "del", f"{address}/{length}", "dev", "left")
+
+
 def ends_cleanly(net):
     status = net.stop()
     expect(status == 0, f"status {status}: {net.log()}")
@@ -144,6 +172,7 @@ CASES = [
     ("a neighbour that does not answer", silent_neighbour),
     ("a neighbour fails and recovers", neighbour_fails_and_recovers),
     ("an address that is taken", taken_address),
+    ("an address that a host has", address_of_a_host),
     ("a clean end on SIGTERM", ends_cleanly),
 ]
 # DPDK's af_packet driver asks the kernel to put fragments together before it reads them.

@@ -57,10 +57,17 @@ drop_reason solicited(nd_context& context, const nd_view& view) {
             mine != nullptr ? neighbor_event::seen_asking : neighbor_event::seen,
             make_neighbor_key(view.arrived, view.ip.source), *options->source);
     }
+    if (probe && mine != nullptr && (mine->flags & address_tentative) != 0) {
+        wire::mac_address nonce;
+        nonce.bytes = options->nonce.value_or(nonce.bytes);
+        context.neighbors.report(
+            neighbor_event::conflicted, make_neighbor_key(view.arrived, target), nonce);
+        return drop_reason::nd_done; // RFC 4862 5.4.3
+    }
     if (mine == nullptr || !is_usable(*mine)) {
         return drop_reason::nd_done;
     }
-    nd_answer answer{target, view.ip.source, !probe, true};
+    nd_answer answer{target, view.ip.source, !probe, !address_on_trust(mine->flags)};
     if (probe) {
         answer.destination = wire::ipv6_all_nodes;
     }
@@ -80,7 +87,10 @@ drop_reason advertised(nd_context& context, const nd_view& view) {
         return drop_reason::nd_format; // RFC 4861 7.1.2
     }
     context.counters.advertisements_in.add(1);
-    if (find_address(context.links[view.arrived], target) != nullptr) {
+    const iface_address6* mine = find_address(context.links[view.arrived], target);
+    if (mine != nullptr && (mine->flags & address_duplicate) == 0) {
+        context.neighbors.report(
+            neighbor_event::conflicted, make_neighbor_key(view.arrived, target), {});
         return drop_reason::nd_source;
     }
     context.neighbors.report_advertised(

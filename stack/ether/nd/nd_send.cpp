@@ -105,14 +105,15 @@ void nd_solicit(
     const wire::mac_address* known) {
     const auto source = select_source(context.links, id, target);
     // Of this link: the answer has to find back.
-    if (!source || find_address(context.links[id], *source) == nullptr) {
+    const iface_address6* mine = source ? find_address(context.links[id], *source) : nullptr;
+    if (mine == nullptr) {
         return;
     }
     const target_and_link content =
         content_of(context.links[id], target, wire::nd_option_type::source_link_address);
     nd_packet message;
     message.type = wire::icmp6_type::neighbor_solicitation;
-    message.content = content.bytes(true);
+    message.content = content.bytes(!address_on_trust(mine->flags)); // RFC 4429 3.2
     message.source = *source;
     message.destination = known != nullptr ? target : wire::solicited_node(target);
     context.counters.solicitations_out.add(1);

@@ -25,6 +25,7 @@ enum class neighbor_event : std::uint8_t {
     seen_asking, // it spoke to us: worth remembering even if nobody needs it yet
     answered,    // it answered us: the path works both ways
     advertised,  // a neighbour advertisement (RFC 4861 7.2.5), as `advertisement` says
+    conflicted, // not about a neighbour: somebody else has, wants or speaks with an address of ours
 };
 
 struct neighbor_advertisement {
@@ -39,7 +40,7 @@ struct neighbor_report : netmsg {
     bool gateway = false; // event needed: a route's gateway; these have room when others do not
     bool refused = false; // in the reply: no room
     neighbor_key key;
-    wire::mac_address mac; // events seen_*, answered, advertised
+    wire::mac_address mac; // events seen_*, answered, advertised; conflicted: a nonce or zero
     neighbor_advertisement advertisement;
     neighbor_report* next_free = nullptr;
 };

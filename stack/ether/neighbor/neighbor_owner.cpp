@@ -57,6 +57,8 @@ void neighbor_owner::on_report(neighbor_report& report, instant now) {
         return heard(report, now);
     case neighbor_event::advertised:
         return advertised(report, now);
+    case neighbor_event::conflicted: // address_prober's
+        return;
     }
 }
 

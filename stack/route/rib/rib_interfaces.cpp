@@ -38,10 +38,14 @@ void rib_state::write_iface(iface_id id) {
     ++changes;
 }
 
-// An address is ours whether or not the link is up; its link is reached only when it is.
+// An address is ours whether or not the link is up, but only once it is usable; its link is reached
+// only when it is up.
 rib_state::own_routes4 rib_state::routes_of(const iface_address4& address, bool up) {
     const std::uint32_t host = address.address.host();
-    own_routes4 routes = {{prefix4{host, 32}, nexthop_kind::local}};
+    own_routes4 routes;
+    if (address_usable(address.flags)) {
+        routes.push_back({prefix4{host, 32}, nexthop_kind::local});
+    }
     if (up && address.prefix_length < 32) {
         const prefix4 link = make_prefix4(host, address.prefix_length);
         routes.push_back({link, nexthop_kind::connected});
@@ -60,8 +64,7 @@ rib_state::own_routes6 rib_state::routes_of(const iface_address6& address, bool 
     }
     own_routes6 routes;
     const address6 host = address6::from_bytes(address.address);
-    const bool ours = (address.flags & (iface6_tentative | iface6_duplicate)) == 0 ||
-                      (address.flags & iface6_optimistic) != 0;
+    const bool ours = address_usable(address.flags);
     if (ours) {
         routes.push_back({prefix6{host, 128}, nexthop_kind::local});
     }
@@ -150,18 +153,38 @@ void rib_state::del_own(iface_id id, const own_route<Prefix>& gone) {
 }
 
 template <class Address>
-result<void> rib_state::turn_own(iface_id id, const Address& address, bool up) {
+result<void> rib_state::turn_own(iface_id id, Address address, bool up) {
+    const std::uint8_t flags = address.flags;
+    address.flags = 0;
     for (const auto& own : routes_of(address, true)) {
-        if (!up && !still_owned(id, own)) {
+        if (!still_owned(id, own)) { // of a link that is down, or of an address not to be used yet
             del_own(id, own);
-        } else if (up) {
-            if (result<void> added = add_own(id, own); !added) {
-                return added;
-            }
+        }
+    }
+    address.flags = flags;
+    for (const auto& own : up ? routes_of(address, true) : decltype(routes_of(address, true)){}) {
+        if (result<void> added = add_own(id, own); !added) {
+            return added;
         }
     }
     return {};
 }
+
+namespace {
+
+// Somebody may have taken an address meanwhile, or given it up (RFC 4862 5.3, RFC 5227 2.1).
+void ask_anew(iface& record) {
+    const auto ask = [](auto& mine) {
+        if ((mine.flags & address_probed) != 0) {
+            mine.flags = static_cast<std::uint8_t>(
+                (mine.flags | address_tentative) & ~unsigned{address_duplicate});
+        }
+    };
+    std::for_each_n(record.addresses4.begin(), record.address4_count, ask);
+    std::for_each_n(record.addresses6.begin(), record.address6_count, ask);
+}
+
+} // namespace
 
 result<iface_id> rib::add_interface(const iface& made) {
     auto& ifaces = state_->records->ifaces;
@@ -235,6 +258,9 @@ result<void> rib::set_up(iface_id id, bool up) {
         return {};
     }
     (*record)->up = up;
+    if (up) {
+        ask_anew(**record);
+    }
     state_->write_iface(id);
     state_->refresh(); // every route through it, by its hops' records
     for (const iface_address4& address : (*record)->ip4()) {
@@ -276,7 +302,8 @@ result<void> rib::set_mac(iface_id id, std::array<std::uint8_t, 6> mac) {
     return {};
 }
 
-result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length) {
+result<void>
+rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags) {
     result<iface*> found = state_->iface_at(id);
     if (!found) {
         return found.failure();
@@ -287,7 +314,7 @@ result<void> rib::add_address(iface_id id, std::uint32_t address, unsigned prefi
             EINVAL, format_address4(address) + "/" + std::to_string(prefix_length) +
                         " is not an address an interface can have"};
     }
-    const iface_address4 made{be32::from(address), static_cast<std::uint8_t>(prefix_length)};
+    const iface_address4 made{be32::from(address), static_cast<std::uint8_t>(prefix_length), flags};
     for (const iface& other : state_->records->ifaces) {
         for (const iface_address4& taken : other.ip4()) {
             if (other.table == record.table && taken.address == made.address) {
@@ -331,14 +358,16 @@ result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefi
         return found.failure();
     }
     iface& record = **found;
-    const iface_address4 gone{be32::from(address), static_cast<std::uint8_t>(prefix_length)};
     auto* const end = record.addresses4.begin() + record.address4_count;
-    auto* const at = std::find(record.addresses4.begin(), end, gone);
+    auto* const at = std::find_if(record.addresses4.begin(), end, [&](const iface_address4& each) {
+        return each.address == be32::from(address) && each.prefix_length == prefix_length;
+    });
     if (at == end) {
         return error{
             EADDRNOTAVAIL, "the interface does not have " + format_address4(address) + "/" +
                                std::to_string(prefix_length)};
     }
+    const iface_address4 gone = *at;
     std::move(at + 1, end, at);
     record.addresses4[--record.address4_count] = {};
     state_->write_iface(id);
@@ -436,30 +465,51 @@ result<void> rib::del_address(iface_id id, const address6& address, unsigned pre
     return {};
 }
 
+template <class Address>
+result<void> rib_state::set_flags(iface_id id, Address& of, std::uint8_t flags) {
+    const bool up = records->ifaces[id.value].up;
+    const auto before = routes_of(of, up);
+    of.flags = flags;
+    write_iface(id);
+    for (const auto& own : before) {
+        if (!still_owned(id, own)) {
+            del_own(id, own);
+        }
+    }
+    for (const auto& own : routes_of(of, up)) {
+        if (result<void> added = add_own(id, own); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
 result<void> rib::set_address_flags(iface_id id, const address6& address, std::uint8_t flags) {
     result<iface*> found = state_->iface_at(id);
     if (!found) {
         return found.failure();
     }
-    iface& record = **found;
-    iface_address6* const at = find_address(record, address);
+    iface_address6* const at = find_address(**found, address);
     if (at == nullptr) {
         return error{EADDRNOTAVAIL, "the interface does not have " + format_address6(address)};
     }
-    const rib_state::own_routes6 before = rib_state::routes_of(*at, record.up);
-    at->flags = flags;
-    state_->write_iface(id);
-    for (const auto& own : before) {
-        if (!state_->still_owned(id, own)) {
-            state_->del_own(id, own);
-        }
+    return state_->set_flags(id, *at, flags);
+}
+
+result<void> rib::set_address_flags(iface_id id, std::uint32_t address, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
     }
-    for (const auto& own : rib_state::routes_of(*at, record.up)) {
-        if (result<void> added = state_->add_own(id, own); !added) {
-            return added;
-        }
+    iface& record = **found;
+    auto* const end = record.addresses4.begin() + record.address4_count;
+    auto* const at = std::find_if(record.addresses4.begin(), end, [&](const iface_address4& each) {
+        return each.address == be32::from(address);
+    });
+    if (at == end) {
+        return error{EADDRNOTAVAIL, "the interface does not have " + format_address4(address)};
     }
-    return {};
+    return state_->set_flags(id, *at, flags);
 }
 
 const iface& rib::interface(iface_id id) const {

@@ -98,7 +98,9 @@ struct rib_state {
     bool still_owned(iface_id id, const own_route<Prefix>& what) const;
     // All routes but the local ones, which stay.
     template <class Address>
-    result<void> turn_own(iface_id id, const Address& address, bool up);
+    result<void> turn_own(iface_id id, Address address, bool up);
+    template <class Address>
+    result<void> set_flags(iface_id id, Address& of, std::uint8_t flags);
 
     // --- workers (rib_workers.cpp) ---
     struct worker {

@@ -5,8 +5,6 @@
 namespace pantala::wire {
 namespace {
 
-constexpr std::uint8_t nonce_type = 14;
-
 template <class Option>
 bool take(std::span<const std::uint8_t> bytes, Option& option) {
     if (bytes.size() != sizeof option) {
@@ -49,9 +47,9 @@ bool take_option(std::span<const std::uint8_t> bytes, nd_options& into) {
         return true;
     case nd_option_type::redirected_header:
         return true;
-    }
-    if (bytes[0] == nonce_type) {
+    case nd_option_type::nonce:
         std::memcpy(into.nonce.emplace().data(), bytes.data() + 2, 6);
+        return true;
     }
     return true;
 }

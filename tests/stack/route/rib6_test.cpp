@@ -87,11 +87,11 @@ TEST_F(rib6_test, a_link_local_address_is_the_links_own) {
 }
 
 TEST_F(rib6_test, a_tentative_address_is_not_ours_yet) {
-    ASSERT_TRUE(control->add_address(link[0], ip("2001:db8:5::1"), 64, iface6_tentative).ok());
+    ASSERT_TRUE(control->add_address(link[0], ip("2001:db8:5::1"), 64, address_tentative).ok());
     EXPECT_EQ(at("2001:db8:5::1").kind, nexthop_kind::connected);
     ASSERT_TRUE(control->set_address_flags(link[0], ip("2001:db8:5::1"), 0).ok());
     EXPECT_EQ(at("2001:db8:5::1").kind, nexthop_kind::local);
-    ASSERT_TRUE(control->set_address_flags(link[0], ip("2001:db8:5::1"), iface6_duplicate).ok());
+    ASSERT_TRUE(control->set_address_flags(link[0], ip("2001:db8:5::1"), address_duplicate).ok());
     EXPECT_EQ(at("2001:db8:5::1").kind, nexthop_kind::connected);
     EXPECT_EQ(at("2001:db8:5::").kind, nexthop_kind::connected);
 }
