@@ -177,8 +177,8 @@ CASES = [
 ]
 # DPDK's af_packet driver asks the kernel to put fragments together before it reads them.
 NOT_ON_VETH = [fragments]
-# A tap's two ends have one Ethernet address in DPDK's driver, so one link-local address as well.
-NOT_ON_TAP = [pings_link_local]
+# A tap's two ends have one Ethernet address in DPDK's driver: one link-local address as well, and no conflict in ARP.
+NOT_ON_TAP = [pings_link_local, address_of_a_host]
 NETWORKS = [("veth", 2), ("tap", 1)]
 
 
