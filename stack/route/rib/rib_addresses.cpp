@@ -1,0 +1,214 @@
+// Addresses of the RIB's interfaces.
+#include "stack/route/rib/rib_state.hpp"
+
+#include <algorithm>
+
+namespace pantala {
+
+namespace {
+
+// A station's own address: neither "this network", loopback, multicast nor reserved, nor the first
+// and last of its link (RFC 1122 3.2.1.3), which a link of two has as stations (RFC 3021).
+bool may_be_ours(std::uint32_t address, unsigned prefix_length) {
+    const std::uint32_t first = address >> 24;
+    if (prefix_length == 0 || prefix_length > 32 || first == 0 || first == 127 || first >= 224) {
+        return false;
+    }
+    const prefix4 link = make_prefix4(address, prefix_length);
+    return prefix_length >= 31 || (address != link.address && address != link.last());
+}
+
+} // namespace
+
+result<void>
+rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    if (!may_be_ours(address, prefix_length)) {
+        return error{
+            EINVAL, format_address4(address) + "/" + std::to_string(prefix_length) +
+                        " is not an address an interface can have"};
+    }
+    const iface_address4 made{be32::from(address), static_cast<std::uint8_t>(prefix_length), flags};
+    for (const iface& other : state_->records->ifaces) {
+        for (const iface_address4& taken : other.ip4()) {
+            if (other.table == record.table && taken.address == made.address) {
+                return error{EEXIST, format_address4(address) + " is an address of ours already"};
+            }
+            if (&other != &record && other.table == record.table && prefix_length < 32 &&
+                taken.prefix_length == prefix_length && taken.on_link(made.address)) {
+                return error{
+                    EEXIST, "another interface is on the link " +
+                                format(make_prefix4(address, prefix_length))};
+            }
+        }
+    }
+    if (record.address4_count == iface_addresses_max) {
+        return error{ENOSPC, "an interface has at most 8 IPv4 addresses"};
+    }
+    result<rib_table4*> in = state_->table<prefix4>(record.table);
+    if (!in) {
+        return in.failure();
+    }
+    const rib_state::own_routes4 routes = rib_state::routes_of(made, record.up);
+    for (const auto& own : routes) {
+        if (result<void> room = state_->may_change(**in, own.prefix); !room) {
+            return room;
+        }
+    }
+    record.addresses4[record.address4_count++] = made;
+    state_->write_iface(id);
+    for (const auto& own : routes) {
+        if (result<void> added = state_->add_own(id, own); !added) { // out of next hops
+            PANTALA_ASSERT(del_address(id, address, prefix_length).ok());
+            return added;
+        }
+    }
+    return {};
+}
+
+result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefix_length) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    auto* const end = record.addresses4.begin() + record.address4_count;
+    auto* const at = std::find_if(record.addresses4.begin(), end, [&](const iface_address4& each) {
+        return each.address == be32::from(address) && each.prefix_length == prefix_length;
+    });
+    if (at == end) {
+        return error{
+            EADDRNOTAVAIL, "the interface does not have " + format_address4(address) + "/" +
+                               std::to_string(prefix_length)};
+    }
+    const iface_address4 gone = *at;
+    std::move(at + 1, end, at);
+    record.addresses4[--record.address4_count] = {};
+    state_->write_iface(id);
+    for (const auto& own : rib_state::routes_of(gone, record.up)) {
+        if (!state_->still_owned(id, own)) {
+            state_->del_own(id, own);
+        }
+    }
+    return {};
+}
+
+// --- IPv6 ---
+
+namespace {
+
+std::string text_of(const address6& address, unsigned prefix_length) {
+    return format_address6(address) + "/" + std::to_string(prefix_length);
+}
+
+// Not unspecified, loopback or multicast (RFC 4291 2.5, 2.7).
+bool may_be_ours(const address6& address) {
+    return (address.high != 0 || address.low > 1) && address.high >> 56 != 0xff;
+}
+
+iface_address6* find_address(iface& record, const address6& address) {
+    auto* const end = record.addresses6.begin() + record.address6_count;
+    auto* const at = std::find_if(record.addresses6.begin(), end, [&](const auto& each) {
+        return address6::from_bytes(each.address) == address;
+    });
+    return at == end ? nullptr : at;
+}
+
+// Link-local ones are each link's own affair.
+bool is_taken(const route_records& records, const iface& record, const iface_address6& made) {
+    return std::any_of(records.ifaces.begin(), records.ifaces.end(), [&](const iface& other) {
+        if (other.table != record.table || (made.is_link_local() && &other != &record)) {
+            return false;
+        }
+        return std::any_of(other.ip6().begin(), other.ip6().end(), [&](const auto& taken) {
+            return taken.address == made.address;
+        });
+    });
+}
+
+} // namespace
+
+result<void>
+rib::add_address(iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    if (prefix_length == 0 || prefix_length > 128 || !may_be_ours(address)) {
+        return error{
+            EINVAL, text_of(address, prefix_length) + " is not an address an interface can have"};
+    }
+    const iface_address6 made{address.bytes(), static_cast<std::uint8_t>(prefix_length), flags};
+    if (is_taken(*state_->records, record, made)) {
+        return error{EEXIST, format_address6(address) + " is an address of ours already"};
+    }
+    if (record.address6_count == iface_addresses_max) {
+        return error{ENOSPC, "an interface has at most 8 IPv6 addresses"};
+    }
+    record.addresses6[record.address6_count++] = made;
+    state_->write_iface(id);
+    for (const auto& own : rib_state::routes_of(made, record.up)) {
+        if (result<void> added = state_->add_own(id, own); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+result<void> rib::del_address(iface_id id, const address6& address, unsigned prefix_length) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    iface_address6* const at = find_address(record, address);
+    if (at == nullptr || at->prefix_length != prefix_length) {
+        return error{
+            EADDRNOTAVAIL, "the interface does not have " + text_of(address, prefix_length)};
+    }
+    const iface_address6 gone = *at;
+    std::move(at + 1, record.addresses6.begin() + record.address6_count, at);
+    record.addresses6[--record.address6_count] = {};
+    state_->write_iface(id);
+    for (const auto& own : rib_state::routes_of(gone, record.up)) {
+        if (!state_->still_owned(id, own)) {
+            state_->del_own(id, own);
+        }
+    }
+    return {};
+}
+
+result<void> rib::set_address_flags(iface_id id, const address6& address, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface_address6* const at = find_address(**found, address);
+    if (at == nullptr) {
+        return error{EADDRNOTAVAIL, "the interface does not have " + format_address6(address)};
+    }
+    return state_->set_flags(id, *at, flags);
+}
+
+result<void> rib::set_address_flags(iface_id id, std::uint32_t address, std::uint8_t flags) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    auto* const end = record.addresses4.begin() + record.address4_count;
+    auto* const at = std::find_if(record.addresses4.begin(), end, [&](const iface_address4& each) {
+        return each.address == be32::from(address);
+    });
+    if (at == end) {
+        return error{EADDRNOTAVAIL, "the interface does not have " + format_address4(address)};
+    }
+    return state_->set_flags(id, *at, flags);
+}
+
+} // namespace pantala
