@@ -7,8 +7,10 @@
 #include "stack/wire/ipv6.hpp"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 
+#include <immintrin.h>
 #include <rte_prefetch.h>
 
 namespace pantala {
@@ -156,32 +158,89 @@ struct plain_frames {
     std::uint64_t bytes = 0;  // of all that were moved, with link header
 };
 
+template <class T>
+__m128i load16(const T* at) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+}
+
+// First of two passes over frames [0, count), count a multiple of 4: their first lines are asked
+// for, which a device may have left in a distant cache. True: all are of one segment and hold link
+// and network header; `bytes` and `header` of `ip4` are written, and the sum of their lengths.
+bool are_whole(rte_mbuf* const* frames, unsigned count, l3_burst& ip4, std::uint64_t& sum_bytes) {
+    // As the mbuf's fields lie: nb_segs, and data_len in the low half of the third word.
+    const __m128i one_segment = _mm_set_epi16(0, 0, 0, 0, 0, 1, 0, 0);
+    static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, data_off) + 4);
+    static_assert(offsetof(rte_mbuf, data_len) == offsetof(rte_mbuf, packet_type) + 8);
+    __m128i segments = _mm_setzero_si128();
+    __m128i least = _mm_set1_epi32(-1);
+    __m128i sum = _mm_setzero_si128();
+    for (unsigned i = 0; i < count; i += 4) {
+        __m128i about[4];
+        for (unsigned j = 0; j < 4; ++j) {
+            const rte_mbuf* frame = frames[i + j];
+            auto* data = rte_pktmbuf_mtod(frame, std::uint8_t*);
+            rte_prefetch0(data);
+            ip4.header[i + j] = data + wire::ethernet_header_bytes;
+            segments = _mm_or_si128(segments, _mm_xor_si128(load16(&frame->data_off), one_segment));
+            about[j] = load16(&frame->packet_type);
+        }
+        const __m128i lengths = _mm_and_si128(
+            _mm_unpacklo_epi64(
+                _mm_unpackhi_epi32(about[0], about[1]), _mm_unpackhi_epi32(about[2], about[3])),
+            _mm_set1_epi32(0xffff));
+        least = _mm_min_epu32(least, lengths);
+        sum = _mm_add_epi32(sum, lengths);
+        _mm_storeu_si128(
+            reinterpret_cast<__m128i*>(ip4.bytes + i),
+            _mm_sub_epi32(lengths, _mm_set1_epi32(wire::ethernet_header_bytes)));
+    }
+    alignas(16) std::uint32_t lanes[4];
+    _mm_store_si128(reinterpret_cast<__m128i*>(lanes), sum);
+    sum_bytes = std::uint64_t{lanes[0]} + lanes[1] + lanes[2] + lanes[3];
+    const __m128i limit = _mm_set1_epi32(plain_ip4_min);
+    const __m128i long_enough = _mm_cmpeq_epi32(_mm_max_epu32(least, limit), least);
+    const __m128i several = _mm_and_si128(segments, _mm_set_epi16(0, 0, 0, 0, 0, -1, 0, 0));
+    return _mm_movemask_epi8(long_enough) == 0xffff && _mm_testz_si128(several, several) != 0;
+}
+
+// Second pass: the link headers, and the directory's lines are asked for. True: all are plain.
+bool are_plain(std::uint64_t match, unsigned count, const l3_burst& ip4, fib4_reader<> directory) {
+    const __m128i want =
+        _mm_set_epi64x(std::int64_t{ip4_type_raw} << 32, static_cast<std::int64_t>(match));
+    const __m128i mask =
+        _mm_set_epi64x(std::int64_t{0xffff} << 32, static_cast<std::int64_t>(mac_and_group_mask));
+    __m128i differ = _mm_setzero_si128();
+    for (unsigned i = 0; i < count; ++i) {
+        const std::uint8_t* header = ip4.header[i];
+        directory.prefetch_root(load<be32>(header + 16).host());
+        differ =
+            _mm_or_si128(differ, _mm_xor_si128(load16(header - wire::ethernet_header_bytes), want));
+    }
+    return _mm_testz_si128(differ, mask) != 0;
+}
+
 // No call in this loop, so that all of it stays in registers.
 plain_frames take_plain(
     const link_table::port_link& link, const mbuf_burst& frames, l3_burst& ip4,
     fib4_reader<> directory) {
-    const unsigned count = frames.count;
-    // All frames' first lines at once: a device may have left them in a distant cache.
-    std::uint8_t* frame_data[burst_max];
-    for (unsigned i = 0; i < count; ++i) {
-        frame_data[i] = rte_pktmbuf_mtod(frames.packets[i], std::uint8_t*);
-        rte_prefetch0(frame_data[i]);
-    }
     plain_frames done;
-    const packet_meta meta{link.untagged, false};
-    const std::uint64_t match = link.match;
-    unsigned kept = 0;
-    for (unsigned i = 0; i < count; ++i) {
+    unsigned kept = frames.count & ~3U;
+    if (!are_whole(frames.packets, kept, ip4, done.bytes) ||
+        !are_plain(link.match, kept, ip4, directory)) [[unlikely]] {
+        kept = 0;
+        done.bytes = 0;
+    }
+    std::memcpy(ip4.packets, frames.packets, sizeof ip4.packets);
+    for (unsigned i = kept; i < frames.count; ++i) {
         rte_mbuf* frame = frames.packets[i];
-        std::uint8_t* data = frame_data[i];
+        auto* data = rte_pktmbuf_mtod(frame, std::uint8_t*);
         const std::uint32_t bytes = frame->data_len;
-        if (bytes < plain_ip4_min || frame->nb_segs != 1 || !is_plain_ip4(data, match))
+        if (bytes < plain_ip4_min || frame->nb_segs != 1 || !is_plain_ip4(data, link.match))
             [[unlikely]] {
             done.others |= std::uint64_t{1} << i;
             continue;
         }
         directory.prefetch_root(load<be32>(data + plain_ip4_min - 4).host());
-        set_meta(*frame, meta);
         ip4.packets[kept] = frame;
         ip4.header[kept] = data + wire::ethernet_header_bytes;
         ip4.bytes[kept] = bytes - wire::ethernet_header_bytes;
@@ -189,6 +248,8 @@ plain_frames take_plain(
         ++kept;
     }
     ip4.count = static_cast<std::uint16_t>(kept);
+    ip4.unmarked = ip4.count;
+    ip4.arrival = {link.untagged, false};
     return done;
 }
 

@@ -22,7 +22,8 @@ struct ether_sorted {
 // Takes all of `frames` from `port` and empties it. Bursts of `sorted` must be empty. Frames that
 // are truncated, not for us, from a group address, of an unknown VLAN or protocol, or for an
 // interface that is down are dropped. In the sorted bursts at least the minimal header of the
-// protocol lies in the first segment, and packet_meta is set.
+// protocol lies in the first segment, and packet_meta is set, but for the plain packets that
+// sorted.ip4.unmarked counts.
 //
 // `directory`: of the routes that plain packets will be looked up in. Its lines are asked for here,
 // where the destination first is at hand, and arrive while the rest is sorted.

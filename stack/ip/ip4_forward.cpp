@@ -130,6 +130,21 @@ struct forwarded_burst {
     std::uint64_t head[burst_max]; // of the adjacency that a packet leaves by, if it is written
 };
 
+// Packets whose /24 has longer routes; few of a burst.
+[[gnu::noinline, gnu::cold]] void
+look_up_long(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
+    burst.differ = 0;
+    for (unsigned i = 0; i < burst.packets.count; ++i) {
+        const std::uint16_t answer = burst.nexthops[i].value;
+        if ((answer & fib4_long_flag) != 0) {
+            const std::uint16_t hop = routes.longer(answer, burst.plain.destination[i]);
+            burst.nexthops[i] = nexthop_id{hop};
+            burst.head[i] = head_of(table[hop]);
+        }
+        burst.differ |= burst.head[i] ^ burst.head[0];
+    }
+}
+
 // Next hops, and what there is to know of them at once. One loop: the adjacency's line is on its
 // way while the next packets' nodes are read. Not inlined, so that a profile shows it.
 [[gnu::noinline]] void
@@ -153,13 +168,7 @@ look_up(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
     }
     burst.differ = differ;
     if ((any & fib4_long_flag) != 0) [[unlikely]] {
-        burst.differ = 0;
-        for (unsigned i = 0; i < count; ++i) {
-            const std::uint16_t hop = routes.longer(burst.nexthops[i].value, destination[i]);
-            burst.nexthops[i] = nexthop_id{hop};
-            burst.head[i] = head_of(table[hop]);
-            burst.differ |= burst.head[i] ^ burst.head[0];
-        }
+        look_up_long(burst, routes, table);
     }
 }
 
@@ -277,7 +286,7 @@ void forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packe
     const std::uint64_t head = burst.head[0];
     if (are_common(head, burst.differ, burst.plain.longest)) [[likely]] {
         write_common(burst, context.next.data(), 0, count);
-        if ((burst.differ & head_way) == 0) {
+        if ((burst.differ & head_way) == 0 && port_of(way_of(head)) != context.input_port) {
             send_run(
                 context, std::span(packets.packets, count), way_of(head), burst.plain.total_sum);
             return packets.clear();
@@ -285,6 +294,7 @@ void forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packe
     } else {
         write_by_steps(context, burst);
     }
+    packets.mark(); // some may stay, or have a detour told of them
     send_mixed(context, burst);
     packets.clear();
 }

@@ -47,6 +47,7 @@ void ip4_input(
     if (mask == all) [[likely]] {
         return;
     }
+    packets.mark();
     unsigned kept = 0;
     for (unsigned i = 0; i < count; ++i) {
         if ((mask >> i & 1) == 0) {
