@@ -37,32 +37,48 @@ bool is_ip6(const rte_mbuf& packet) {
 
 void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ether_sorted frames;
-    ip4_delivered local;
-    ip6_delivered local6;
-    wire::ip4_plain plain;
-    address6 destination6[burst_max];
     ip4_.now = now;
     ip4_.input_port = port;
     ip6_.input_port = port;
     ip6_.now = now;
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
-    arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
-    ip4_ask_routes(frames.ip4, routes_.fib4());
-    ip4_input(frames.ip4, plain, frames.ip4_single, look_);
-    forward(port, frames.ip4, plain);
-    ip4_single(ip4_, frames.ip4_single);
-    ip4_local(ip4_, reassembly_, local);
-    icmp4_input(ip4_, local.icmp, local.errors);
-    deliver(local);
+    if (!frames.arp.empty()) {
+        arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
+    }
+    input4(port, frames.ip4, frames.ip4_single);
+    if (!frames.ip6.empty() || !frames.ip6_single.empty()) {
+        input6(port, frames.ip6, frames.ip6_single);
+    }
+}
 
-    ip6_input(frames.ip6, destination6, frames.ip6_single);
-    forward6(port, frames.ip6, destination6);
-    ip6_single(ip6_, frames.ip6_single);
-    ip6_local(ip6_, reassembly6_, local6);
-    icmp6_input(ip6_, local6);
-    nd_input(nd_, local6.discovery);
-    deliver6(local6);
+void stack::input4(port_id port, l3_burst& packets, l3_burst& single) {
+    if (!packets.empty()) {
+        wire::ip4_plain plain;
+        ip4_input(packets, plain, single, look_, routes_.fib4());
+        forward(port, packets, plain);
+    }
+    if (!single.empty()) {
+        ip4_single(ip4_, single);
+    }
+    if (!ip4_.local.empty()) {
+        ip4_delivered local;
+        ip4_local(ip4_, reassembly_, local);
+        icmp4_input(ip4_, local.icmp, local.errors);
+        deliver(local);
+    }
+}
+
+void stack::input6(port_id port, l3_burst& packets, l3_burst& single) {
+    ip6_delivered local;
+    address6 destination[burst_max];
+    ip6_input(packets, destination, single);
+    forward6(port, packets, destination);
+    ip6_single(ip6_, single);
+    ip6_local(ip6_, reassembly6_, local);
+    icmp6_input(ip6_, local);
+    nd_input(nd_, local.discovery);
+    deliver6(local);
 }
 
 void stack::expire(instant now, unsigned budget) {

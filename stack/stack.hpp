@@ -89,6 +89,8 @@ class stack {
         neighbor_report* pop();
     };
 
+    void input4(port_id port, l3_burst& packets, l3_burst& single);
+    void input6(port_id port, l3_burst& packets, l3_burst& single);
     void forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain);
     void deliver(ip4_delivered& packets);
     void forward6(port_id port, l3_burst& packets, const address6* destination);

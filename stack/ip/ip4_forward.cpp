@@ -130,57 +130,6 @@ struct forwarded_burst {
     std::uint64_t head[burst_max]; // of the adjacency that a packet leaves by, if it is written
 };
 
-// Packets whose /24 has longer routes; few of a burst.
-[[gnu::noinline, gnu::cold]] void
-look_up_long(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
-    burst.differ = 0;
-    for (unsigned i = 0; i < burst.packets.count; ++i) {
-        const std::uint16_t answer = burst.nexthops[i].value;
-        if ((answer & fib4_long_flag) != 0) {
-            const std::uint16_t hop = routes.longer(answer, burst.plain.destination[i]);
-            burst.nexthops[i] = nexthop_id{hop};
-            burst.head[i] = head_of(table[hop]);
-        }
-        burst.differ |= burst.head[i] ^ burst.head[0];
-    }
-}
-
-// Next hops, and what there is to know of them at once. One loop: the adjacency's line is on its
-// way while the next packets' nodes are read. Not inlined, so that a profile shows it.
-[[gnu::noinline]] void
-look_up(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
-    const unsigned count = burst.packets.count;
-    const fib4_node* const* const node = burst.packets.node;
-    const std::uint32_t* const destination = burst.plain.destination;
-    std::uint16_t any = 0;
-    std::uint64_t differ = 0;
-    std::uint64_t before =
-        head_of(table[routes.slot(node[0], destination[0]) & (nexthops_max - 1)]);
-    for (unsigned i = 0; i < count; ++i) {
-        const std::uint16_t answer = routes.slot(node[i], destination[i]);
-        // A long id is within the table, too; what is found there is not used.
-        const std::uint64_t head = head_of(table[answer & (nexthops_max - 1)]);
-        any |= answer;
-        differ |= head ^ before;
-        before = head;
-        burst.nexthops[i] = nexthop_id{answer};
-        burst.head[i] = head;
-    }
-    burst.differ = differ;
-    if ((any & fib4_long_flag) != 0) [[unlikely]] {
-        look_up_long(burst, routes, table);
-    }
-}
-
-// The same for next hops that are known.
-void take_hops(forwarded_burst& burst, const nexthop_id* nexthops, const adjacency* table) {
-    for (unsigned i = 0; i < burst.packets.count; ++i) {
-        burst.nexthops[i] = nexthops[i];
-        burst.head[i] = head_of(table[nexthops[i].value]);
-        burst.differ |= burst.head[i] ^ burst.head[0];
-    }
-}
-
 // The common kind of packet: its next hop is a resolved gateway behind an untagged interface, and
 // it fits the MTU. `differ`: the heads of all that is asked about, `head` one of them.
 bool are_common(std::uint64_t head, std::uint64_t differ, std::uint32_t longest) {
@@ -188,19 +137,62 @@ bool are_common(std::uint64_t head, std::uint64_t differ, std::uint32_t longest)
            longest <= mtu_of(head);
 }
 
-// Writes packets [first, last), all of the common kind, as they leave.
-[[gnu::always_inline]] inline void
-write_common(const forwarded_burst& burst, const adjacency* table, unsigned first, unsigned last) {
+// Ends a packet where its datagram ends and begins it at the untagged link header.
+void set_frames(const forwarded_burst& burst, unsigned first, unsigned last) {
     const l3_burst& packets = burst.packets;
-    for (unsigned i = first; i < last; ++i) {
-        write_untagged(packets.header[i], table[burst.nexthops[i].value], burst.plain.aged[i]);
-    }
     if (burst.plain.padded || packets.tagged) {
         for (unsigned i = first; i < last; ++i) {
             set_frame(
                 *packets.packets[i], packets.header[i], burst.plain.total[i],
                 wire::ethernet_header_bytes);
         }
+    }
+}
+
+// Looks up and writes packets while they are of the common kind and of the first one's length of
+// header and MTU; returns how many. What differs between their heads is left in burst.differ, their
+// next hops in burst.nexthops. One loop: while a packet's lines are on their way, others are
+// written. Not inlined, so that a profile shows it.
+[[gnu::noinline]] unsigned
+write_common(forwarded_burst& burst, fib4_reader<> routes, const adjacency* table) {
+    const unsigned count = burst.packets.count;
+    const fib4_node* const* const node = burst.packets.node;
+    std::uint8_t* const* const header = burst.packets.header;
+    const std::uint32_t* const destination = burst.plain.destination;
+    const std::uint32_t* const aged = burst.plain.aged;
+    const std::uint16_t leader = routes.slot(node[0], destination[0]);
+    const std::uint64_t like = head_of(table[leader & (nexthops_max - 1)]);
+    std::uint64_t differ = 0;
+    unsigned i = 0;
+    if (are_common(like, 0, burst.plain.longest)) {
+        for (; i < count; ++i) {
+            const std::uint16_t answer = routes.slot(node[i], destination[i]);
+            if ((answer & fib4_long_flag) != 0) [[unlikely]] {
+                break;
+            }
+            const adjacency& via = table[answer];
+            const std::uint64_t other = head_of(via) ^ like;
+            if ((other & ~head_way) != 0) [[unlikely]] {
+                break;
+            }
+            differ |= other;
+            burst.nexthops[i] = nexthop_id{answer};
+            write_untagged(header[i], via, aged[i]);
+        }
+    }
+    burst.differ = differ;
+    set_frames(burst, 0, i);
+    return i;
+}
+
+// Next hops of packets from `first` on, which are not of the common kind, or that of another MTU.
+[[gnu::noinline, gnu::cold]] void
+look_up(forwarded_burst& burst, unsigned first, fib4_reader<> routes) {
+    for (unsigned i = first; i < burst.packets.count; ++i) {
+        const std::uint32_t destination = burst.plain.destination[i];
+        const std::uint16_t answer = routes.slot(burst.packets.node[i], destination);
+        burst.nexthops[i] = nexthop_id{
+            (answer & fib4_long_flag) != 0 ? routes.longer(answer, destination) : answer};
     }
 }
 
@@ -229,19 +221,25 @@ void write_each(ip4_context& context, forwarded_burst& burst, unsigned first, un
 // Packets whose kind is asked for together: one that is not common slows down its step alone.
 constexpr unsigned write_step = 16;
 
-[[gnu::noinline]] void write_by_steps(ip4_context& context, forwarded_burst& burst) {
+// Packets from `first` on, whose next hops are known.
+void write_by_steps(ip4_context& context, forwarded_burst& burst, unsigned first) {
     const unsigned count = burst.packets.count;
-    for (unsigned first = 0; first < count; first += write_step) {
-        const unsigned last = std::min(first + write_step, count);
+    const adjacency* const table = context.next.data();
+    for (unsigned last = 0; first < count; first = last) {
+        last = std::min(first + write_step, count);
         std::uint64_t differ = 0;
         for (unsigned i = first; i < last; ++i) {
             differ |= burst.head[i] ^ burst.head[first];
         }
-        if (are_common(burst.head[first], differ, burst.plain.longest)) {
-            write_common(burst, context.next.data(), first, last);
-        } else {
+        if (!are_common(burst.head[first], differ, burst.plain.longest)) {
             write_each(context, burst, first, last);
+            continue;
         }
+        for (unsigned i = first; i < last; ++i) {
+            const adjacency& via = table[burst.nexthops[i].value];
+            write_untagged(burst.packets.header[i], via, burst.plain.aged[i]);
+        }
+        set_frames(burst, first, last);
     }
 }
 
@@ -281,19 +279,13 @@ void send_run(
     }
 }
 
-void forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packets) {
-    const unsigned count = packets.count;
-    const std::uint64_t head = burst.head[0];
-    if (are_common(head, burst.differ, burst.plain.longest)) [[likely]] {
-        write_common(burst, context.next.data(), 0, count);
-        if ((burst.differ & head_way) == 0 && port_of(way_of(head)) != context.input_port) {
-            send_run(
-                context, std::span(packets.packets, count), way_of(head), burst.plain.total_sum);
-            return packets.clear();
-        }
-    } else {
-        write_by_steps(context, burst);
+// All next hops are known; packets from `first` on are not written.
+[[gnu::noinline]] void
+forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packets, unsigned first) {
+    for (unsigned i = 0; i < packets.count; ++i) {
+        burst.head[i] = head_of(context.next[burst.nexthops[i]]);
     }
+    write_by_steps(context, burst, first);
     packets.mark(); // some may stay, or have a detour told of them
     send_mixed(context, burst);
     packets.clear();
@@ -302,11 +294,21 @@ void forward_known(ip4_context& context, forwarded_burst& burst, l3_burst& packe
 } // namespace
 
 void ip4_forward(ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain) {
-    if (!packets.empty()) {
-        forwarded_burst burst(packets, plain);
-        look_up(burst, context.routes.fib4(), context.next.data());
-        forward_known(context, burst, packets);
+    if (packets.empty()) {
+        return;
     }
+    forwarded_burst burst(packets, plain);
+    const fib4_reader<> routes = context.routes.fib4();
+    const unsigned written = write_common(burst, routes, context.next.data());
+    if (written == packets.count && (burst.differ & head_way) == 0) [[likely]] {
+        const std::uint32_t way = way_of(head_of(context.next[burst.nexthops[0]]));
+        if (port_of(way) != context.input_port) [[likely]] {
+            send_run(context, std::span(packets.packets, packets.count), way, plain.total_sum);
+            return packets.clear();
+        }
+    }
+    look_up(burst, written, routes);
+    forward_known(context, burst, packets, written);
 }
 
 void ip4_forward(
@@ -314,8 +316,8 @@ void ip4_forward(
     const nexthop_id* nexthops) {
     if (!packets.empty()) {
         forwarded_burst burst(packets, plain);
-        take_hops(burst, nexthops, context.next.data());
-        forward_known(context, burst, packets);
+        std::copy_n(nexthops, packets.count, burst.nexthops);
+        forward_known(context, burst, packets, 0);
     }
 }
 

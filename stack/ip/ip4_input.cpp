@@ -3,6 +3,7 @@
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace pantala {
@@ -28,9 +29,14 @@ drop_reason ip4_check(const std::uint8_t* header, std::uint32_t bytes, std::uint
     return drop_reason::none;
 }
 
-void ip4_ask_routes(l3_burst& packets, fib4_reader<> routes) {
-    const unsigned count = packets.count;
-    for (unsigned i = 0; i < count; ++i) {
+namespace {
+
+// Nodes are asked for and headers checked by turns of so many: as many lines as a core has on their
+// way at a time, and something to do meanwhile.
+constexpr unsigned ask_step = 16;
+
+void ask_routes(l3_burst& packets, unsigned first, unsigned last, fib4_reader<> routes) {
+    for (unsigned i = first; i < last; ++i) {
         be32 destination;
         std::memcpy(&destination, packets.header[i] + 16, sizeof destination);
         packets.node[i] = routes.node(destination.host());
@@ -38,12 +44,20 @@ void ip4_ask_routes(l3_burst& packets, fib4_reader<> routes) {
     }
 }
 
+} // namespace
+
 void ip4_input(
-    l3_burst& packets, wire::ip4_plain& plain, l3_burst& single, wire::ip4_plain_function look) {
+    l3_burst& packets, wire::ip4_plain& plain, l3_burst& single, wire::ip4_plain_function look,
+    fib4_reader<> routes) {
     const unsigned count = packets.count;
     const std::uint64_t all =
         count == burst_max ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-    const std::uint64_t mask = look(packets.header, packets.bytes, count, plain);
+    std::uint64_t mask = 0;
+    for (unsigned first = 0; first < count; first += ask_step) {
+        const unsigned last = std::min(first + ask_step, count);
+        ask_routes(packets, first, last, routes);
+        mask |= look(packets.header, packets.bytes, first, last, plain);
+    }
     if (mask == all) [[likely]] {
         return;
     }

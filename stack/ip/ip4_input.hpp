@@ -9,16 +9,15 @@
 
 namespace pantala {
 
-// Finds the fib4 nodes of all destinations and asks for their lines, which arrive while the headers
-// are checked. Of a packet that proves not to be plain it means nothing.
-void ip4_ask_routes(l3_burst& packets, fib4_reader<> routes);
-
 // Leaves in `packets`, in order, those that are plain (wire/ip4_plain.hpp): every check passed, no
 // options, source and destination that may be routed; what is known of them stands in `plain` at
 // the same places. All others, bad or only unusual, go to `single`, which has room for them all
 // (ip4_single.hpp).
+//
+// The fib4 nodes of the destinations are asked for meanwhile: packets.node.
 void ip4_input(
-    l3_burst& packets, wire::ip4_plain& plain, l3_burst& single, wire::ip4_plain_function look);
+    l3_burst& packets, wire::ip4_plain& plain, l3_burst& single, wire::ip4_plain_function look,
+    fib4_reader<> routes);
 
 // All checks for one packet, in order, with the reason of the first that fails; drop_reason::none:
 // it is sound. `bytes` are those from the header to the end of the frame, `contiguous` of them lie

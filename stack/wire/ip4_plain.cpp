@@ -1,5 +1,6 @@
 #include "stack/wire/ip4_plain.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include <immintrin.h>
@@ -62,15 +63,17 @@ alignas(32) constexpr std::uint8_t no_header[32] = {};
 } // namespace
 
 std::uint64_t ip4_plain_scalar(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned first, unsigned last,
+    ip4_plain& out) {
+    out.begin(first);
     std::uint64_t mask = 0;
-    out.padded = false;
-    for (unsigned i = 0; i < count; ++i) {
+    for (unsigned i = first; i < last; ++i) {
         const bool is = plain(header[i], bytes[i], out, i);
         mask |= static_cast<std::uint64_t>(is) << i;
         out.padded |= out.total[i] != bytes[i];
+        out.longest = std::max(out.longest, out.total[i]);
+        out.total_sum += out.total[i];
     }
-    out.sum_up(count);
     return mask;
 }
 
@@ -152,13 +155,11 @@ store_lengths(const lengths8& lengths, ip4_plain& out) {
     alignas(32) std::uint32_t sum[8];
     _mm256_store_si256(reinterpret_cast<__m256i*>(longest), lengths.longest);
     _mm256_store_si256(reinterpret_cast<__m256i*>(sum), lengths.sum);
-    out.longest = 0;
-    out.total_sum = 0;
     for (unsigned i = 0; i < 8; ++i) {
         out.longest = longest[i] > out.longest ? longest[i] : out.longest;
         out.total_sum += sum[i];
     }
-    out.padded = _mm256_testz_si256(lengths.padding, lengths.padding) == 0;
+    out.padded |= _mm256_testz_si256(lengths.padding, lengths.padding) == 0;
 }
 
 // Eight headers; the result has a bit for each, and elements `at` and the next seven of `out` are
@@ -202,19 +203,21 @@ store_lengths(const lengths8& lengths, ip4_plain& out) {
 } // namespace
 
 [[gnu::target("avx2")]] std::uint64_t ip4_plain_avx2(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out) {
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned first, unsigned end,
+    ip4_plain& out) {
+    out.begin(first);
     lengths8 lengths{_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256()};
     std::uint64_t mask = 0;
-    unsigned i = 0;
-    for (; i + 8 <= count; i += 8) {
+    unsigned i = first;
+    for (; i + 8 <= end; i += 8) {
         mask |= std::uint64_t{plain8(header + i, bytes + i, out, i, lengths)} << i;
     }
-    if (i != count) {
+    if (i != end) {
         const std::uint8_t* last[8];
         std::uint32_t room[8] = {};
         for (unsigned j = 0; j < 8; ++j) {
-            last[j] = i + j < count ? header[i + j] : no_header;
-            room[j] = i + j < count ? bytes[i + j] : 0;
+            last[j] = i + j < end ? header[i + j] : no_header;
+            room[j] = i + j < end ? bytes[i + j] : 0;
         }
         mask |= std::uint64_t{plain8(last, room, out, i, lengths)} << i;
     }

@@ -16,7 +16,7 @@
 
 namespace pantala::wire {
 
-inline constexpr unsigned ip4_plain_max = 64; // headers in a call
+inline constexpr unsigned ip4_plain_max = 64; // headers of a burst
 
 struct ip4_plain {
     std::uint32_t destination[ip4_plain_max]; // host order
@@ -24,11 +24,19 @@ struct ip4_plain {
     // live one less, protocol, and the checksum updated for it (RFC 1624).
     std::uint32_t aged[ip4_plain_max];
     std::uint32_t total[ip4_plain_max]; // the header's total length
-    // Of all headers of the call, plain or not:
+    // Of all headers looked at, plain or not:
     std::uint32_t longest;   // the greatest total length
     std::uint32_t total_sum; // all total lengths
     bool padded;             // some total length is not that of its frame
 
+    // Before the headers from `first` on are looked at.
+    void begin(unsigned first) {
+        if (first == 0) {
+            longest = 0;
+            total_sum = 0;
+            padded = false;
+        }
+    }
     // Packet `from` takes the place of packet `to`.
     void move(unsigned to, unsigned from) {
         destination[to] = destination[from];
@@ -46,17 +54,22 @@ struct ip4_plain {
     }
 };
 
-// Looks at `count` headers; 20 bytes of each are readable, and `bytes` says how many from there
-// belong to the frame. Bit i of the result: header i is plain. Where it is clear, element i of
-// `out` has no meaning; elements up to the next multiple of 8 may be written.
+// Looks at headers [first, end) of at most ip4_plain_max; a burst may be looked at in several
+// calls, from the first header on, which all but the last take a multiple of 8. 20 bytes of each
+// are readable, and `bytes` says how many from there belong to the frame. Bit i of the result:
+// header i is plain. Where it is clear, element i of `out` has no meaning; elements up to the next
+// multiple of 8 may be written.
 using ip4_plain_function = std::uint64_t (*)(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned first, unsigned end,
+    ip4_plain& out);
 
 std::uint64_t ip4_plain_scalar(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned first, unsigned end,
+    ip4_plain& out);
 // Needs AVX2: 8 headers at once.
 std::uint64_t ip4_plain_avx2(
-    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned count, ip4_plain& out);
+    const std::uint8_t* const* header, const std::uint32_t* bytes, unsigned first, unsigned end,
+    ip4_plain& out);
 // The fastest of them that this CPU can run. Control code.
 ip4_plain_function choose_ip4_plain();
 // Its name, for people: "avx2" or "scalar".

@@ -82,6 +82,21 @@ void check_lengths(const std::vector<packet>& packets, const ip4_plain& out) {
     EXPECT_EQ(out.padded, padded);
 }
 
+// All of a burst, in calls of 24, 24 and the rest, as the header file allows.
+std::uint64_t look_in_turns(
+    const variant& v, const std::vector<const std::uint8_t*>& headers,
+    const std::vector<std::uint32_t>& bytes, ip4_plain& out) {
+    const auto count = static_cast<unsigned>(headers.size());
+    std::uint64_t mask = 0;
+    unsigned first = 0;
+    do {
+        const unsigned end = std::min(first + 24, count);
+        mask |= v.function(headers.data(), bytes.data(), first, end, out);
+        first = end;
+    } while (first < count);
+    return mask;
+}
+
 void check(const std::vector<packet>& packets) {
     const auto count = static_cast<unsigned>(packets.size());
     std::vector<const std::uint8_t*> headers(count);
@@ -97,7 +112,7 @@ void check(const std::vector<packet>& packets) {
     for (const variant& v : variants()) {
         SCOPED_TRACE(v.name);
         ip4_plain out{};
-        const std::uint64_t mask = v.function(headers.data(), bytes.data(), count, out);
+        const std::uint64_t mask = look_in_turns(v, headers, bytes, out);
         if (count < 64) {
             EXPECT_EQ(mask >> count, 0U);
         }
