@@ -10,9 +10,8 @@ import subprocess
 STAGES = [
     ("rx", ("gen::(anonymous namespace)::receive", "engine::receive")),
     ("sort", ("ether_input",)),
-    ("check", ("ip4_plain", "ip4_input")),
-    ("lookup", ("ip4_ask_routes", "look_up", "fib4_")),
-    ("rewrite", ("ip4_forward", "stack::forward")),
+    ("check and ask", ("ip4_plain", "ip4_input")),
+    ("lookup and rewrite", ("write_common", "look_up", "fib4_", "ip4_forward", "stack::forward")),
     ("tx", ("free_burst", "gen::(anonymous namespace)::send", "engine::transmit", "memmove", "memcpy", "tx_port")),
 ]
 REST = "round"  # the loop, messages, timers, counters

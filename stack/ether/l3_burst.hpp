@@ -15,7 +15,7 @@ struct l3_burst {
     rte_mbuf* packets[burst_max];
     std::uint8_t* header[burst_max];  // the network header, behind the link header in the mbuf
     std::uint32_t bytes[burst_max];   // from the network header to the end of the frame
-    const fib4_node* node[burst_max]; // of the destination in the main table (ip4_ask_routes)
+    const fib4_node* node[burst_max]; // of the destination in the main table (ip4_input)
     bool tagged = false; // some link headers, which lie before `header`, are not of 14 bytes
     // The first so many packets have no packet_meta yet; `arrival` is what to write (mark()).
     std::uint16_t unmarked = 0;

@@ -11,7 +11,7 @@ namespace pantala {
 // Sends each plain packet (ip4_input) by its next hop, in order. Those for this host go to
 // context.local, those that cannot go on are dropped and, where the RFCs say so, their source is
 // told. Takes all of `packets` and empties it. Next hops are those of the main table, whose nodes
-// were asked for (ip4_ask_routes). Cost: per packet a node, an adjacency, one line of the packet.
+// were asked for (ip4_input). Cost: per packet a node, an adjacency, one line of the packet.
 void ip4_forward(ip4_context& context, l3_burst& packets, const wire::ip4_plain& plain);
 // The same with next hops that are known.
 void ip4_forward(

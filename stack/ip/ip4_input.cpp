@@ -33,7 +33,7 @@ namespace {
 
 // Nodes are asked for and headers checked by turns of so many: as many lines as a core has on their
 // way at a time, and something to do meanwhile.
-constexpr unsigned ask_step = 16;
+constexpr unsigned ask_step = 32;
 
 void ask_routes(l3_burst& packets, unsigned first, unsigned last, fib4_reader<> routes) {
     for (unsigned i = first; i < last; ++i) {

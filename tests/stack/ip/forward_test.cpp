@@ -51,6 +51,54 @@ TEST_F(forward, many_packets_of_every_length_keep_their_order) {
     EXPECT_TRUE(same(net.sent(1), expected));
 }
 
+// A full burst is forwarded as one; whatever is not like the others is found wherever it stands, is
+// judged as if it had come alone, and the others leave in their order.
+TEST_F(forward, one_odd_frame_anywhere_in_a_burst) {
+    struct odd {
+        bytes frame;
+        drop_reason reason;
+        std::size_t answers; // to the host
+    };
+    const ip4_fields good{host, far_away};
+    wire::mac_address group = host_mac;
+    group.bytes[0] |= 1;
+    ip4_fields old = good;
+    old.time_to_live = 1;
+    ip4_fields lost = good;
+    lost.destination = ip(172, 16, 0, 1);
+    bytes wrong_sum = udp_frame(to_router, good);
+    wrong_sum[24] ^= 1;
+    bytes short_frame = udp_frame(to_router, good);
+    short_frame.resize(33);
+    const odd odds[] = {
+        {udp_frame({mac(0x99), host_mac}, good), drop_reason::ether_not_us, 0},
+        {udp_frame({router::mac_of(0), group}, good), drop_reason::ether_source, 0},
+        {short_frame, drop_reason::ip4_short, 0},
+        {wrong_sum, drop_reason::ip4_checksum, 0},
+        {udp_frame(to_router, old), drop_reason::ip4_ttl, 1},
+        {udp_frame(to_router, lost), drop_reason::ip4_no_route, 1},
+    };
+    std::vector<bytes> expected;
+    for (unsigned place = 0; place < burst_max; ++place) {
+        const odd& other = odds[place % std::size(odds)];
+        const std::uint64_t dropped = net.dropped(other.reason);
+        expected.clear();
+        for (unsigned i = 0; i < burst_max; ++i) {
+            ip4_fields fields = good;
+            fields.identification = static_cast<std::uint16_t>(i);
+            net.receive(0, i == place ? other.frame : udp_frame(to_router, fields));
+            fields.time_to_live = 63;
+            if (i != place) {
+                expected.push_back(udp_frame({gateway_mac, router::mac_of(1)}, fields));
+            }
+        }
+        net.run();
+        EXPECT_TRUE(same(net.sent(1), expected)) << "place " << place;
+        EXPECT_EQ(net.dropped(other.reason), dropped + 1) << "place " << place;
+        EXPECT_EQ(net.sent(0).size(), other.answers) << "place " << place;
+    }
+}
+
 TEST_F(forward, to_a_host_on_the_link) {
     ip4_fields fields{far_away, host};
     net.receive(1, udp_frame({router::mac_of(1), gateway_mac}, fields));
