@@ -13,6 +13,6 @@ task echo(stream peer) {
 
 int main(int argc, char** argv) {
     return run_host(argc, argv, [](sockets& here) {
-        return stream::listen(here, *parse_endpoint("*:7"), echo);
+        return stream::listen(here, *parse_endpoint("[::]:7"), echo);
     });
 }

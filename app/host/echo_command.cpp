@@ -87,7 +87,7 @@ void add_echo_command(cli_program program) {
     CLI::App* app = program.app.add_subcommand(
         "echo", "a router and host that sends back what comes to a port, TCP and UDP");
     auto options = add_run_options(program, app);
-    auto listen = std::make_shared<std::string>("*:7");
+    auto listen = std::make_shared<std::string>("[::]:7");
     app->add_option("--listen", *listen, "ADDRESS:PORT, *:PORT or [ADDRESS]:PORT");
     app->callback([options, listen] {
         const auto local = parse_endpoint(*listen);

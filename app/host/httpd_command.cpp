@@ -10,7 +10,7 @@ namespace pantala::app {
 namespace {
 
 struct httpd_options {
-    std::string listen = "*:80";
+    std::string listen = "[::]:80";
     std::string root;
     std::uint64_t body = 64;
     unsigned idle_s = 60;
