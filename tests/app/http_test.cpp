@@ -137,7 +137,13 @@ TEST(HttpServer, NonsenseIsABadRequest) {
 }
 
 TEST(HttpServer, ALongTargetIsNotFound) {
-    served web(*http_content::files(std::filesystem::temp_directory_path().string() + "/"));
+    const std::filesystem::path root =
+        std::filesystem::path(testing::TempDir()) / ("none" + std::to_string(getpid()));
+    std::filesystem::create_directories(root);
+    const auto content = http_content::files(root.string());
+    std::filesystem::remove_all(root);
+    ASSERT_TRUE(content.ok());
+    served web(*content);
     EXPECT_EQ(
         answer("404 Not Found", "not found\n"),
         web.ask(
