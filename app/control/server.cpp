@@ -99,6 +99,12 @@ bool may_command(int fd) {
            (peer.uid == geteuid() || peer.uid == 0);
 }
 
+// Both sides are shut: nobody will read an answer. Only its own side shut is no reason to go.
+bool has_gone(int fd) {
+    pollfd look{fd, 0, 0};
+    return poll(&look, 1, 0) == 1 && (look.revents & (POLLHUP | POLLERR)) != 0;
+}
+
 } // namespace
 
 job_pointer answer(json value) {
@@ -182,7 +188,7 @@ void control_server::add(std::string name, control_handler handler) {
 }
 
 void control_server::watch(std::vector<pollfd>& fds) const {
-    fds.push_back({listener_, POLLIN, 0});
+    fds.push_back({deaf_until_ms_ == 0 ? listener_ : -1, POLLIN, 0}); // poll() skips -1
     for (const auto& peer : clients_) {
         short events = peer->has_output() ? POLLOUT : 0;
         if (!peer->job && !peer->no_more) {
@@ -193,7 +199,7 @@ void control_server::watch(std::vector<pollfd>& fds) const {
 }
 
 unsigned control_server::wait_ms() const {
-    unsigned wait = 1000;
+    unsigned wait = deaf_until_ms_ == 0 ? 1000 : deaf_ms;
     for (const auto& peer : clients_) {
         if (peer->reply.full()) {
             continue; // until it reads, which poll() tells
@@ -213,23 +219,47 @@ void control_server::service(std::uint64_t now_ms) {
 }
 
 void control_server::accept_clients(std::uint64_t now_ms) {
+    if (now_ms < deaf_until_ms_) {
+        return;
+    }
+    deaf_until_ms_ = 0;
     for (unsigned i = 0; i < clients_max; ++i) {
         const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
+            const bool quiet = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+            // No file for it (EMFILE, ENFILE, ENOBUFS): it stays in the queue, and poll() would not
+            // stop telling of it.
+            deaf_until_ms_ = quiet ? 0 : now_ms + deaf_ms;
             return;
         }
         auto peer = std::make_unique<client>();
         peer->fd = fd;
         peer->moved_ms = now_ms;
-        if (!may_command(fd) || clients_.size() >= clients_max) {
+        if (!may_command(fd)) {
             continue; // closes it
+        }
+        if (clients_.size() >= clients_max) {
+            refuse(*peer);
+            continue;
         }
         clients_.push_back(std::move(peer));
     }
 }
 
+// Says why, once and without waiting, to one that is not served.
+void control_server::refuse(client& peer) {
+    peer.reply.fail(
+        {EBUSY, fmt::format("{} clients are being served already: try again", clients_max)});
+    const std::string& text = peer.reply.text();
+    [[maybe_unused]] const ssize_t put =
+        send(peer.fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 // False: close it.
 bool control_server::serve(client& peer, std::uint64_t now_ms) {
+    if (peer.job && has_gone(peer.fd)) {
+        return false; // its work is called off
+    }
     if (!peer.job && !peer.no_more && !read_input(peer, now_ms)) {
         return false;
     }

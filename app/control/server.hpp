@@ -82,6 +82,7 @@ class control_server {
 
     control_server(std::string path, int listener);
     void accept_clients(std::uint64_t now_ms);
+    static void refuse(client& peer);
     bool serve(client& peer, std::uint64_t now_ms);
     bool read_input(client& peer, std::uint64_t now_ms);
     void start_request(client& peer);
@@ -89,8 +90,11 @@ class control_server {
     void take_turn(client& peer);
     bool write_output(client& peer, std::uint64_t now_ms);
 
+    static constexpr unsigned deaf_ms = 100;
+
     std::string path_;
     int listener_;
+    std::uint64_t deaf_until_ms_ = 0; // no new clients are taken before; 0: they are
     std::map<std::string, control_handler, std::less<>> handlers_;
     std::vector<std::unique_ptr<client>> clients_;
 };

@@ -6,6 +6,8 @@
 #include <thread>
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -121,6 +123,85 @@ TEST_F(control, carries_words_args_and_a_body) {
         EXPECT_EQ((*done)["args"]["x"], 5);
         EXPECT_EQ((*done)["body"], request.body);
     });
+}
+
+TEST_F(control, without_a_file_to_take_a_client_with_it_sleeps_and_takes_it_later) {
+    const int fd = raw();
+    put(fd, "{\"id\":1,\"do\":\"list\"}\n");
+    rlimit before{};
+    getrlimit(RLIMIT_NOFILE, &before);
+    const int lowest = dup(0); // every number below is taken
+    close(lowest);
+    rlimit none = before;
+    none.rlim_cur = static_cast<rlim_t>(lowest);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    unsigned woken = 0;
+    for (unsigned turn = 0; turn < 20; ++turn) {
+        std::vector<pollfd> fds;
+        server_->service(now_ms_++);
+        server_->watch(fds);
+        woken += poll(fds.data(), fds.size(), 0) > 0;
+    }
+    EXPECT_EQ(server_->clients(), 0U);
+    EXPECT_EQ(woken, 0U) << "poll() tells of a client that cannot be taken, again and again";
+    EXPECT_LE(server_->wait_ms(), 100U);
+    EXPECT_GT(server_->wait_ms(), 0U);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    now_ms_ += 1000;
+    std::string got;
+    serve_until([&] {
+        char chunk[4096];
+        const ssize_t count = recv(fd, chunk, sizeof chunk, MSG_DONTWAIT);
+        got.append(chunk, count > 0 ? static_cast<std::size_t>(count) : 0);
+        return got.find("done") != std::string::npos;
+    });
+    close(fd);
+}
+
+TEST_F(control, who_is_one_too_many_is_told) {
+    std::vector<int> held;
+    for (unsigned i = 0; i < clients_max; ++i) {
+        held.push_back(raw());
+        server_->service(now_ms_);
+    }
+    ASSERT_EQ(server_->clients(), clients_max);
+    converse([&] {
+        auto client = control_client::connect(path_);
+        ASSERT_TRUE(client);
+        const auto told = client->wait();
+        ASSERT_FALSE(told);
+        EXPECT_EQ(told.failure().code, EBUSY);
+        EXPECT_NE(told.failure().text.find("try again"), std::string::npos);
+    });
+    for (const int fd : held) {
+        close(fd);
+    }
+}
+
+TEST_F(control, the_job_of_one_that_has_gone_is_called_off) {
+    server_->add("wait", [](control_request&) -> result<job_pointer> {
+        struct waiting final : control_job {
+            result<std::optional<json>> turn(control_reply&) override {
+                return std::optional<json>{};
+            }
+            unsigned wait_ms() const override { return 1000; }
+        };
+        return job_pointer(new waiting);
+    });
+    const int fd = raw();
+    put(fd, "{\"id\":1,\"do\":\"wait\"}\n");
+    for (unsigned i = 0; i < 10; ++i) {
+        server_->service(now_ms_);
+    }
+    ASSERT_EQ(server_->clients(), 1U);
+    shutdown(fd, SHUT_WR); // says no more, but waits for its answer
+    for (unsigned i = 0; i < 10; ++i) {
+        server_->service(now_ms_);
+    }
+    EXPECT_EQ(server_->clients(), 1U);
+    close(fd);
+    server_->service(now_ms_);
+    EXPECT_EQ(server_->clients(), 0U);
 }
 
 TEST_F(control, streams_rows_and_carries_errors) {
