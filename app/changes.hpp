@@ -3,9 +3,11 @@
 #pragma once
 
 #include "app/address.hpp"
+#include "app/words.hpp"
 #include "engine/base/result.hpp"
 #include "stack/route/nexthop.hpp"
 #include "stack/route/prefix6.hpp"
+#include "stack/route/rib.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -18,7 +20,7 @@
 
 namespace pantala::app {
 
-enum class change_verb : std::uint8_t { add, del, replace };
+enum class change_verb : std::uint8_t { add, del, replace, append };
 
 // Bounds on what one change may say.
 inline constexpr unsigned change_words_max = 160;
@@ -28,19 +30,30 @@ struct route_hop {
     std::uint32_t via = 0;          // gateway, host byte order; 0: none, the link itself
     std::string dev;                // interface name; empty: the one whose subnet has the gateway
     std::optional<address6> via6{}; // of an IPv6 route
+    std::uint16_t weight = 1;       // 1..256: its share among several
 
     bool operator==(const route_hop&) const = default;
 };
 
-// `add [KIND] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... [mtu BYTES]`
+// `add|replace|append|del [KIND] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]...
+//  [metric N] [proto P] [mtu BYTES] [table main] [scope link|global]`
 struct route_change {
     change_verb verb = change_verb::add;
     ip4_prefix to;
     std::optional<prefix6> to6; // an IPv6 route: then `to` says nothing
     nexthop_kind kind =
-        nexthop_kind::gateway;   // gateway, connected, blackhole, unreachable, prohibit
-    std::vector<route_hop> hops; // one, or several for ECMP
-    std::uint16_t mtu = 0;       // 0: the interface's
+        nexthop_kind::gateway;             // gateway, connected, blackhole, unreachable, prohibit
+    std::vector<route_hop> hops;           // one, or several for ECMP
+    std::uint16_t mtu = 0;                 // 0: the interface's
+    std::optional<std::uint32_t> metric{}; // none: metric_of(protocol); to del: the lowest
+    std::optional<route_protocol> protocol{}; // none: static; to del: any
+};
+
+// `FILE [via GATEWAY]...`
+struct load_change {
+    std::string file;
+    std::vector<std::uint32_t> via;
+    std::vector<address6> via6;
 };
 
 // Whether an address is asked for before it is used (RFC 4862, RFC 5227), meanwhile, or not at all.
@@ -75,8 +88,6 @@ struct link_change {
     std::optional<mac_address> mac;
 };
 
-using words = std::span<const std::string_view>;
-
 // Cuts a line at blanks; a `#` ends it. False if it has more words than `room`.
 bool split_words(std::string_view line, std::span<std::string_view> room, unsigned& count);
 
@@ -86,6 +97,8 @@ result<void> parse_route(words text, route_change& change);
 result<void> parse_addr(words text, addr_change& change);
 result<void> parse_neigh(words text, neigh_change& change);
 result<void> parse_link(words text, link_change& change);
+// Those after `route load`.
+result<void> parse_load(words text, load_change& load);
 
 // Addresses of either family as words, into their places. What was there before is forgotten.
 result<void> set_destination(std::string_view text, route_change& change);
@@ -103,5 +116,8 @@ result<void> set_next_hops(
 result<void> finish_route(route_change& change, std::string_view kind);
 
 std::string_view kind_word(nexthop_kind kind);
+std::string_view protocol_word(route_protocol protocol);
+// Those that may be said: static, bgp, ospf, boot.
+result<route_protocol> parse_protocol(std::string_view word);
 
 } // namespace pantala::app

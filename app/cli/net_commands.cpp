@@ -1,7 +1,7 @@
 // addr, route, neigh, link, netisr, stats: iproute2's words, sent to a running pantala.
-#include "app/changes.hpp"
 #include "app/cli/commands.hpp"
 #include "app/control/client.hpp"
+#include "app/questions.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -56,12 +56,26 @@ int show_table(
     return status;
 }
 
+// The words behind `show`. They point into `options`.
+std::vector<std::string_view> behind_verb(const net_options& options) {
+    const std::size_t from = options.words.empty() ? 0 : 1;
+    return {options.words.begin() + static_cast<std::ptrdiff_t>(from), options.words.end()};
+}
+
+// Shows, if the words are in order.
+template <class Parse>
+int checked_show(const net_options& options, Parse parse, int (*run)(const net_options&)) {
+    show_question asked;
+    const auto good = parse(behind_verb(options), asked);
+    return good ? run(options) : report_usage(good.failure());
+}
+
 template <class Change, class Parse>
 int change(const net_options& options, const char* object, Parse&& parse) {
     const std::vector<std::string_view> views(options.words.begin(), options.words.end());
     Change checked;
     if (auto good = parse(words(views), checked); !good) {
-        return report(good.failure()); // here, so that a slip costs no round trip
+        return report_usage(good.failure()); // here, so that a slip costs no round trip
     }
     control_request request;
     request.name = fmt::format("{}.change", object);
@@ -74,13 +88,24 @@ int change(const net_options& options, const char* object, Parse&& parse) {
     return status;
 }
 
-control_request show(std::string name, const std::vector<std::string>& words = {}) {
+control_request show(const net_options& options, std::string name) {
     control_request request;
     request.name = std::move(name);
-    if (words.size() > 1) {
-        request.words.assign(words.begin() + 1, words.end());
+    if (options.words.size() > 1) {
+        request.words.assign(options.words.begin() + 1, options.words.end());
+    }
+    if (options.context.family != 0) {
+        request.args["family"] = options.context.family;
     }
     return request;
+}
+
+int show_links(const net_options& options, const char* object, std::span<const column> columns) {
+    show_question asked;
+    const auto good = parse_show_of_links(behind_verb(options), object, asked);
+    return good
+               ? show_table(options.context, show(options, fmt::format("{}.show", object)), columns)
+               : report_usage(good.failure());
 }
 
 std::string route_text(const json& route) {
@@ -96,6 +121,13 @@ std::string route_text(const json& route) {
         if (hop.contains("dev")) {
             text += " dev " + hop["dev"].get<std::string>();
         }
+        if (hop.contains("weight")) {
+            text += " weight " + hop["weight"].dump();
+        }
+    }
+    text += " proto " + route.value("protocol", "?");
+    if (const auto metric = route.value("metric", 0U); metric != 0) {
+        text += fmt::format(" metric {}", metric);
     }
     if (const auto mtu = route.value("mtu", 0U); mtu != 0) {
         text += fmt::format(" mtu {}", mtu);
@@ -108,9 +140,8 @@ std::string route_text(const json& route) {
 
 int show_routes(const net_options& options) {
     row_printer printer(options.context.json, route_text);
-    const int status =
-        ask(options.context, show("route.show", options.words),
-            [&](const json& row) { printer.print(row); });
+    const int status = ask(
+        options.context, show(options, "route.show"), [&](const json& row) { printer.print(row); });
     if (status == 0) {
         printer.end();
     }
@@ -119,7 +150,7 @@ int show_routes(const net_options& options) {
 
 int get_route(const net_options& options) {
     json route;
-    const int status = ask(options.context, show("route.get", options.words), {}, &route);
+    const int status = ask(options.context, show(options, "route.get"), {}, &route);
     if (status == 0) {
         fmt::print(
             "{}\n",
@@ -132,30 +163,95 @@ int get_route(const net_options& options) {
 
 // `load FILE [via GW]...`: the running pantala reads the file; `FILE` is made absolute for it.
 int load_routes(const net_options& options) {
-    if (options.words.size() < 2) {
-        return report({EINVAL, "route load: which file?"});
+    control_request request = show(options, "route.load");
+    const std::vector<std::string_view> views(request.words.begin(), request.words.end());
+    load_change checked;
+    if (auto good = parse_load(views, checked); !good) {
+        return report_usage(good.failure());
     }
-    control_request request = show("route.load", options.words);
     std::error_code failed;
-    const auto path = std::filesystem::canonical(options.words[1], failed);
+    const auto path = std::filesystem::canonical(checked.file, failed);
     if (failed) {
-        return report(
-            {ENOENT, fmt::format("route load: {}: {}", options.words[1], failed.message())});
+        return report({ENOENT, fmt::format("route load: {}: {}", checked.file, failed.message())});
     }
     request.words[0] = path.string();
     json answer;
     const int status = ask(options.context, std::move(request), {}, &answer);
+    if (status != 0 || options.context.json) {
+        return status == 0 ? print_line(answer.dump()) : status;
+    }
+    const auto count = [&](const char* key) { return answer.value(key, std::uint64_t{0}); };
+    std::string text = fmt::format(
+        "{} IPv4 and {} IPv6 routes from {} in {:.2f} s", count("routes"), count("ip6_routes"),
+        path.string(), answer.value("seconds", 0.0));
+    if (count("passed_over") != 0) {
+        text += fmt::format(
+            "; {} of the family for which no 'via GATEWAY' was said were passed over",
+            count("passed_over"));
+    }
+    return print_line(text);
+}
+
+// Lines that `route -b` takes. What addresses bring, and what was learned, is not among them.
+std::string saved_line(const json& route) {
+    return "replace " + route_text(route);
+}
+
+int save_routes(const net_options& options) {
+    row_printer printer(options.context.json, saved_line);
+    const int status = ask(options.context, show(options, "route.show"), [&](const json& route) {
+        const std::string protocol = route.value("protocol", "");
+        if (protocol != "kernel" && protocol != "other") {
+            printer.print(route);
+        }
+    });
     if (status == 0) {
-        fmt::print(
-            "{}\n",
-            options.context.json
-                ? answer.dump()
-                : fmt::format(
-                      "{} routes from {} in {:.2f} s ({} IPv6 lines skipped)",
-                      answer.value("routes", std::uint64_t{0}), path.string(),
-                      answer.value("seconds", 0.0), answer.value("ip6_skipped", std::uint64_t{0})));
+        printer.end();
     }
     return status;
+}
+
+std::string replica_text(const json& row) {
+    if (row.contains("prefix")) {
+        return fmt::format(
+            "worker {}: {} answers next hop {}, not {}", row["worker"].dump(),
+            row.value("prefix", "?"), row["nexthop"].dump(), row["expected"].dump());
+    }
+    return fmt::format(
+        "worker {}: generation {}, hash {}, {}", row["worker"].dump(), row["generation"].dump(),
+        row.value("hash", "?"), row.value("alike", false) ? "alike" : "DIFFERS");
+}
+
+int verify_routes(const net_options& options) {
+    json summary;
+    const int status = ask(
+        options.context, show(options, "route.verify"),
+        [&](const json& row) {
+            if (!options.context.json) {
+                print_line(replica_text(row));
+            }
+        },
+        &summary);
+    if (status != 0) {
+        return status;
+    }
+    return print_line(
+        options.context.json ? summary.dump()
+                             : fmt::format(
+                                   "{} workers alike at generation {}, {} addresses compared",
+                                   summary["workers"].dump(), summary["generation"].dump(),
+                                   summary["addresses"].dump()));
+}
+
+int flush_routes(const net_options& options) {
+    json answer;
+    const int status = ask(options.context, show(options, "route.flush"), {}, &answer);
+    if (status != 0) {
+        return status;
+    }
+    return print_line(
+        options.context.json ? answer.dump()
+                             : fmt::format("{} routes deleted", answer["deleted"].dump()));
 }
 
 // Sends lines by the chunk, one request each, and stops at the first that fails.
@@ -233,18 +329,32 @@ int run_batch(const net_options& options) {
     return 0;
 }
 
+struct verb {
+    std::string_view word;
+    int (*run)(const net_options&);
+};
+
 int run_route(const net_options& options) {
     if (!options.batch.empty()) {
-        return run_batch(options);
+        return options.words.empty()
+                   ? run_batch(options)
+                   : report_usage(say(fmt::format(
+                         "route -b: '{}' is a word too many: the changes are in the file",
+                         options.words[0])));
     }
     if (is_show(options.words)) {
-        return show_routes(options);
+        return checked_show(options, parse_show_routes, show_routes);
     }
-    if (options.words[0] == "get") {
-        return get_route(options);
-    }
-    if (options.words[0] == "load") {
-        return load_routes(options);
+    constexpr verb verbs[] = {
+        {"get", get_route},
+        {"load", load_routes},
+        {"save", save_routes},
+        {"verify", verify_routes},
+        {"flush", flush_routes}};
+    for (const verb& each : verbs) {
+        if (options.words[0] == each.word) {
+            return each.run(options);
+        }
     }
     return change<route_change>(options, "route", parse_route);
 }
@@ -252,17 +362,15 @@ int run_route(const net_options& options) {
 int run_addr(const net_options& options) {
     static constexpr column columns[] = {
         {"interface", "dev"}, {"address", "address"}, {"flags", "flags"}};
-    return is_show(options.words)
-               ? show_table(options.context, show("addr.show", options.words), columns)
-               : change<addr_change>(options, "addr", parse_addr);
+    return is_show(options.words) ? show_links(options, "addr", columns)
+                                  : change<addr_change>(options, "addr", parse_addr);
 }
 
 int run_neigh(const net_options& options) {
     static constexpr column columns[] = {
         {"address", "address"}, {"dev", "dev"}, {"lladdr", "lladdr"}, {"state", "state"}};
-    return is_show(options.words)
-               ? show_table(options.context, show("neigh.show", options.words), columns)
-               : change<neigh_change>(options, "neigh", parse_neigh);
+    return is_show(options.words) ? show_links(options, "neigh", columns)
+                                  : change<neigh_change>(options, "neigh", parse_neigh);
 }
 
 int run_link(const net_options& options) {
@@ -270,9 +378,8 @@ int run_link(const net_options& options) {
                                          {"vlan", "vlan", true},    {"address", "address"},
                                          {"mtu", "mtu", true},      {"state", "state"},
                                          {"addresses", "addresses"}};
-    return is_show(options.words)
-               ? show_table(options.context, show("link.show", options.words), columns)
-               : change<link_change>(options, "link", parse_link);
+    return is_show(options.words) ? show_links(options, "link", columns)
+                                  : change<link_change>(options, "link", parse_link);
 }
 
 int run_netisr(const net_options& options) {
@@ -280,7 +387,12 @@ int run_netisr(const net_options& options) {
         {"worker", "worker", true},   {"protocol", "protocol"},        {"came", "came", true},
         {"direct", "direct", true},   {"deferred", "deferred", true},  {"queued", "queued", true},
         {"dropped", "dropped", true}, {"unhandled", "unhandled", true}};
-    return show_table(options.context, show("netisr.show", options.words), columns);
+    if (!is_show(options.words)) {
+        return report_usage(unknown_word("netisr", options.words[0], {"show"}));
+    }
+    const auto good = parse_show_nothing(behind_verb(options), "netisr");
+    return good ? show_table(options.context, show(options, "netisr.show"), columns)
+                : report_usage(good.failure());
 }
 
 std::string stat_text(const json& stat) {
@@ -291,6 +403,11 @@ std::string stat_text(const json& stat) {
 }
 
 int run_stats(const net_options& options) {
+    show_question asked;
+    const std::vector<std::string_view> views(options.words.begin(), options.words.end());
+    if (auto good = parse_stats(views, asked); !good) {
+        return report_usage(good.failure());
+    }
     row_printer printer(options.context.json, stat_text);
     control_request request;
     request.name = "stats";
@@ -317,24 +434,37 @@ void add(
         command->add_option(
             "-b,--batch", options->batch, "read changes from a file or '-', one a line");
     }
-    command->callback([options, run] { options->status = run(*options); });
+    command->callback([options, run] {
+        const bool one_family = options->context.family != 0;
+        const bool shows = is_show(options->words) || options->words[0] == "save";
+        options->status = one_family && (!shows || !options->batch.empty())
+                              ? report_usage(say("-4 and -6 choose what is shown; other commands "
+                                                 "know their family by the addresses"))
+                              : run(*options);
+    });
 }
 
 } // namespace
 
 void add_net_commands(cli_program program) {
+    unsigned& family = program.context.family;
+    program.app.add_flag_callback(
+        "-4", [&family] { family = 4; }, "show what is of IPv4");
+    program.app.add_flag_callback(
+        "-6", [&family] { family = 6; }, "show what is of IPv6");
     add(program, "addr", {"address", "a"}, "addresses of interfaces",
-        "show | add|del ADDRESS/LENGTH dev IF [nodad|optimistic]", run_addr);
+        "show [[dev] IF] | add|replace|del ADDRESS/LENGTH dev IF [nodad|optimistic]", run_addr);
     add(program, "route", {"r"}, "the routing table",
-        "show [PREFIX] | get ADDRESS | load FILE [via GW]... | add|del|replace "
-        "[blackhole|unreachable|prohibit] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF]]... "
+        "show [PREFIX] [dev IF] [proto P] | get ADDRESS | load FILE [via GW]... | save | verify | "
+        "flush bgp|static|ospf | add|replace|append|del [blackhole|unreachable|prohibit] PREFIX "
+        "[via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]... [metric N] [proto P] "
         "[mtu BYTES]",
         run_route);
     add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",
-        "show | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
+        "show [[dev] IF] | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
     add(program, "link", {"l"}, "interfaces",
-        "show | set IF up|down|mtu BYTES|address MAC | add link PORT name IF type vlan id N | "
-        "del IF",
+        "show [[dev] IF] | set IF up|down|mtu BYTES|address MAC | add link PORT name IF type vlan "
+        "id N | del IF",
         run_link);
     add(program, "netisr", {}, "how packets were dispatched, by worker and protocol", "show",
         run_netisr);

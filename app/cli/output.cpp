@@ -36,6 +36,16 @@ int report(const error& failure) {
     return exit_failed;
 }
 
+int report_usage(const error& failure) {
+    report(failure);
+    return exit_usage;
+}
+
+int print_line(std::string_view text) {
+    fmt::print("{}\n", text);
+    return 0;
+}
+
 std::string format_table(std::span<const column> columns, const json& rows) {
     std::vector<std::vector<std::string>> cells;
     cells.emplace_back();

@@ -18,12 +18,20 @@ namespace pantala::app {
 struct cli_context {
     std::string socket; // empty: the default
     bool json = false;
+    unsigned family = 0; // 4 or 6: only routes, addresses and neighbours of this one are shown
     std::string socket_path() const { return socket.empty() ? default_socket_path() : socket; }
 };
 
-// Exit status of a command that failed; its sentence went to stderr.
+// Exit statuses: 0 done; `exit_failed`: refused, impossible, or what was checked is not right;
+// `exit_usage`: the command line is not understood, and nobody was asked anything. The sentence
+// goes to stderr. Both return the status.
 inline constexpr int exit_failed = 1;
+inline constexpr int exit_usage = 2;
 int report(const error& failure);
+int report_usage(const error& failure);
+
+// A line on stdout. Returns 0.
+int print_line(std::string_view text);
 
 struct column {
     const char* heading;

@@ -103,6 +103,9 @@ result<config> read_config(const std::string& path);
 // The same for text that is at hand; `name` stands in errors where the file name would.
 result<config> parse_config(std::string_view text, const std::string& name);
 
+// A text as a TOML string: quoted, with what must be escaped escaped.
+std::string toml_string(std::string_view text);
+
 // Every section and key with its type, default and meaning, as people read it.
 std::string config_reference();
 

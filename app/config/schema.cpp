@@ -80,9 +80,6 @@ result<void> is_address(const std::string& value) {
     neigh_change either;
     return set_address(value, either);
 }
-result<void> is_address4(const std::string& value) {
-    return checked(parse_ip4(value));
-}
 result<void> is_destination(const std::string& value) {
     route_change either;
     return set_destination(value, either);
@@ -193,7 +190,7 @@ const key<route_config> route_keys[] = {
 const key<table_config> table_keys[] = {
     {"file", text_key<table_config>{&table_config::file},
      "CIDR list, one a line, '.gz' or not; relative to this file", true},
-    {"via", list_key<table_config>{&table_config::via, is_address4},
+    {"via", list_key<table_config>{&table_config::via, is_address},
      "gateways; prefixes without one of their own are spread over them by the skewed rule", true},
     {"limit", number_key<table_config>{&table_config::limit, 0, any}, "only so many; 0: all"},
 };
@@ -448,6 +445,21 @@ std::string config_reference() {
         });
     PANTALA_ASSERT(good.ok());
     return text;
+}
+
+std::string toml_string(std::string_view text) {
+    std::string quoted = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') {
+            quoted += '\\';
+            quoted += c;
+        } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+            quoted += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+            quoted += c;
+        }
+    }
+    return quoted + '"';
 }
 
 } // namespace pantala::app

@@ -1,6 +1,7 @@
 #include "app/demo/demo.hpp"
 
 #include "app/cli/output.hpp"
+#include "app/config/config.hpp"
 #include "app/demo/child.hpp"
 #include "app/gen/generator.hpp"
 #include "app/gen/table/synthetic_table.hpp"
@@ -140,13 +141,14 @@ class demo {
                     "[[addr]]\naddress = \"10.254.0.1/24\"\ndev = \"spare\"\n"
                     "[[route]]\nto = \"192.0.2.0/24\"\nvia = \"10.254.0.2\"\n";
         }
-        file << fmt::format("[[table]]\nfile = \"{}\"\nvia = [{}]\n", table_, via);
+        file << fmt::format("[[table]]\nfile = {}\nvia = [{}]\n", toml_string(table_), via);
     }
     std::string port_config(const char* name, const char* mac, const std::string& address) const {
         return fmt::format(
-            "[[port]]\nname = \"{0}\"\ndevice = \"bus:{1}/{0}.bus,{4}\"\nmac = "
-            "\"{2}\"\n[[addr]]\naddress = \"{3}\"\ndev = \"{0}\"\n",
-            name, directory_, mac, address, options_.bus);
+            "[[port]]\nname = \"{0}\"\ndevice = {1}\nmac = \"{2}\"\n[[addr]]\naddress = \"{3}\"\n"
+            "dev = \"{0}\"\n",
+            name, toml_string(fmt::format("bus:{}/{}.bus,{}", directory_, name, options_.bus)), mac,
+            address);
     }
 
     result<void> start_router() {

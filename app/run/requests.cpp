@@ -1,6 +1,6 @@
 #include "app/run/requests.hpp"
 
-#include <algorithm>
+#include "app/questions.hpp"
 
 namespace pantala::app {
 
@@ -25,34 +25,71 @@ control_handler changer(router& of, Parse parse) {
     };
 }
 
-control_handler lister(json (router::*list)() const, router& of) {
-    return
-        [&of, list](control_request&) -> result<job_pointer> { return answer_rows((of.*list)()); };
-}
-control_handler lister(json (router::*list)(), router& of) {
-    return
-        [&of, list](control_request&) -> result<job_pointer> { return answer_rows((of.*list)()); };
+// Rows of one family, as far as they have an address.
+bool is_of(const json& row, unsigned family) {
+    const bool six = row.value("address", "").find(':') != std::string::npos;
+    return family == 0 || (family == 6) == six;
 }
 
-bool has_word(const control_request& request, std::string_view word) {
-    return std::find(request.words.begin(), request.words.end(), word) != request.words.end();
+// Rows of interfaces: of all, or of the one that is named.
+template <class List>
+control_handler link_lister(router& of, const char* object, List list, bool of_families) {
+    return [&of, object, list, of_families](control_request& request) -> result<job_pointer> {
+        show_question asked;
+        const auto text = views(request.words);
+        auto good = parse_show_of_links(text, object, asked);
+        if (good && !asked.dev.empty()) {
+            good = of.is_link(asked.dev);
+        }
+        if (!good) {
+            return good.failure();
+        }
+        json rows = json::array();
+        for (json& row : (of.*list)()) {
+            if (asked.wants(row) && (!of_families || is_of(row, family_of(request)))) {
+                rows.push_back(std::move(row));
+            }
+        }
+        return answer_rows(std::move(rows));
+    };
+}
+
+control_handler lister(router& of, const char* object, json (router::*list)()) {
+    return [&of, object, list](control_request& request) -> result<job_pointer> {
+        const auto text = views(request.words);
+        if (auto good = parse_show_nothing(text, object); !good) {
+            return good.failure();
+        }
+        return answer_rows((of.*list)());
+    };
+}
+
+result<job_pointer> stats(router& of, control_request& request) {
+    show_question asked;
+    const auto text = views(request.words);
+    if (auto good = parse_stats(text, asked); !good) {
+        return good.failure();
+    }
+    return answer_rows(asked.tcp ? of.list_tcp_stats(asked.all) : of.list_stats(asked.all));
 }
 
 } // namespace
+
+unsigned family_of(const control_request& request) {
+    const auto found = request.args.find("family");
+    return found != request.args.end() && (*found == 4 || *found == 6) ? found->get<unsigned>() : 0;
+}
 
 void add_requests(control_server& server, router& of, bool& stop) {
     server.add("addr.change", changer<addr_change>(of, parse_addr));
     server.add("neigh.change", changer<neigh_change>(of, parse_neigh));
     server.add("link.change", changer<link_change>(of, parse_link));
-    server.add("addr.show", lister(&router::list_addrs, of));
-    server.add("neigh.show", lister(&router::list_neighs, of));
-    server.add("link.show", lister(&router::list_links, of));
-    server.add("ss", lister(&router::list_sockets, of));
-    server.add("netisr.show", lister(&router::list_netisr, of));
-    server.add("stats", [&of](control_request& request) -> result<job_pointer> {
-        const bool all = has_word(request, "all");
-        return answer_rows(has_word(request, "tcp") ? of.list_tcp_stats(all) : of.list_stats(all));
-    });
+    server.add("addr.show", link_lister(of, "addr", &router::list_addrs, true));
+    server.add("neigh.show", link_lister(of, "neigh", &router::list_neighs, true));
+    server.add("link.show", link_lister(of, "link", &router::list_links, false));
+    server.add("ss", lister(of, "ss", &router::list_sockets));
+    server.add("netisr.show", lister(of, "netisr", &router::list_netisr));
+    server.add("stats", [&of](control_request& request) { return stats(of, request); });
     server.add(
         "summary", [&of](control_request&) -> result<job_pointer> { return answer(of.summary()); });
     server.add(

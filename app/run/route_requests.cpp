@@ -1,4 +1,5 @@
 // Requests about routes: the long ones are jobs that are done in turns.
+#include "app/questions.hpp"
 #include "app/run/requests.hpp"
 
 #include <array>
@@ -35,44 +36,71 @@ result<job_pointer> change_route(router& of, control_request& request) {
 // The whole table, some hundred rows a turn.
 class show_job final : public control_job {
   public:
-    explicit show_job(router& of) : router_(of) {}
+    show_job(router& of, show_question asked, bool four, bool six)
+        : router_(of), asked_(std::move(asked)) {
+        if (!four) {
+            at_.reset();
+        }
+        if (six) {
+            at6_ = prefix6{};
+        }
+    }
     result<std::optional<json>> turn(control_reply& reply) override {
         constexpr std::size_t rows_a_turn = 300;
         const auto tell = [&](json row) {
-            reply.row(std::move(row));
-            ++rows_;
+            if (asked_.wants(row)) {
+                reply.row(std::move(row));
+                ++rows_;
+            }
         };
         if (at_) {
             at_ = router_.list_routes(*at_, rows_a_turn, tell);
-            return std::optional<json>{};
+        } else if (at6_) {
+            at6_ = router_.list_routes(*at6_, rows_a_turn, tell);
         }
-        at6_ = router_.list_routes(*at6_, rows_a_turn, tell);
-        return at6_ ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
+        return at_ || at6_ ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
     }
 
   private:
     router& router_;
+    show_question asked_;
     std::optional<prefix4> at_ = prefix4{};
-    std::optional<prefix6> at6_ = prefix6{};
+    std::optional<prefix6> at6_;
     std::uint64_t rows_ = 0;
 };
 
 result<job_pointer> show_routes(router& of, control_request& request) {
-    if (request.words.empty()) {
-        return job_pointer(new show_job(of));
+    show_question asked;
+    const auto text = views(request.words);
+    auto good = parse_show_routes(text, asked);
+    if (good && !asked.dev.empty()) {
+        good = of.is_link(asked.dev);
     }
-    route_change asked;
-    if (auto good = set_destination(request.words[0], asked); !good) {
+    if (!good) {
         return good.failure();
     }
-    return answer_rows(
-        asked.to6 ? of.find_routes(*asked.to6)
-                  : of.find_routes(prefix4{asked.to.address, asked.to.length}));
+    const unsigned family = family_of(request);
+    if (!asked.prefix) {
+        return job_pointer(new show_job(of, std::move(asked), family != 6, family != 4));
+    }
+    const route_change& to = *asked.prefix;
+    json rows = json::array();
+    for (json& row :
+         to.to6 ? of.find_routes(*to.to6) : of.find_routes(prefix4{to.to.address, to.to.length})) {
+        if (asked.wants(row)) {
+            rows.push_back(std::move(row));
+        }
+    }
+    return answer_rows(std::move(rows));
 }
 
 result<job_pointer> get_route(router& of, control_request& request) {
     if (request.words.size() != 1) {
-        return error{EINVAL, "route get: which address?"};
+        return request.words.empty()
+                   ? say("route get: which address?")
+                   : say(fmt::format(
+                         "route get: '{}' is a word too many: an address is all it takes",
+                         request.words[1]));
     }
     neigh_change asked;
     if (auto good = set_address(request.words[0], asked); !good) {
@@ -86,8 +114,8 @@ result<job_pointer> get_route(router& of, control_request& request) {
 // client that goes away calls the reading off.
 class load_job final : public control_job {
   public:
-    load_job(router& of, table_reading reading, std::vector<std::uint32_t> via)
-        : router_(of), reading_(std::move(reading)), via_(std::move(via)) {}
+    load_job(router& of, table_reading reading, load_change how)
+        : router_(of), reading_(std::move(reading)), how_(std::move(how)) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         if (!loaded_) {
@@ -99,20 +127,21 @@ class load_job final : public control_job {
             if (!contents) {
                 return contents.failure();
             }
-            if (auto done = router_.load(*contents, via_); !done) {
+            const auto done = router_.load(*contents, how_);
+            if (!done) {
                 return done.failure();
             }
             loaded_ = true;
-            routes_ = contents->routes.size();
-            ip6_skipped_ = contents->ip6_skipped;
+            counts_ = *done;
         }
         if (!router_.routes().settled()) {
             tell(reply, "waiting for the workers");
             return std::optional<json>{};
         }
         return std::optional<json>{
-            {{"routes", routes_},
-             {"ip6_skipped", ip6_skipped_},
+            {{"routes", counts_.routes4},
+             {"ip6_routes", counts_.routes6},
+             {"passed_over", counts_.passed_over},
              {"seconds", seconds_since(began_)}}};
     }
     unsigned wait_ms() const override { return 5; }
@@ -127,34 +156,27 @@ class load_job final : public control_job {
 
     router& router_;
     table_reading reading_;
-    std::vector<std::uint32_t> via_;
+    load_change how_;
     steady::time_point began_ = steady::now();
     steady::time_point told_ = began_;
     bool loaded_ = false;
-    std::uint64_t routes_ = 0;
-    std::uint64_t ip6_skipped_ = 0;
+    load_counts counts_;
 };
 
 result<job_pointer> load_routes(router& of, control_request& request) {
-    if (request.words.empty() || !request.words[0].starts_with('/')) {
-        return error{EINVAL, "route load: an absolute path is wanted"};
+    load_change how;
+    const auto text = views(request.words);
+    if (auto good = parse_load(text, how); !good) {
+        return good.failure();
     }
-    std::vector<std::uint32_t> via;
-    for (std::size_t i = 1; i < request.words.size(); ++i) {
-        if (request.words[i] == "via") {
-            continue;
-        }
-        const auto gateway = parse_ip4(request.words[i]);
-        if (!gateway) {
-            return gateway.failure();
-        }
-        via.push_back(*gateway);
+    if (!how.file.starts_with('/')) {
+        return say("route load: an absolute path is wanted");
     }
-    auto reading = table_reading::start(request.words[0], 0);
+    auto reading = table_reading::start(how.file, 0);
     if (!reading) {
         return reading.failure();
     }
-    return job_pointer(new load_job(of, std::move(*reading), std::move(via)));
+    return job_pointer(new load_job(of, std::move(*reading), std::move(how)));
 }
 
 // The lines of a body, some thousand a turn. What has one gateway and nothing else goes the short
@@ -210,16 +232,25 @@ class batch_job final : public control_job {
         return done;
     }
     static bool short_way(const route_change& change) {
-        return !change.to6 && change.verb == change_verb::replace && change.hops.size() == 1 &&
-               change.hops[0].via != 0 && change.hops[0].dev.empty() && change.mtu == 0;
+        const route_protocol protocol = change.protocol.value_or(route_protocol::fixed);
+        return change.verb == change_verb::replace && change.hops.size() == 1 &&
+               change.kind == nexthop_kind::gateway && change.hops[0].dev.empty() &&
+               change.mtu == 0 && change.hops[0].weight == 1 &&
+               change.metric.value_or(metric_of(protocol)) == metric_of(protocol);
+    }
+    template <class Prefix, class Gateway>
+    result<void>
+    announce(const route_change& change, const Prefix& prefix, const Gateway& gateway) {
+        auto hop = router_.feed_hop(gateway);
+        return hop ? router_.routes().announce(
+                         basic_feed_route<Prefix>{prefix, *hop},
+                         change.protocol.value_or(route_protocol::fixed))
+                   : result<void>(hop.failure());
     }
     result<void> feed(const route_change& change) {
-        auto hop = router_.feed_hop(change.hops[0].via);
-        if (!hop) {
-            return hop.failure();
-        }
-        const prefix4 prefix{change.to.address, change.to.length};
-        return router_.routes().announce({prefix, *hop}, route_protocol::fixed);
+        const route_hop& hop = change.hops[0];
+        return change.to6 ? announce(change, *change.to6, *hop.via6)
+                          : announce(change, prefix4{change.to.address, change.to.length}, hop.via);
     }
 
     router& router_;
@@ -293,6 +324,7 @@ void add_route_requests(control_server& server, router& of) {
     add("route.get", get_route);
     add("route.load", load_routes);
     add("route.batch", batch);
+    add_route_checks(server, of);
     add("churn.start", start_churn);
     add("churn.stop", stop_churn);
 }

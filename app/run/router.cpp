@@ -260,9 +260,17 @@ result<void> router::configure(const config& from) {
 
 result<void> router::load_tables(const config& from, const progress_report& progress) {
     for (const table_config& wanted : from.tables) {
-        std::vector<std::uint32_t> via;
+        load_change how;
         for (const std::string& text : wanted.via) {
-            via.push_back(*parse_ip4(text));
+            route_hop hop;
+            if (auto good = set_gateway(text, hop); !good) {
+                return at_line(from, wanted.line, good.failure());
+            }
+            if (hop.via6) {
+                how.via6.push_back(*hop.via6);
+            } else {
+                how.via.push_back(hop.via);
+            }
         }
         std::string path = wanted.file;
         if (const auto slash = from.file.rfind('/');
@@ -278,7 +286,7 @@ result<void> router::load_tables(const config& from, const progress_report& prog
         if (!contents) {
             return at_line(from, wanted.line, contents.failure());
         }
-        if (auto loaded = load(*contents, via); !loaded) {
+        if (auto loaded = load(*contents, how); !loaded) {
             return at_line(from, wanted.line, loaded.failure());
         }
     }

@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -37,6 +38,12 @@ inline constexpr const char* silent_port_text =
     "its receive interrupts do not come: an idle worker looks every few milliseconds instead";
 inline constexpr std::size_t sockets_listed_max = 100'000;
 
+struct load_counts {
+    std::uint64_t routes4 = 0;
+    std::uint64_t routes6 = 0;
+    std::uint64_t passed_over = 0; // of a family that no gateway was named for
+};
+
 class router {
   public:
     // Does everything the configuration says, up to running workers. `eal`: the operator's own
@@ -53,13 +60,15 @@ class router {
     result<void> change(const addr_change& change);
     result<void> change(const neigh_change& change);
     result<void> change(const link_change& change);
-    // All routes of a table file at once; those without a gateway are spread over `via` by the
-    // skewed rule.
-    result<void> load(const table_contents& table, std::span<const std::uint32_t> via);
+    // All routes of a table file, each family at once; those without a gateway are spread over
+    // `via` by the skewed rule. If that names gateways of one family only, what has none in the
+    // other is passed over; if it names none, it is an error.
+    result<load_counts> load(const table_contents& table, const load_change& how);
 
     // --- a feed's changes: one gateway, no names ---
     // The hop of a gateway, kept for the life of the router.
     result<nexthop_id> feed_hop(std::uint32_t gateway);
+    result<nexthop_id> feed_hop(const address6& gateway);
     rib& routes() { return *rib_; }
 
     // --- churn: see churn.hpp ---
@@ -80,6 +89,8 @@ class router {
     json find_routes(const prefix6& prefix) const;
     result<json> get_route(std::uint32_t address) const;
     result<json> get_route(const address6& address) const;
+    // Errors: ENODEV, with the names that there are.
+    result<void> is_link(const std::string& name) const;
     json list_links() const;
     json list_addrs() const;
     json list_neighs();
@@ -106,7 +117,10 @@ class router {
     start_engine(const config& from, const std::vector<std::string>& eal);
     result<void> add_port(const port_config& port, const device& where);
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
-    result<nexthop_id> new_hop(std::uint32_t gateway);
+    template <class Key, class Known>
+    result<nexthop_id> keep_hop(const Key& key, const route_target& target, Known& known);
+    template <class Route>
+    result<Route> deletion(Route wanted, const route_change& change) const;
     result<void> on_link(const link& dev, std::uint32_t gateway, change_verb verb) const;
     result<void> may_be_neighbor(const link& dev, const neigh_change& change) const;
     result<void> change_mac(const link& of, const mac_address& mac);
@@ -134,6 +148,7 @@ class router {
     control_context control_context_;
     link_names links_;
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
+    std::map<address6, nexthop_id> feed_hops6_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double start_seconds_ = 0;
     std::vector<std::uint32_t> rule_gateways_; // of the last load

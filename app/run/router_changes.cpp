@@ -1,4 +1,3 @@
-#include "app/next_hop_rule.hpp"
 #include "app/run/port_settings.hpp"
 #include "app/run/router.hpp"
 
@@ -64,13 +63,18 @@ result<Route> router::to_route(const route_change& change) const {
     Route wanted;
     set_prefix(wanted, change);
     wanted.mtu = change.mtu;
-    wanted.protocol = route_protocol::fixed;
+    wanted.protocol = change.protocol.value_or(route_protocol::fixed);
+    wanted.metric = change.metric;
+    if (!wanted.metric && change.verb != change_verb::del) {
+        wanted.metric = metric_of(wanted.protocol);
+    }
     for (const route_hop& hop : change.hops) {
         const bool direct = hop.via == 0 && !hop.via6;
         route_target target;
         target.kind = direct ? nexthop_kind::connected : nexthop_kind::gateway;
         target.gateway = hop.via;
         target.gateway6 = hop.via6;
+        target.weight = hop.weight;
         if (!hop.dev.empty()) {
             auto dev = links_.find(hop.dev);
             if (!dev) {
@@ -83,10 +87,28 @@ result<Route> router::to_route(const route_change& change) const {
         }
         wanted.targets.push_back(target);
     }
-    if (change.hops.empty() && change.verb != change_verb::del) {
+    const bool refusing = change.kind != nexthop_kind::gateway;
+    if (change.hops.empty() && (change.verb != change_verb::del || refusing)) {
         wanted.targets.push_back({.kind = change.kind});
     }
     return wanted;
+}
+
+// Of the routes of a prefix that a deletion may mean, the best.
+template <class Route>
+result<Route> router::deletion(Route wanted, const route_change& change) const {
+    for (const Route& one : rib_->find(wanted.prefix)) {
+        const bool meant = (!change.metric || one.metric.value_or(0) == *change.metric) &&
+                           (!change.protocol || one.protocol == *change.protocol);
+        if (meant) {
+            wanted.metric = one.metric.value_or(0);
+            return wanted;
+        }
+    }
+    return error{
+        ESRCH, fmt::format(
+                   "there is no such route to {}: 'route show {}' shows those there are",
+                   format(wanted.prefix), format(wanted.prefix))};
 }
 
 template <class Route>
@@ -100,8 +122,11 @@ result<void> router::change_route(const route_change& change) {
         return rib_->add(*wanted);
     case change_verb::replace:
         return rib_->replace(*wanted);
+    case change_verb::append:
+        return rib_->append(*wanted);
     case change_verb::del:
-        return rib_->del(*wanted);
+        wanted = deletion(std::move(*wanted), change);
+        return wanted ? rib_->del(*wanted) : result<void>(wanted.failure());
     }
     return {};
 }
@@ -145,6 +170,7 @@ result<void> router::change(const addr_change& change) {
         return rib_->del_address(dev->id, change.address.address, change.address.length);
     case change_verb::add:
     case change_verb::replace:
+    case change_verb::append:
         break;
     }
     auto added = rib_->add_address(
@@ -269,144 +295,6 @@ result<void> router::change_mac(const link& of, const mac_address& mac) {
         }
     }
     return done;
-}
-
-result<nexthop_id> router::feed_hop(std::uint32_t gateway) {
-    const auto known = feed_hops_.find(gateway);
-    auto hop = known != feed_hops_.end() ? result<nexthop_id>(known->second) : new_hop(gateway);
-    if (hop && rib_->record(*hop).kind == nexthop_kind::none) { // as rib::add has it
-        return error{
-            ENETUNREACH, fmt::format(
-                             "no way to the gateway {}: add a route to it, or set its interface up",
-                             format_ip4(gateway))};
-    }
-    return hop;
-}
-
-result<nexthop_id> router::new_hop(std::uint32_t gateway) {
-    const route_target target{.gateway = gateway};
-    auto hop = rib_->hop(std::span(&target, 1));
-    if (hop) {
-        feed_hops_.emplace(gateway, *hop);
-    }
-    return hop;
-}
-
-result<void> router::load(const table_contents& table, std::span<const std::uint32_t> via) {
-    std::vector<feed_route> routes;
-    routes.reserve(table.routes.size());
-    for (const table_route& one : table.routes) {
-        std::uint32_t gateway = one.via;
-        if (gateway == 0) {
-            if (via.empty()) {
-                return error{
-                    EINVAL, fmt::format(
-                                "{} has no gateway of its own; say 'via GATEWAY', "
-                                "once or several times",
-                                format_prefix(one.to))};
-            }
-            gateway = via[skewed_choice(one.to, static_cast<unsigned>(via.size()))];
-        }
-        auto hop = feed_hop(gateway);
-        if (!hop) {
-            return hop.failure();
-        }
-        routes.push_back({to_prefix(one.to), *hop});
-    }
-    const std::size_t before = rib_->counts().routes4;
-    auto loaded = rib_->load(routes);
-    if (loaded) {
-        rule_gateways_.assign(via.begin(), via.end());
-        loaded_ += rib_->counts().routes4 - before;
-    }
-    return loaded;
-}
-
-result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed, const std::string& spare) {
-    if (churn_) {
-        return error{EBUSY, "routes are churning already"};
-    }
-    std::optional<iface_id> flapping;
-    if (!spare.empty()) {
-        auto found = links_.find(spare);
-        if (!found) {
-            return found.failure();
-        }
-        flapping = found->id;
-    }
-    const auto gateways = static_cast<unsigned>(rule_gateways_.size());
-    std::vector<churn::member> members;
-    result<void> good;
-    for (std::optional<prefix4> from = prefix4{}; from && good;) {
-        from = rib_->visit(0, *from, 65536, [&](const route& one) {
-            if (!good || one.protocol != route_protocol::bgp) {
-                return;
-            }
-            const ip4_prefix prefix{one.prefix.address, one.prefix.length};
-            auto usual = feed_hop(rule_gateways_[skewed_choice(prefix, gateways)]);
-            auto other = feed_hop(rule_gateways_[skewed_choice(prefix, gateways, seed)]);
-            if (!usual || !other) {
-                good = usual ? other.failure() : usual.failure();
-            } else if (*usual != *other) {
-                members.push_back({one.prefix, *usual, *other});
-            }
-        });
-    }
-    if (!good) {
-        return good;
-    }
-    if (members.empty()) {
-        return error{ENOENT, "no routes to churn: load a table over several gateways first"};
-    }
-    for (churn::member& one : members) {
-        const bool short_enough = one.prefix.length < 24 ||
-                                  (one.prefix.length < 32 && mix64(one.prefix.address) % 64 == 0);
-        const prefix4 half{one.prefix.address, static_cast<std::uint8_t>(one.prefix.length + 1)};
-        one.may_halve = short_enough && rib_->find(half).empty();
-    }
-    // Neighbours in the table do not change one after another.
-    std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
-        return mix64(a.prefix.address) < mix64(b.prefix.address);
-    });
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        members[i].visits = static_cast<std::uint8_t>(i % 3);
-    }
-    churn_failure_.clear();
-    restoring_ = false;
-    churn_.emplace(*rib_, std::move(members), rate, flapping);
-    return {};
-}
-
-std::optional<json> router::stop_churn() {
-    if (!churn_) {
-        return std::nullopt;
-    }
-    restoring_ = true;
-    json report = churn_->report();
-    if (!churn_failure_.empty()) {
-        report["failure"] = churn_failure_;
-    }
-    return report;
-}
-
-// True: there is more to do soon.
-bool router::turn_churn() {
-    if (!churn_) {
-        return false;
-    }
-    if (restoring_) {
-        auto done = churn_->restore();
-        if (!done || *done) {
-            churn_.reset();
-        }
-        return churning();
-    }
-    if (churn_failure_.empty()) {
-        if (auto done = churn_->turn(); !done) {
-            churn_failure_ = done.failure().text;
-        }
-    }
-    return true;
 }
 
 } // namespace pantala::app

@@ -10,24 +10,6 @@ namespace pantala::app {
 
 namespace {
 
-std::string_view protocol_word(route_protocol protocol) {
-    switch (protocol) {
-    case route_protocol::kernel:
-        return "kernel";
-    case route_protocol::boot:
-        return "boot";
-    case route_protocol::fixed:
-        return "static";
-    case route_protocol::bgp:
-        return "bgp";
-    case route_protocol::ospf:
-        return "ospf";
-    case route_protocol::other:
-        return "other";
-    }
-    return "?";
-}
-
 std::string text_of(const iface_address6& address) {
     return fmt::format(
         "{}/{}", format_address6(address6::from_bytes(address.address)), address.prefix_length);
@@ -206,6 +188,11 @@ result<json> router::get_route(const address6& address) const {
     json row = route_row(*found);
     row["address"] = format_address6(address);
     return row;
+}
+
+result<void> router::is_link(const std::string& name) const {
+    const auto found = links_.find(name);
+    return found ? result<void>() : found.failure();
 }
 
 json router::list_links() const {

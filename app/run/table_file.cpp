@@ -23,10 +23,14 @@ read_table(const std::string& path, std::uint64_t limit, const std::atomic<bool>
         return table.failure();
     }
     table_contents contents;
-    contents.ip6_skipped = table->ip6.size();
+    contents.from_mrt = table->from_mrt;
     contents.routes.reserve(table->ip4.size());
     for (const file_route4& one : table->ip4) {
         contents.routes.push_back({{one.prefix.address, one.prefix.length}, one.gateway});
+    }
+    contents.routes6.reserve(table->ip6.size());
+    for (const file_route6& one : table->ip6) {
+        contents.routes6.push_back({one.prefix, one.gateway});
     }
     return contents;
 }

@@ -3,12 +3,13 @@
 //   192.0.2.0/24
 //   198.51.100.0/24 via 10.0.0.1
 //
-// Gzipped or not. `#` begins a comment. IPv6 lines are counted and passed over. (The format's
-// reader is stack/route/feed/prefix_file.)
+// Of both families. Gzipped or not. `#` begins a comment. Or an MRT dump. (The formats' readers are
+// in stack/route/feed.)
 #pragma once
 
 #include "app/address.hpp"
 #include "engine/base/result.hpp"
+#include "stack/route/prefix6.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -23,12 +24,18 @@ struct table_route {
     std::uint32_t via = 0; // host order; 0: the rule chooses
 };
 
-struct table_contents {
-    std::vector<table_route> routes;
-    std::uint64_t ip6_skipped = 0;
+struct table_route6 {
+    prefix6 to;
+    address6 via{}; // all zero: the rule chooses
 };
 
-// Reads at most `limit` routes (0: all) of a regular file. Any thread. An error names file and
+struct table_contents {
+    std::vector<table_route> routes;
+    std::vector<table_route6> routes6;
+    bool from_mrt = false; // the gateways are those of who dumped it
+};
+
+// Reads at most `limit` IPv4 routes (0: all) of a regular file. Any thread. An error names file and
 // line; a file that is cut off is one. `stop`, once true, ends it within a block of 1 MiB.
 result<table_contents>
 read_table(const std::string& path, std::uint64_t limit, const std::atomic<bool>* stop = nullptr);

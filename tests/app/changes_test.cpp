@@ -79,6 +79,51 @@ TEST(route_grammar, a_link_and_refusals) {
     EXPECT_TRUE(route("del 10.0.0.0/24"));
 }
 
+TEST(route_grammar, metric_weight_and_protocol) {
+    const auto one = route("append 10.0.0.0/8 metric 7 proto bgp via 192.0.2.1 scope global");
+    ASSERT_TRUE(one) << one.failure().text;
+    EXPECT_EQ(one->verb, change_verb::append);
+    EXPECT_EQ(one->metric, 7U);
+    EXPECT_EQ(one->protocol, route_protocol::bgp);
+    const auto two = route("add to 10.0.0.0/8 nexthop via 1.1.1.1 weight 3 nexthop via 1.1.1.2");
+    ASSERT_TRUE(two);
+    EXPECT_EQ(two->hops[0].weight, 3);
+    EXPECT_EQ(two->hops[1].weight, 1);
+    EXPECT_FALSE(two->metric);
+    EXPECT_FALSE(two->protocol);
+    EXPECT_TRUE(route("add unicast 10.0.0.0/8 dev a scope link table main"));
+}
+
+TEST(route_grammar, what_is_wrong_is_named_and_what_was_meant_guessed) {
+    const std::pair<const char*, const char*> slips[] = {
+        {"ad 10.0.0.0/8 via 1.1.1.1", "did you mean 'add'?"},
+        {"dle 10.0.0.0/8", "did you mean 'del'?"},
+        {"add 10.0.0.0/8 vai 1.1.1.1", "did you mean 'via'?"},
+        {"add 10.0.0.0/8 via 1.1.1.1 onlink", "'onlink' is a word of iproute2"},
+        {"add 10.0.0.0/8 via 1.1.1.1 weight 2", "nexthop via GATEWAY weight"},
+        {"add 10.0.0.0/8 nexthop via 1.1.1.1 weight 0", "1 to 256"},
+        {"add 10.0.0.0/8 nexthop via 1.1.1.1 dev a via 1.1.1.2", "'via' twice"},
+        {"add 10.0.0.0/8 dev a metric x", "metric x"},
+        {"add 10.0.0.0/8 via 1.1.1.1 nexthop via 1.1.1.2", "each 'nexthop'"},
+        {"add 10.0.0.0/8 nexthop via 1.1.1.2 dev a mtu 900 dev b", "each"},
+        {"add 10.0.0.0/8 via 1.1.1.1 scope link", "scope global"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table 9", "main table only"},
+        {"add 10.0.0.0/8 via 1.1.1.1 proto kernel", "proto"},
+        {"add local 10.0.0.1 dev a", "'local' is no kind"},
+        {"add 10.0.0.0/8 via 1.1.1.1 metric 1 metric 2", "'metric' twice"},
+        {"add blackhole 10.0.0.0/8 dev a", "no next hop"},
+        {"del blackhole 10.0.0.0/8 dev a", "no next hop"},
+        {"del 10.0.0.0/8 mtu 900", "'mtu' does not tell"},
+        {"add 10.0.0.0/8 via", "wants a value"},
+        {"", "add"}};
+    for (const auto& [line, because] : slips) {
+        const auto change = route(line);
+        ASSERT_FALSE(change) << line;
+        EXPECT_NE(change.failure().text.find(because), std::string::npos)
+            << line << ": " << change.failure().text;
+    }
+}
+
 TEST(route_grammar, a_reused_record_forgets_the_line_before) {
     route_change change;
     ASSERT_TRUE(parse_route(cut("add 1.0.0.0/8 nexthop via 2.2.2.2 nexthop via 3.3.3.3"), change));
@@ -92,7 +137,7 @@ TEST(route_grammar, a_reused_record_forgets_the_line_before) {
 
 TEST(route_grammar, errors_say_which_word) {
     const std::pair<const char*, const char*> cases[] = {
-        {"", "wants add"},
+        {"", "what? (add"},
         {"put 10.0.0.0/8", "'put'"},
         {"add", "which prefix"},
         {"add 10.0.0.0/8", "via GATEWAY"},
@@ -100,7 +145,7 @@ TEST(route_grammar, errors_say_which_word) {
         {"add 10.0.0.0/8 via", "'via' wants"},
         {"add 10.0.0.0/8 via x", "via x"},
         {"add 10.0.0.0/8 via 0.0.0.0", "via 0.0.0.0"},
-        {"add 10.0.0.0/8 via 1.1.1.1 metric 5", "'metric'"},
+        {"add 10.0.0.0/8 via 1.1.1.1 advmss 5", "'advmss'"},
         {"add 10.0.0.0/8 via 1.1.1.1 mtu 20", "68"},
         {"add blackhole 10.0.0.0/8 via 1.1.1.1", "no next hop"},
         {"add 10.0.0.0/8 nexthop dev p0", "via GATEWAY"},

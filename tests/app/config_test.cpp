@@ -117,6 +117,15 @@ TEST(config, a_missing_file_is_an_error) {
     EXPECT_FALSE(read_config("/nonexistent/router.toml"));
 }
 
+TEST(config, any_path_can_be_written_as_a_string) {
+    const std::string path = "/tmp/a \"quoted\" \\ back\\slash\tand\x01 it's # = [x]/\xc3\xa9.txt";
+    const auto read =
+        parse_config("[[table]]\nfile = " + toml_string(path) + "\nvia = \"10.0.0.1\"\n", "made");
+    ASSERT_TRUE(read) << read.failure().text;
+    ASSERT_EQ(read->tables.size(), 1U);
+    EXPECT_EQ(read->tables[0].file, path);
+}
+
 TEST(config, the_reference_has_every_section_and_its_defaults) {
     const std::string text = config_reference();
     for (const char* wanted :

@@ -47,7 +47,7 @@ TEST_F(table_file, prefixes_with_and_without_gateways) {
     EXPECT_EQ(table->routes[0].via, 0U);
     EXPECT_EQ(table->routes[1].via, 0x0a000001U);
     EXPECT_EQ(table->routes[2].to, (ip4_prefix{0, 0}));
-    EXPECT_EQ(table->ip6_skipped, 1U);
+    EXPECT_EQ(table->routes6.size(), 1U);
     EXPECT_EQ(read_table(path_, 2)->routes.size(), 2U);
 }
 

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,10 @@ dev = "west"
 
 [[addr]]
 address = "10.2.0.1/24"
+dev = "east"
+
+[[addr]]
+address = "2001:db8:2::1/64"
 dev = "east"
 
 [[neigh]]
@@ -83,6 +88,11 @@ class Router:
         status, _, err = self.command(*words, text=text)
         assert status == 1 and because in err, f"{words}: status {status}, {err!r}"
 
+    def misused(self, *words, because):
+        """The command line itself is wrong: nobody is asked, and the status says so."""
+        status, _, err = self.command(*words)
+        assert status == 2 and because in err, f"{words}: status {status}, {err!r}"
+
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -93,7 +103,7 @@ def starts_as_configured(router):
     assert router.ready["state"]["workers"] == 1
     links = {link["name"]: link for link in router.ask("link", "show")}
     assert links["west"]["address"] == "02:00:00:00:00:01"
-    assert links["east.7"]["vlan"] == 7 and links["east"]["addresses"] == ["10.2.0.1/24"]
+    assert links["east.7"]["vlan"] == 7 and links["east"]["addresses"][0] == "10.2.0.1/24"
     routes = {route["to"]: route for route in router.ask("route")}
     assert routes["20.0.0.0/8"]["hops"][0]["via"] == "10.2.0.2"
     neighbor = router.ask("neigh")[0]
@@ -151,10 +161,18 @@ def a_table_is_loaded_whole(router):
         file.write("2001:db8::/32\n")
     before = len(router.ask("route"))
     answer = router.ask("route", "load", path, "via", "10.2.0.2", "via", "10.2.0.3")
-    assert answer["routes"] == 50000 and answer["ip6_skipped"] == 1
+    assert (answer["routes"], answer["ip6_routes"], answer["passed_over"]) == (50000, 0, 1)
     assert len(router.ask("route")) == before + 50000
     assert router.ask("route", "get", "50.10.1.1")["to"] == "50.10.1.0/24"
     router.refuses("route", "load", path, because="via GATEWAY")
+    router.misused("route", "load", path, "vai", "10.2.0.2", because="did you mean 'via'?")
+    answer = router.ask("route", "load", path, "via", "10.2.0.2", "via", "2001:db8:2::2")
+    assert (answer["routes"], answer["ip6_routes"], answer["passed_over"]) == (50000, 1, 0)
+    assert router.ask("route", "get", "2001:db8::1")["hops"][0]["via"] == "2001:db8:2::2"
+    found = router.ask("route", "verify")
+    assert found["alike"] == found["workers"] == 1 and found["wrong"] == 0 and found["addresses"] > 100000
+    assert router.ask("route", "flush", "bgp")["deleted"] == 50001
+    assert len(router.ask("route")) == before
     router.refuses("route", "load", "/nonexistent", because="/nonexistent")
 
 
@@ -178,6 +196,107 @@ def a_table_that_does_not_come_holds_nobody_up(router):
         file.write(whole[:whole.index(b"\n", len(whole) // 2) + 1])
     router.refuses("route", "load", cut, "via", "10.2.0.2", because="ends in the middle")
     router.refuses("route", "get", "51.0.1.1", because="no route")
+
+
+def mrt_dump():
+    """TABLE_DUMP_V2 of one route a family, whose next hops nobody here can reach."""
+    def record(subtype, body):
+        return struct.pack(">IHHI", 0, 13, subtype, len(body)) + body
+    def rib(subtype, length, prefix, attribute):
+        entry = struct.pack(">HIH", 0, 0, len(attribute)) + attribute
+        return record(subtype, struct.pack(">IB", 0, length) + prefix + struct.pack(">H", 1) + entry)
+    far6 = bytes.fromhex("20010db8ffff00000000000000000001")
+    return (rib(2, 16, bytes([61, 1]), bytes([0x40, 3, 4, 192, 0, 2, 99])) +
+            rib(4, 48, bytes.fromhex("20010db80061"), bytes([0x80, 14, 17, 16]) + far6))
+
+
+def dumps_of_collectors_are_loaded(router):
+    path = router.directory + "/rib.mrt"
+    with open(path, "wb") as file:
+        file.write(mrt_dump())
+    router.refuses("route", "load", path, because="192.0.2.99")
+    answer = router.ask("route", "load", path, "via", "10.2.0.2", "via", "2001:db8:2::2")
+    assert (answer["routes"], answer["ip6_routes"]) == (1, 1)
+    assert router.ask("route", "get", "61.1.2.3")["hops"][0]["via"] == "10.2.0.2"
+    assert router.ask("route", "get", "2001:db8:61::1")["hops"][0]["via"] == "2001:db8:2::2"
+    assert router.ask("route", "flush", "bgp")["deleted"] == 2
+
+
+def both_families_are_saved_and_restored(router):
+    router.ask("route", "add", "2001:db8:77::/48", "via", "fe80::2", "dev", "east")
+    assert router.ask("route", "get", "2001:db8:77::9")["hops"] == [{"via": "fe80::2", "dev": "east"}]
+    router.ask("route", "append", "2001:db8:77::/48", "via", "fe80::3", "dev", "west")
+    assert len(router.ask("route", "get", "2001:db8:77::9")["hops"]) == 2
+    router.misused("route", "add", "2001:db8:78::/48", "via", "10.2.0.2", because="other family")
+    router.misused("route", "add", "2001:db8:78::1/48", "dev", "east", because="2001:db8:78::/48")
+    router.ask("route", "add", "32.0.0.0/8", "nexthop", "via", "10.2.0.2", "weight", "3", "nexthop", "via", "10.2.0.3")
+    router.ask("route", "add", "32.0.0.0/8", "via", "10.2.0.4", "metric", "50", "mtu", "1400")
+    router.ask("route", "add", "prohibit", "32.1.0.0/16", "proto", "bgp")
+    shown = router.ask("route")
+    status, saved, err = router.command("route", "save")
+    assert status == 0 and "replace 2001:db8:77::/48 nexthop via fe80::2 dev east" in saved, err + saved
+    assert "replace 32.0.0.0/8 via 10.2.0.4 proto static metric 50 mtu 1400" in saved, saved
+    assert "10.1.0.0/24" not in saved
+    for gone in ("2001:db8:77::/48", "32.0.0.0/8", "32.0.0.0/8", "32.1.0.0/16"):
+        router.ask("route", "del", gone)
+    router.refuses("route", "get", "2001:db8:77::9", because="no route")
+    status, _, err = router.command("route", "-b", "-", text=saved)
+    assert status == 0, err
+    assert router.ask("route") == shown
+    router.ask("route", "del", "32.0.0.0/8", "metric", "50")
+    router.refuses("route", "del", "32.0.0.0/8", "metric", "50", because="32.0.0.0/8")
+    router.refuses("route", "del", "blackhole", "32.0.0.0/8", because="32.0.0.0/8")
+    router.ask("route", "del", "32.0.0.0/8")
+    router.ask("route", "del", "32.1.0.0/16", "proto", "bgp")
+    router.ask("route", "del", "2001:db8:77::/48")
+
+
+def metrics_and_weights_count(router):
+    router.ask("route", "add", "33.0.0.0/8", "via", "10.2.0.3", "metric", "10")
+    router.ask("route", "add", "33.0.0.0/8", "via", "10.2.0.2", "metric", "5")
+    assert router.ask("route", "get", "33.1.1.1")["hops"][0]["via"] == "10.2.0.2"
+    router.refuses("route", "add", "33.0.0.0/8", "via", "10.2.0.4", "metric", "5", because="metric 5")
+    router.ask("route", "del", "33.0.0.0/8", "metric", "5")
+    assert router.ask("route", "get", "33.1.1.1")["metric"] == 10
+    router.ask("route", "replace", "33.0.0.0/8", "metric", "10", "nexthop", "via", "10.2.0.2", "weight", "7",
+               "nexthop", "via", "10.2.0.3")
+    assert [hop.get("weight", 1) for hop in router.ask("route", "get", "33.1.1.1")["hops"]] == [7, 1]
+    router.ask("route", "del", "33.0.0.0/8")
+
+
+def what_is_shown_is_what_was_asked_for(router):
+    assert {row["dev"] for row in router.ask("addr", "show", "dev", "west")} == {"west"}
+    assert [row["name"] for row in router.ask("link", "show", "east.7")] == ["east.7"]
+    assert {row["protocol"] for row in router.ask("route", "show", "proto", "kernel")} == {"kernel"}
+    assert all(any(hop["dev"] == "east" for hop in row["hops"]) for row in router.ask("route", "show", "dev", "east"))
+    assert all(":" not in row["to"] for row in router.ask("-4", "route"))
+    assert all(":" in row["to"] for row in router.ask("-6", "route"))
+    router.refuses("addr", "show", "nowhere", because="no interface 'nowhere'")
+    for words, because in ((("route", "show", "dve", "east"), "did you mean 'dev'?"),
+                           (("route", "show", "10.0.0.0/8", "10.0.0.0/8"), "10.0.0.0/8"),
+                           (("addr", "show", "west", "east"), "'east'"),
+                           (("netisr", "show", "all"), "'all'"),
+                           (("netisr", "set"), "'set'"),
+                           (("stats", "al"), "did you mean 'all'?"),
+                           (("link", "shwo"), "did you mean 'show'?"),
+                           (("link", "set", "west", "master", "br0"), "iproute2"),
+                           (("route", "add", "10.5.0.0/16", "vai", "10.2.0.2"), "did you mean 'via'?"),
+                           (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "table", "7"), "table 7"),
+                           (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "src", "10.1.0.1"), "'src'"),
+                           (("route", "change", "10.5.0.0/16", "via", "10.2.0.2"), "'change'"),
+                           (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "via", "10.2.0.3"), "'via' twice"),
+                           (("route", "-b", "-", "add"), "'add'"),
+                           (("-6", "route", "add", "default", "dev", "west"), "-6"),
+                           (("addr", "add", "10.3.0.1/24", "dev", "west", "dev", "east"), "'dev' twice"),
+                           (("route", "--bogus"), "--bogus"), (("rout",), "did you mean 'route'?"), (("frobnicate",), "no command"), ((), "")):
+        router.misused(*words, because=because)
+    for words, because in ((("route", "get"), "which address"), (("route", "get", "10.1.0.1", "from"), "'from'"),
+                           (("route", "verify", "now"), "'now'"), (("route", "flush"), "which protocol"),
+                           (("route", "flush", "everything"), "'everything'")):
+        router.refuses(*words, because=because)
+    for words in (("--help",), ("route", "--help"), ("--version",)):
+        assert router.command(*words)[0] == 0, words
+    assert "Exit status" in router.command("--help")[1]
 
 
 def bus_node(router, bus):
@@ -298,7 +417,8 @@ def main():
              batches_are_made_in_order_or_say_where_they_end,
              what_leads_nowhere_is_refused_everywhere, a_port_hears_the_address_of_its_interfaces,
              a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
-             a_table_is_loaded_whole, a_table_that_does_not_come_holds_nobody_up,
+             metrics_and_weights_count, both_families_are_saved_and_restored, what_is_shown_is_what_was_asked_for,
+             a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
     print(f"1..{len(tests)}", flush=True)
     directory = tempfile.mkdtemp(prefix="pantala.")

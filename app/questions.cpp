@@ -1,0 +1,111 @@
+#include "app/questions.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+using nlohmann::json;
+
+bool goes_over(const json& row, const std::string& dev) {
+    if (row.contains("hops")) {
+        return std::any_of(row["hops"].begin(), row["hops"].end(), [&](const json& hop) {
+            return hop.value("dev", "") == dev;
+        });
+    }
+    return row.value("dev", row.value("name", "")) == dev;
+}
+
+result<void> show_protocol(word_reader& reader, show_question& question) {
+    auto name = reader.name("proto");
+    if (!name) {
+        return name.failure();
+    }
+    question.proto = std::move(*name);
+    if (question.proto == protocol_word(route_protocol::kernel) ||
+        question.proto == protocol_word(route_protocol::other)) {
+        return {};
+    }
+    const auto known = parse_protocol(question.proto);
+    return known ? result<void>() : known.failure();
+}
+
+} // namespace
+
+bool show_question::wants(const json& row) const {
+    return (dev.empty() || goes_over(row, dev)) &&
+           (proto.empty() || row.value("protocol", "") == proto);
+}
+
+result<void> parse_show_routes(words text, show_question& question) {
+    word_reader reader(text);
+    while (!reader.done()) {
+        const std::string_view word = reader.next();
+        result<void> good;
+        if (word == "dev") {
+            good = take(reader.name(word), question.dev);
+        } else if (word == "proto" || word == "protocol") {
+            good = show_protocol(reader, question);
+        } else if (word == "table") {
+            const auto name = reader.value(word);
+            good = name && (*name == "main" || *name == "254")
+                       ? result<void>()
+                       : say("route show table: there is the main table only");
+        } else if (
+            !question.prefix &&
+            (word == "default" || word.find_first_of(".:/") != std::string_view::npos)) {
+            question.prefix.emplace();
+            good = set_destination(word, *question.prefix);
+        } else if (word != "to" || question.prefix) {
+            good = unknown_word("route show", word, {"PREFIX", "dev", "proto", "table"});
+        }
+        if (!good) {
+            return good;
+        }
+    }
+    return {};
+}
+
+result<void> parse_show_of_links(words text, std::string_view object, show_question& question) {
+    word_reader reader(text);
+    if (reader.peek() == "dev") {
+        reader.next();
+        if (reader.done()) {
+            return say(fmt::format("{} show dev: which interface?", object));
+        }
+    }
+    if (!reader.done()) {
+        question.dev = reader.next();
+    }
+    return reader.done() ? result<void>()
+                         : unknown_word(
+                               fmt::format("{} show {}", object, question.dev), reader.peek(),
+                               {"[dev] INTERFACE"});
+}
+
+result<void> parse_show_nothing(words text, std::string_view object) {
+    return text.empty()
+               ? result<void>()
+               : say(fmt::format("{} show: '{}' is a word too many", object, text.front()));
+}
+
+result<void> parse_stats(words text, show_question& question) {
+    word_reader reader(text);
+    if (reader.peek() == "show") {
+        reader.next();
+    }
+    while (!reader.done()) {
+        const std::string_view word = reader.next();
+        question.all = question.all || word == "all";
+        question.tcp = question.tcp || word == "tcp";
+        if (word != "all" && word != "tcp") {
+            return unknown_word("stats", word, {"show", "all", "tcp"});
+        }
+    }
+    return {};
+}
+
+} // namespace pantala::app

@@ -1,0 +1,32 @@
+// What an operator asks to be shown, in iproute2's words. One grammar for the command line and the
+// control socket; a word that does not belong there is refused.
+#pragma once
+
+#include "app/changes.hpp"
+#include "app/words.hpp"
+
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace pantala::app {
+
+struct show_question {
+    std::optional<route_change> prefix{}; // routes to exactly this one
+    std::string dev;                      // empty: of any interface
+    std::string proto;                    // empty: of any protocol
+    bool all = false;                     // stats: those that are 0 as well
+    bool tcp = false;                     // stats: those of TCP
+
+    // Whether a row is asked for, as route, addr, neigh and link rows are.
+    bool wants(const nlohmann::json& row) const;
+};
+
+// The words after `route show`, `addr show` (and neigh, link), `netisr show`, `stats`.
+result<void> parse_show_routes(words text, show_question& question);
+result<void> parse_show_of_links(words text, std::string_view object, show_question& question);
+result<void> parse_show_nothing(words text, std::string_view object);
+result<void> parse_stats(words text, show_question& question);
+
+} // namespace pantala::app

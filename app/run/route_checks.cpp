@@ -1,0 +1,136 @@
+// route verify and route flush: jobs of their own, in turns.
+#include "app/run/requests.hpp"
+
+#include <chrono>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+// Hashes the replicas of all workers, then asks them for every prefix of the main tables; waits
+// while changes are on their way.
+class verify_job final : public control_job {
+  public:
+    explicit verify_job(router& of) : rib_(of.routes()) {}
+
+    result<std::optional<json>> turn(control_reply& reply) override {
+        if (std::chrono::steady_clock::now() > patience_) {
+            return error{EAGAIN, "routes change all the time; no worker stood still for a look"};
+        }
+        waiting_ = !rib_.settled();
+        if (waiting_) {
+            return std::optional<json>{};
+        }
+        if (!hashed_) {
+            return hash(reply);
+        }
+        constexpr std::size_t prefixes_a_turn = 500;
+        const auto wrong = [&](const wrong_answer& what) {
+            if (wrong_++ < rows_max) {
+                reply.row(
+                    {{"worker", what.reader},
+                     {"prefix", what.prefix},
+                     {"nexthop", what.got.value},
+                     {"expected", what.expected.value}});
+            }
+        };
+        if (at4_) {
+            return go_on(rib_.verify(0, *at4_, prefixes_a_turn, wrong), at4_);
+        }
+        if (at6_) {
+            return go_on(rib_.verify(0, *at6_, prefixes_a_turn, wrong), at6_);
+        }
+        const json summary = {
+            {"workers", workers_},
+            {"generation", rib_.generation()},
+            {"alike", alike_},
+            {"addresses", addresses_},
+            {"wrong", wrong_}};
+        if (wrong_ != 0 || alike_ != workers_) {
+            return error{EIO, "replicas differ from the routes: " + summary.dump()};
+        }
+        return std::optional<json>{summary};
+    }
+    unsigned wait_ms() const override { return waiting_ ? 1 : 0; }
+
+  private:
+    static constexpr std::uint64_t rows_max = 100;
+
+    result<std::optional<json>> hash(control_reply& reply) {
+        const auto states = rib_.hash_replicas();
+        if (!states) {
+            return states.failure();
+        }
+        for (const replica_state& each : *states) {
+            ++workers_;
+            alike_ += each.alike;
+            reply.row(
+                {{"worker", each.reader},
+                 {"generation", each.generation},
+                 {"hash", fmt::format("{:016x}", each.hash)},
+                 {"alike", each.alike}});
+        }
+        hashed_ = true;
+        return std::optional<json>{};
+    }
+    template <class Prefix>
+    result<std::optional<json>>
+    go_on(const result<verified<Prefix>>& done, std::optional<Prefix>& at) {
+        if (!done) {
+            return done.failure();
+        }
+        addresses_ += done->addresses;
+        at = done->next;
+        return std::optional<json>{};
+    }
+
+    rib& rib_;
+    std::chrono::steady_clock::time_point patience_ =
+        std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    std::optional<prefix4> at4_ = prefix4{};
+    std::optional<prefix6> at6_ = prefix6{};
+    bool hashed_ = false;
+    bool waiting_ = false;
+    std::uint64_t workers_ = 0;
+    std::uint64_t alike_ = 0;
+    std::uint64_t addresses_ = 0;
+    std::uint64_t wrong_ = 0;
+};
+
+// Routes that were loaded are of protocol bgp, those that people named static.
+result<job_pointer> flush(router& of, control_request& request) {
+    const std::vector<std::string_view> text(request.words.begin(), request.words.end());
+    word_reader reader(text);
+    if (reader.peek() == "proto" || reader.peek() == "protocol") {
+        reader.next();
+    }
+    if (reader.done()) {
+        return say("route flush: which protocol? (bgp, static, ospf, boot)");
+    }
+    const auto protocol = parse_protocol(reader.next());
+    if (!protocol) {
+        return error{EINVAL, "route flush: which protocol? " + protocol.failure().text};
+    }
+    if (!reader.done()) {
+        return say(fmt::format("route flush: '{}' is a word too many", reader.peek()));
+    }
+    return answer({{"deleted", of.routes().flush(*protocol)}});
+}
+
+result<job_pointer> verify(router& of, control_request& request) {
+    if (!request.words.empty()) {
+        return say(fmt::format("route verify: '{}' is a word too many", request.words[0]));
+    }
+    return job_pointer(new verify_job(of));
+}
+
+} // namespace
+
+void add_route_checks(control_server& server, router& of) {
+    server.add("route.verify", [&of](control_request& request) { return verify(of, request); });
+    server.add("route.flush", [&of](control_request& request) { return flush(of, request); });
+}
+
+} // namespace pantala::app
