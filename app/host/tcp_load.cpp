@@ -12,6 +12,9 @@ namespace pantala::app {
 namespace {
 
 constexpr unsigned opens_a_round = 32;
+// The first connection goes alone, and the clock starts when something is heard of it: until the
+// neighbour is known, a burst of SYNs would mostly be dropped and come again a second later.
+constexpr std::uint64_t patience_ns = 10 * ns_per_s;
 constexpr std::uint64_t retry_ns = 100 * ns_per_us; // after a connection could not be begun
 
 } // namespace
@@ -51,6 +54,11 @@ void tcp_load::step(sockets& here) {
     }
     ended_.clear();
     const std::uint64_t now = here.now_ns();
+    began_ns_ = began_ns_ == 0 ? now : began_ns_;
+    if (!heard_ && now - began_ns_ < patience_ns) {
+        open_some(here, 1);
+        return here.wake_at(now + retry_ns);
+    }
     while (phase_ == phase::starting || (phase_ != phase::done && now >= until_ns_)) {
         phase_ = static_cast<phase>(static_cast<unsigned>(phase_) + 1);
         until_ns_ = now + (phase_ == phase::warming ? settings_.warmup_ns : settings_.duration_ns);
@@ -58,12 +66,12 @@ void tcp_load::step(sockets& here) {
     if (phase_ == phase::done) {
         return finished_.store(true, std::memory_order_release); // with finished()
     }
-    open_some(here);
+    open_some(here, settings_.connections);
     here.wake_at(open_ < settings_.connections ? now + retry_ns : until_ns_);
 }
 
-void tcp_load::open_some(sockets& here) {
-    for (unsigned i = 0; i < opens_a_round && open_ < settings_.connections; ++i) {
+void tcp_load::open_some(sockets& here, unsigned wanted) {
+    for (unsigned i = 0; i < opens_a_round && open_ < wanted; ++i) {
         conn& fresh = conns_.take(*this);
         fresh.asked_total = 0;
         fresh.asked = fresh.answers = 0;
@@ -84,6 +92,7 @@ void tcp_load::open_some(sockets& here) {
 void tcp_load::on_event(tcp_socket& socket, std::uint8_t events) {
     auto& self = static_cast<conn&>(socket);
     tcp_load& load = self.of;
+    load.heard_ = true;
     if ((events & socket_event::connected) != 0) {
         if (load.measuring()) {
             load.counts_.opened.add(1);

@@ -62,7 +62,7 @@ class tcp_load : public worker_program {
     static void on_event(tcp_socket& socket, std::uint8_t events);
     static void each_round(void* self, sockets& here);
     void step(sockets& here);
-    void open_some(sockets& here);
+    void open_some(sockets& here, unsigned wanted);
     void ask(conn& self);
     void read_http(conn& self);
     void read_echo(conn& self);
@@ -76,6 +76,8 @@ class tcp_load : public worker_program {
     load_counts counts_;
     phase phase_ = phase::starting;
     std::uint64_t until_ns_ = 0; // end of the phase
+    std::uint64_t began_ns_ = 0; // 0: not yet
+    bool heard_ = false;         // of any connection, well or not
     unsigned open_ = 0;
     socket_pool<conn> conns_;
     std::vector<conn*> ended_; // to be given back behind the events
