@@ -47,6 +47,32 @@ result<bool> churn::halve(member& one) {
     return done;
 }
 
+result<bool> churn::withdraw_oldest() {
+    auto done = halve(members_[halves_.front()]);
+    if (done && *done) {
+        halves_.pop_front();
+    }
+    return done;
+}
+
+// A change to the next member in turn.
+result<bool> churn::next() {
+    member& one = members_[at_];
+    const bool announces = made_ % 6 == 2 && one.may_halve && !one.halved;
+    auto done = announces ? halve(one) : flip(one);
+    if (done && *done) {
+        if (announces) {
+            halves_.push_back(at_);
+        }
+        at_ = at_ + 1 == members_.size() ? 0 : at_ + 1;
+    }
+    return done;
+}
+
+result<bool> churn::change() {
+    return made_ % 6 == 5 && halves_.size() > halves_kept ? withdraw_oldest() : next();
+}
+
 result<void> churn::flap(double seconds) {
     if (!spare_ || seconds < next_flap_) {
         return {};
@@ -74,8 +100,7 @@ result<void> churn::turn() {
     }
     const auto due = static_cast<std::uint64_t>(seconds_ * static_cast<double>(rate_));
     for (unsigned i = 0; i < changes_a_turn && made_ < due; ++i) {
-        member& one = members_[at_];
-        auto changed = one.may_halve && one.visits == 2 ? halve(one) : flip(one);
+        auto changed = change();
         if (!changed) {
             return changed.failure();
         }
@@ -83,8 +108,6 @@ result<void> churn::turn() {
             ++behind_;
             return {};
         }
-        one.visits = one.visits == 2 ? 0 : static_cast<std::uint8_t>(one.visits + 1);
-        at_ = at_ + 1 == members_.size() ? 0 : at_ + 1;
         ++made_;
     }
     return {};

@@ -2,10 +2,11 @@
 // its own routes at a given rate, in such a way that of each packet it stays known where it may
 // arrive:
 //
-//   two of three changes move a route between the gateway that the rule gives it and the one that
-//                        the rule with another seed gives
-//   the third            announces or withdraws the lower half of the route's prefix, by that other
-//                        gateway, where the table has no route for it
+//   one of six changes  announces the lower half of a route's prefix by that other gateway, if the
+//                       table has no route for it
+//   one                 withdraws such a half, the oldest, once there are more than a thousand
+//   the others          move a route between the gateway that the rule gives it and the one that
+//                       the rule with another seed gives
 //
 // and takes a spare link, if there is one, down and up a hundred times a second. Control thread
 // only.
@@ -16,6 +17,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <vector>
 
@@ -32,8 +34,8 @@ class churn {
         bool may_halve = false; // no route of the table has the lower half of it
         bool changed = false;
         bool halved = false;
-        std::uint8_t visits = 0; // modulo 3
     };
+    static constexpr std::size_t halves_kept = 1000; // before the oldest is withdrawn
 
     // `members`: the routes that change, in the order in which they do, again and again.
     churn(
@@ -49,6 +51,9 @@ class churn {
     nlohmann::json report() const;
 
   private:
+    result<bool> change();
+    result<bool> next();
+    result<bool> withdraw_oldest();
     result<bool> flip(member& one);
     result<bool> halve(member& one);
     result<void> flap(double seconds);
@@ -58,6 +63,7 @@ class churn {
     std::vector<member> members_;
     std::uint64_t rate_;
     std::size_t at_ = 0;
+    std::deque<std::size_t> halves_; // announced, oldest first
     std::size_t restored_ = 0;
     std::uint64_t made_ = 0;
     std::uint64_t behind_ = 0;    // turns in which the workers did not keep up

@@ -167,9 +167,6 @@ result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed, const s
     std::sort(members.begin(), members.end(), [](const auto& a, const auto& b) {
         return mix64(a.prefix.address) < mix64(b.prefix.address);
     });
-    for (std::size_t i = 0; i < members.size(); ++i) {
-        members[i].visits = static_cast<std::uint8_t>(i % 3);
-    }
     churn_failure_.clear();
     restoring_ = false;
     churn_.emplace(*rib_, std::move(members), rate, flapping);
