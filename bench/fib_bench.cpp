@@ -8,6 +8,7 @@
 #include "bench/fib/report.hpp"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,24 @@ std::vector<char*> with_defaults(int argc, char** argv) {
     return all;
 }
 
+// Takes the library's options that show medians and the like only: the library would not tell the
+// reporter of the runs either, from which the ratios come.
+bool take_aggregates_only(std::vector<char*>& options) {
+    bool only = false;
+    std::erase_if(options, [&](const char* option) {
+        const std::string_view word = option;
+        for (const std::string_view name :
+             {"--benchmark_report_aggregates_only", "--benchmark_display_aggregates_only"}) {
+            if (word == name || word.starts_with(std::string(name) + "=")) {
+                only = !word.ends_with("=false") && !word.ends_with("=0");
+                return true;
+            }
+        }
+        return false;
+    });
+    return only;
+}
+
 std::unique_ptr<benchmark::BenchmarkReporter> reporter_of(const std::vector<char*>& options) {
     const bool json = std::any_of(options.begin(), options.end(), [](const char* option) {
         return std::string_view(option) == "--benchmark_format=json";
@@ -42,7 +61,8 @@ std::unique_ptr<benchmark::BenchmarkReporter> reporter_of(const std::vector<char
 int main(int argc, char** argv) {
     using namespace pantala;
     std::vector<char*> words = with_defaults(argc, argv);
-    bench::ratio_reporter report(reporter_of(words));
+    const bool aggregates_only = take_aggregates_only(words);
+    bench::ratio_reporter report(reporter_of(words), aggregates_only);
     argc = static_cast<int>(words.size());
     argv = words.data();
     benchmark::Initialize(&argc, argv);

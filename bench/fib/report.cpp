@@ -31,8 +31,9 @@ name_parts parts_of(const std::string& name) {
 
 } // namespace
 
-ratio_reporter::ratio_reporter(std::unique_ptr<benchmark::BenchmarkReporter> to)
-    : to_(std::move(to)) {}
+ratio_reporter::ratio_reporter(
+    std::unique_ptr<benchmark::BenchmarkReporter> to, bool aggregates_only)
+    : to_(std::move(to)), aggregates_only_(aggregates_only) {}
 
 bool ratio_reporter::ReportContext(const Context& context) {
     to_->SetOutputStream(&GetOutputStream());
@@ -49,7 +50,12 @@ void ratio_reporter::ReportRuns(const std::vector<Run>& runs) {
                 rate->second.value);
         }
     }
-    to_->ReportRuns(runs);
+    const bool is_part = std::all_of(runs.begin(), runs.end(), [](const Run& run) {
+        return run.run_type == Run::RT_Iteration && run.repetitions > 1;
+    });
+    if (!aggregates_only_ || !is_part) {
+        to_->ReportRuns(runs);
+    }
 }
 
 void ratio_reporter::print() const {

@@ -14,7 +14,8 @@ namespace pantala::bench {
 // Passes everything on to another reporter, and keeps the rates.
 class ratio_reporter final : public benchmark::BenchmarkReporter {
   public:
-    explicit ratio_reporter(std::unique_ptr<benchmark::BenchmarkReporter> to);
+    // `aggregates_only`: of repeated runs only medians and the like are passed on.
+    ratio_reporter(std::unique_ptr<benchmark::BenchmarkReporter> to, bool aggregates_only);
 
     bool ReportContext(const Context& context) override;
     void ReportRuns(const std::vector<Run>& runs) override;
@@ -25,6 +26,7 @@ class ratio_reporter final : public benchmark::BenchmarkReporter {
 
   private:
     std::unique_ptr<benchmark::BenchmarkReporter> to_;
+    bool aggregates_only_;
     std::map<std::string, std::vector<double>> rates_; // items a second, by name
 };
 
