@@ -279,6 +279,9 @@ void net_host::accept_all() {
 }
 
 void net_host::tell_all() {
+    if (tcp.event_ready.empty()) [[likely]] {
+        return; // before the array below is zeroed, each round
+    }
     std::array<tcp::event, events_at_once> events;
     std::size_t count = events.size();
     for (unsigned batch = 0; batch < event_batches && count == events.size(); ++batch) {
