@@ -111,10 +111,12 @@ inline void prepare(rte_mbuf* packet, const rx_queue& queue, const record_header
     packet->hash.rss = header.hash;
 }
 
-// Spreads a frame over a chain; false if there are not enough mbufs (or it may not be spread).
+// Spreads a frame over a chain; false if there are not enough mbufs, it may not be spread, or it is
+// longer than the port's MTU has it: who sends is not trusted to keep to ours.
 [[gnu::cold, gnu::noinline]] bool fill_chain(
     rx_queue& queue, rte_mbuf* first, const record_header& header, const std::uint8_t* from) {
-    if (!queue.port->scatter) {
+    const std::uint32_t longest = queue.port->frame_bytes_max.load(std::memory_order_relaxed);
+    if (!queue.port->scatter || header.length > longest) {
         queue.counters.too_long.add(1);
         return false;
     }

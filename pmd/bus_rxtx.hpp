@@ -36,7 +36,7 @@ struct rx_counters {
     counter packets;
     counter bytes;
     counter missed;    // overrun: the writer was faster
-    counter too_long;  // longer than the mbuf, and scatter is off
+    counter too_long;  // longer than the mbuf, and scatter is off or the MTU is less
     counter garbled;   // records that are none
     counter no_mbuf;   // bursts cut short by an empty pool
     counter filtered;  // not for our addresses
@@ -82,7 +82,7 @@ struct port_shape {
     std::uint16_t port_id = 0;
     std::uint16_t rx_queues = 1;
     std::uint16_t tx_queues = 1;
-    std::atomic<std::uint32_t> frame_bytes_max{0}; // longest frame sent
+    std::atomic<std::uint32_t> frame_bytes_max{0}; // longest frame sent, and scattered
     bool lossless = false;
     bool fence = false; // no membarrier here: fence before looking for sleepers
     bool scatter = false;

@@ -56,7 +56,8 @@ TEST(net_shmif_settings, a_port_takes_what_is_addressed_to_it) {
 TEST(net_shmif_settings, jumbo_frames_go_in_segments_and_come_scattered) {
     const scratch_path bus;
     const rig_port a(bus.string(), {.arguments = "mtu=16000", .mbuf_room = 4096});
-    const rig_port b(bus.string(), {.rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER});
+    const rig_port b(
+        bus.string(), {.arguments = "mtu=16000", .rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER});
     const rig_port strict(bus.string());
     for (const std::uint32_t bytes : {2048u, 2049u, 4096u, 9018u, 16014u}) {
         const frame sent = udp_frame(1, bytes, bytes);
@@ -83,6 +84,21 @@ TEST(net_shmif_settings, the_mtu_is_bounded_by_the_bus) {
     EXPECT_EQ(rte_eth_dev_set_mtu(a.id(), 9000), 0);
     EXPECT_NE(rte_eth_dev_set_mtu(a.id(), static_cast<std::uint16_t>(info.max_mtu + 1)), 0);
     EXPECT_EQ(probe_error("mtu=40000,bus=" + bus.string()), -EINVAL);
+}
+
+TEST(net_shmif_settings, what_is_longer_than_the_mtu_is_not_scattered_but_counted) {
+    const scratch_path bus;
+    const rig_port a(bus.string(), {.arguments = "mtu=9000", .mbuf_room = 9728});
+    const rig_port b(bus.string(), {.rx_offloads = RTE_ETH_RX_OFFLOAD_SCATTER});
+    const frame jumbo = udp_frame(1, 1, 9014);
+    ASSERT_EQ(a.send({udp_frame(1, 2), jumbo, udp_frame(1, 3)}), 3);
+    EXPECT_EQ(b.receive().size(), 2u) << "of MTU 1500";
+    EXPECT_EQ(b.xstat("shmif_rx_too_long"), 1u);
+    EXPECT_EQ(b.stats().ierrors, 1u);
+    ASSERT_EQ(rte_eth_dev_set_mtu(b.id(), 9000), 0);
+    ASSERT_EQ(a.send({jumbo}), 1);
+    EXPECT_EQ(b.receive(), std::vector<frame>{jumbo});
+    EXPECT_EQ(b.xstat("shmif_rx_too_long"), 1u);
 }
 
 // What an application asks for at configuration, ethdev does not tell by a call of its own.
