@@ -108,4 +108,28 @@ result<void> parse_stats(words text, show_question& question) {
     return {};
 }
 
+bool monitor_question::wants(const json& event) const {
+    const std::string object = event.value("event", "");
+    return (object == "route" && route) || (object == "addr" && addr) ||
+           (object == "link" && link) || (object == "neigh" && neigh);
+}
+
+result<void> parse_monitor(words text, monitor_question& question) {
+    if (text.empty() || (text.size() == 1 && text[0] == "all")) {
+        return {};
+    }
+    question = {false, false, false, false};
+    for (const std::string_view word : text) {
+        question.route = question.route || word == "route";
+        question.addr = question.addr || word == "addr" || word == "address";
+        question.link = question.link || word == "link";
+        question.neigh = question.neigh || word == "neigh";
+        if (word != "route" && word != "addr" && word != "address" && word != "link" &&
+            word != "neigh") {
+            return unknown_word("monitor", word, {"all", "route", "addr", "link", "neigh"});
+        }
+    }
+    return {};
+}
+
 } // namespace pantala::app

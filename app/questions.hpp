@@ -23,10 +23,22 @@ struct show_question {
     bool wants(const nlohmann::json& row) const;
 };
 
+// Whose changes are to be told.
+struct monitor_question {
+    bool route = true;
+    bool addr = true;
+    bool link = true;
+    bool neigh = true;
+
+    bool wants(const nlohmann::json& event) const;
+};
+
 // The words after `route show`, `addr show` (and neigh, link), `netisr show`, `stats`.
 result<void> parse_show_routes(words text, show_question& question);
 result<void> parse_show_of_links(words text, std::string_view object, show_question& question);
 result<void> parse_show_nothing(words text, std::string_view object);
 result<void> parse_stats(words text, show_question& question);
+// Those after `monitor`: none, `all`, or some of route, addr, link, neigh.
+result<void> parse_monitor(words text, monitor_question& question);
 
 } // namespace pantala::app

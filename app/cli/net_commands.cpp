@@ -108,36 +108,6 @@ int show_links(const net_options& options, const char* object, std::span<const c
                : report_usage(good.failure());
 }
 
-std::string route_text(const json& route) {
-    const std::string kind = route.value("kind", "unicast");
-    std::string text = kind == "unicast" || kind == "connected" ? "" : kind + " ";
-    text += route.value("to", "?");
-    const json hops = route.value("hops", json::array());
-    for (const json& hop : hops) {
-        text += hops.size() > 1 ? " nexthop" : "";
-        if (hop.contains("via")) {
-            text += " via " + hop["via"].get<std::string>();
-        }
-        if (hop.contains("dev")) {
-            text += " dev " + hop["dev"].get<std::string>();
-        }
-        if (hop.contains("weight")) {
-            text += " weight " + hop["weight"].dump();
-        }
-    }
-    text += " proto " + route.value("protocol", "?");
-    if (const auto metric = route.value("metric", 0U); metric != 0) {
-        text += fmt::format(" metric {}", metric);
-    }
-    if (const auto mtu = route.value("mtu", 0U); mtu != 0) {
-        text += fmt::format(" mtu {}", mtu);
-    }
-    if (kind == "connected") {
-        text += " scope link";
-    }
-    return text;
-}
-
 int show_routes(const net_options& options) {
     row_printer printer(options.context.json, route_text);
     const int status = ask(

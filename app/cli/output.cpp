@@ -46,6 +46,36 @@ int print_line(std::string_view text) {
     return 0;
 }
 
+std::string route_text(const json& route) {
+    const std::string kind = route.value("kind", "unicast");
+    std::string text = kind == "unicast" || kind == "connected" ? "" : kind + " ";
+    text += route.value("to", "?");
+    const json hops = route.value("hops", json::array());
+    for (const json& hop : hops) {
+        text += hops.size() > 1 ? " nexthop" : "";
+        if (hop.contains("via")) {
+            text += " via " + hop["via"].get<std::string>();
+        }
+        if (hop.contains("dev")) {
+            text += " dev " + hop["dev"].get<std::string>();
+        }
+        if (hop.contains("weight")) {
+            text += " weight " + hop["weight"].dump();
+        }
+    }
+    text += " proto " + route.value("protocol", "?");
+    if (const auto metric = route.value("metric", 0U); metric != 0) {
+        text += fmt::format(" metric {}", metric);
+    }
+    if (const auto mtu = route.value("mtu", 0U); mtu != 0) {
+        text += fmt::format(" mtu {}", mtu);
+    }
+    if (kind == "connected") {
+        text += " scope link";
+    }
+    return text;
+}
+
 std::string format_table(std::span<const column> columns, const json& rows) {
     std::vector<std::vector<std::string>> cells;
     cells.emplace_back();

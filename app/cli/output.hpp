@@ -68,6 +68,9 @@ class progress_line {
     bool any_ = false;
 };
 
+// A route's row as the line that `route add` would take, and `route show` prints.
+std::string route_text(const json& route);
+
 // "1.25 M", "12.3 k", "17": three figures.
 std::string format_count(double value);
 

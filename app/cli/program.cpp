@@ -84,6 +84,7 @@ int run_program(int argc, const char* const* argv) {
     const auto add = [](const cli_program& program) {
         add_run_command(program);
         add_net_commands(program);
+        add_monitor_command(program);
         add_host_commands(program);
         add_echo_command(program);
         add_httpd_command(program);

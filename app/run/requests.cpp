@@ -99,6 +99,7 @@ void add_requests(control_server& server, router& of, bool& stop) {
         return answer(json::object());
     });
     add_route_requests(server, of);
+    add_monitor_request(server, of);
 }
 
 } // namespace pantala::app

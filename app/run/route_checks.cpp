@@ -116,7 +116,7 @@ result<job_pointer> flush(router& of, control_request& request) {
     if (!reader.done()) {
         return say(fmt::format("route flush: '{}' is a word too many", reader.peek()));
     }
-    return answer({{"deleted", of.routes().flush(*protocol)}});
+    return answer({{"deleted", of.flush(*protocol)}});
 }
 
 result<job_pointer> verify(router& of, control_request& request) {

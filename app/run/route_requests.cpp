@@ -238,19 +238,12 @@ class batch_job final : public control_job {
                change.mtu == 0 && change.hops[0].weight == 1 &&
                change.metric.value_or(metric_of(protocol)) == metric_of(protocol);
     }
-    template <class Prefix, class Gateway>
-    result<void>
-    announce(const route_change& change, const Prefix& prefix, const Gateway& gateway) {
-        auto hop = router_.feed_hop(gateway);
-        return hop ? router_.routes().announce(
-                         basic_feed_route<Prefix>{prefix, *hop},
-                         change.protocol.value_or(route_protocol::fixed))
-                   : result<void>(hop.failure());
-    }
     result<void> feed(const route_change& change) {
         const route_hop& hop = change.hops[0];
-        return change.to6 ? announce(change, *change.to6, *hop.via6)
-                          : announce(change, prefix4{change.to.address, change.to.length}, hop.via);
+        const route_protocol protocol = change.protocol.value_or(route_protocol::fixed);
+        return change.to6 ? router_.announce(*change.to6, *hop.via6, protocol)
+                          : router_.announce(
+                                prefix4{change.to.address, change.to.length}, hop.via, protocol);
     }
 
     router& router_;

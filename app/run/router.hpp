@@ -5,6 +5,7 @@
 #include "app/changes.hpp"
 #include "app/config/config.hpp"
 #include "app/eal/devices.hpp"
+#include "app/monitor/change_feed.hpp"
 #include "app/run/churn.hpp"
 #include "app/run/links.hpp"
 #include "app/run/table_file.hpp"
@@ -64,12 +65,23 @@ class router {
     // `via` by the skewed rule. If that names gateways of one family only, what has none in the
     // other is passed over; if it names none, it is an error.
     result<load_counts> load(const table_contents& table, const load_change& how);
+    // Deletes all routes of a protocol; how many there were.
+    std::size_t flush(route_protocol protocol);
 
     // --- a feed's changes: one gateway, no names ---
     // The hop of a gateway, kept for the life of the router.
     result<nexthop_id> feed_hop(std::uint32_t gateway);
     result<nexthop_id> feed_hop(const address6& gateway);
+    result<void> announce(const prefix4& to, std::uint32_t gateway, route_protocol protocol);
+    result<void> announce(const prefix6& to, const address6& gateway, route_protocol protocol);
     rib& routes() { return *rib_; }
+
+    // --- who watches ---
+    // Changes of routes by command and batch are told one by one, those of a load or a flush in
+    // sum; churn is not told. The routes of an address come and go with it.
+    change_feed& changes() { return changes_; }
+    // Tells what is different about links, addresses and neighbours since the last look.
+    void look_for_changes();
 
     // --- churn: see churn.hpp ---
     // Of the routes that load() spread over gateways by the rule, and of the link `spare` (empty:
@@ -117,6 +129,13 @@ class router {
     start_engine(const config& from, const std::vector<std::string>& eal);
     result<void> add_port(const port_config& port, const device& where);
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
+    template <class Prefix, class Change>
+    result<void> watched_change(const Prefix& prefix, const Change& make);
+    template <class Change>
+    result<void> then_look(const Change& make);
+    result<void> make_change(const addr_change& change);
+    result<void> make_change(const neigh_change& change);
+    result<void> make_change(const link_change& change);
     template <class Key, class Known>
     result<nexthop_id> keep_hop(const Key& key, const route_target& target, Known& known);
     template <class Route>
@@ -149,6 +168,7 @@ class router {
     link_names links_;
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
     std::map<address6, nexthop_id> feed_hops6_;
+    change_feed changes_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double start_seconds_ = 0;
     std::vector<std::uint32_t> rule_gateways_; // of the last load

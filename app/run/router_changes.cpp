@@ -1,3 +1,4 @@
+#include "app/monitor/router_watch.hpp"
 #include "app/run/port_settings.hpp"
 #include "app/run/router.hpp"
 
@@ -132,7 +133,19 @@ result<void> router::change_route(const route_change& change) {
 }
 
 result<void> router::change(const route_change& change) {
-    return change.to6 ? change_route<route6>(change) : change_route<route>(change);
+    return change.to6
+               ? watched_change(*change.to6, [&] { return change_route<route6>(change); })
+               : watched_change(to_prefix(change.to), [&] { return change_route<route>(change); });
+}
+
+result<void> router::change(const addr_change& change) {
+    return then_look([&] { return make_change(change); });
+}
+result<void> router::change(const neigh_change& change) {
+    return then_look([&] { return make_change(change); });
+}
+result<void> router::change(const link_change& change) {
+    return then_look([&] { return make_change(change); });
 }
 
 // The first IPv6 address of an interface brings its link-local one along.
@@ -157,7 +170,7 @@ result<void> router::change_address6(const addr_change& change, iface_id id) {
     return fine ? result<void>() : added;
 }
 
-result<void> router::change(const addr_change& change) {
+result<void> router::make_change(const addr_change& change) {
     auto dev = links_.find(change.dev);
     if (!dev) {
         return dev.failure();
@@ -203,7 +216,7 @@ result<void> router::may_be_neighbor(const link& dev, const neigh_change& change
                : error{ENETUNREACH, fmt::format("{} is on no link of '{}'", name, dev.name)};
 }
 
-result<void> router::change(const neigh_change& change) {
+result<void> router::make_change(const neigh_change& change) {
     auto dev = links_.find(change.dev);
     if (!dev) {
         return dev.failure();
@@ -231,7 +244,7 @@ result<void> router::change(const neigh_change& change) {
                : error{ENOSPC, fmt::format("the neighbour table has no room for {}", name)};
 }
 
-result<void> router::change(const link_change& change) {
+result<void> router::make_change(const link_change& change) {
     if (change.verb == link_change::verbs::add) {
         auto port = links_.find(change.port);
         if (!port) {

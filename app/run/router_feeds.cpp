@@ -1,4 +1,5 @@
 // Many routes over few gateways: table files, feeds, churn.
+#include "app/monitor/router_watch.hpp"
 #include "app/next_hop_rule.hpp"
 #include "app/run/router.hpp"
 #include "stack/route/feed/prefix_file.hpp"
@@ -32,6 +33,37 @@ result<nexthop_id> router::feed_hop(std::uint32_t gateway) {
 }
 result<nexthop_id> router::feed_hop(const address6& gateway) {
     return keep_hop(gateway, {.gateway6 = gateway}, feed_hops6_);
+}
+
+result<void> router::announce(const prefix4& to, std::uint32_t gateway, route_protocol protocol) {
+    const auto hop = feed_hop(gateway);
+    return hop ? watched_change(
+                     to,
+                     [&] {
+                         return rib_->announce(feed_route{to, *hop}, protocol);
+                     })
+               : result<void>(hop.failure());
+}
+result<void> router::announce(const prefix6& to, const address6& gateway, route_protocol protocol) {
+    const auto hop = feed_hop(gateway);
+    return hop ? watched_change(
+                     to,
+                     [&] {
+                         return rib_->announce(feed_route6{to, *hop}, protocol);
+                     })
+               : result<void>(hop.failure());
+}
+
+std::size_t router::flush(route_protocol protocol) {
+    const std::size_t deleted = rib_->flush(protocol);
+    changes_.tell("route", "flush", {{"protocol", protocol_word(protocol)}, {"deleted", deleted}});
+    return deleted;
+}
+
+void router::look_for_changes() {
+    changes_.compare("link", list_links());
+    changes_.compare("addr", list_addrs());
+    changes_.compare("neigh", list_neighs());
 }
 
 namespace {
@@ -118,6 +150,7 @@ result<load_counts> router::load(const table_contents& table, const load_change&
     loaded_ += rib_->counts().routes4 - before;
     counts.routes4 = four->size();
     counts.routes6 = six->size();
+    changes_.tell("route", "load", {{"routes", counts.routes4}, {"ip6_routes", counts.routes6}});
     return counts;
 }
 

@@ -6,6 +6,7 @@ a state, and its bound is reached by a failure only.
 import gzip
 import json
 import os
+import select
 import shutil
 import signal
 import struct
@@ -58,11 +59,13 @@ via = "10.2.0.2"
 class Router:
     """A running pantala, and the commands that speak to it."""
 
-    def __init__(self, program, directory):
+    def __init__(self, program, directory, config=None):
         self.program, self.directory = program, directory
         self.socket = directory + "/control.sock"
-        with open(directory + "/router.toml", "w", encoding="ascii") as file:
-            file.write(CONFIG.format(dir=directory))
+        self.config = config or directory + "/router.toml"
+        if not config:
+            with open(self.config, "w", encoding="ascii") as file:
+                file.write(CONFIG.format(dir=directory))
         self.process = self.start()
         line = self.process.stdout.readline()
         assert line, "the router says nothing and ends"
@@ -70,7 +73,7 @@ class Router:
 
     def start(self):
         return subprocess.Popen(
-            [self.program, "--json", "--socket", self.socket, "run", "-c", self.directory + "/router.toml"],
+            [self.program, "--json", "--socket", self.socket, "run", "-c", self.config],
             stdout=subprocess.PIPE, text=True)
 
     def command(self, *words, text=None):
@@ -299,6 +302,57 @@ def what_is_shown_is_what_was_asked_for(router):
     assert "Exit status" in router.command("--help")[1]
 
 
+def watchers_are_told_of_changes(router):
+    router.misused("monitor", "rout", because="did you mean 'route'?")
+    watcher = subprocess.Popen([router.program, "--json", "--socket", router.socket, "monitor"],
+                               stdout=subprocess.PIPE, text=True)
+    of_routes = subprocess.Popen([router.program, "--socket", router.socket, "monitor", "route"],
+                                 stdout=subprocess.PIPE, text=True)
+    gone = subprocess.Popen([router.program, "--json", "--socket", router.socket, "monitor"],
+                            stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(watcher.stdout.readline())["action"] == "begin"
+        assert json.loads(gone.stdout.readline())["action"] == "begin"
+        while True:  # what has no JSON says nothing when it begins: until it hears of a change
+            router.ask("route", "add", "35.9.0.0/16", "via", "10.2.0.2")
+            router.ask("route", "del", "35.9.0.0/16")
+            if select.select([of_routes.stdout], [], [], 0.2)[0]:
+                break
+        gone.kill()
+        router.ask("route", "add", "35.0.0.0/8", "via", "10.2.0.2")
+        router.ask("route", "replace", "35.0.0.0/8", "via", "10.2.0.3")
+        router.command("route", "-b", "-", text="replace 35.1.0.0/16 via 10.2.0.2\ndel 35.1.0.0/16\n")
+        router.refuses("route", "add", "35.0.0.0/8", "via", "10.2.0.2", because="already")
+        router.ask("neigh", "add", "10.2.0.77", "lladdr", "02:00:00:00:00:77", "dev", "east")
+        router.ask("link", "set", "east.7", "down")
+        router.ask("addr", "add", "10.77.0.1/24", "dev", "east.7", "nodad")
+        router.ask("addr", "del", "10.77.0.1/24", "dev", "east.7")
+        router.ask("link", "set", "east.7", "up")
+        router.ask("neigh", "del", "10.2.0.77", "dev", "east")
+        router.ask("route", "del", "35.0.0.0/8")
+        seen = []
+        while not seen or seen[-1] != ("route", "del", "35.0.0.0/8"):
+            event = json.loads(watcher.stdout.readline())
+            name = event.get("to") or event.get("address") if event["event"] != "link" else event["name"]
+            if not name.startswith("35.9."):
+                seen.append((event["event"], event["action"], name))
+        wanted = [("route", "add", "35.0.0.0/8"), ("route", "change", "35.0.0.0/8"),
+                  ("route", "add", "35.1.0.0/16"), ("route", "del", "35.1.0.0/16"),
+                  ("neigh", "add", "10.2.0.77"), ("link", "change", "east.7"), ("addr", "add", "10.77.0.1/24"),
+                  ("addr", "del", "10.77.0.1/24"), ("link", "change", "east.7"), ("neigh", "del", "10.2.0.77"),
+                  ("route", "del", "35.0.0.0/8")]
+        ours = [event for event in seen if event in wanted]
+        assert ours == wanted, seen
+        lines = []
+        while not lines or lines[-1] != "[route] Deleted 35.0.0.0/8 via 10.2.0.3 proto static":
+            lines.append(of_routes.stdout.readline().rstrip())
+            assert lines[-1].startswith("[route] "), lines
+    finally:
+        for process in (watcher, of_routes, gone):
+            process.kill()
+            process.wait(LIMIT_S)
+
+
 def bus_node(router, bus):
     """What the port says of itself to the other stations of its bus."""
     nodes = router.ask("bus", "ls", f"{router.directory}/{bus}.bus")["nodes"]
@@ -418,6 +472,7 @@ def main():
              what_leads_nowhere_is_refused_everywhere, a_port_hears_the_address_of_its_interfaces,
              a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
              metrics_and_weights_count, both_families_are_saved_and_restored, what_is_shown_is_what_was_asked_for,
+             watchers_are_told_of_changes,
              a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
     print(f"1..{len(tests)}", flush=True)

@@ -1,0 +1,47 @@
+// How a router's changes are told to who watches: bodies of router's templates, for the files that
+// make changes.
+#pragma once
+
+#include "app/run/router.hpp"
+
+#include <algorithm>
+
+namespace pantala::app {
+
+// Makes a change of one prefix's routes and tells what is different after it.
+template <class Prefix, class Change>
+result<void> router::watched_change(const Prefix& prefix, const Change& make) {
+    if (!changes_.watched()) {
+        return make();
+    }
+    const json before = find_routes(prefix);
+    const result<void> done = make();
+    const json after = find_routes(prefix);
+    const auto metric_in = [](const json& rows, const json& row) {
+        return std::any_of(rows.begin(), rows.end(), [&](const json& other) {
+            return other.value("metric", 0U) == row.value("metric", 0U);
+        });
+    };
+    for (const json& row : before) {
+        if (!metric_in(after, row)) {
+            changes_.tell("route", "del", row);
+        }
+    }
+    for (const json& row : after) {
+        if (std::find(before.begin(), before.end(), row) == before.end()) {
+            changes_.tell("route", metric_in(before, row) ? "change" : "add", row);
+        }
+    }
+    return done;
+}
+
+template <class Change>
+result<void> router::then_look(const Change& make) {
+    const result<void> done = make();
+    if (changes_.watched()) {
+        look_for_changes();
+    }
+    return done;
+}
+
+} // namespace pantala::app
