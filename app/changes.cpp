@@ -126,6 +126,20 @@ result<void> parse_neigh(words line, neigh_change& change) {
     return {};
 }
 
+std::optional<ra_mode> ra_of(std::string_view word) {
+    return word == "off"      ? std::optional(ra_mode::off)
+           : word == "send"   ? std::optional(ra_mode::send)
+           : word == "accept" ? std::optional(ra_mode::accept)
+                              : std::nullopt;
+}
+
+std::optional<rpf_mode> rpf_of(std::string_view word) {
+    return word == "off"      ? std::optional(rpf_mode::off)
+           : word == "strict" ? std::optional(rpf_mode::strict)
+           : word == "loose"  ? std::optional(rpf_mode::loose)
+                              : std::nullopt;
+}
+
 namespace {
 
 result<void> parse_link_set(word_reader& text, link_change& change) {
@@ -144,15 +158,22 @@ result<void> parse_link_set(word_reader& text, link_change& change) {
         } else if (keyword == "address") {
             auto mac = text.value("address");
             good = mac ? take(parse_mac(*mac), change.mac) : result<void>(mac.failure());
+        } else if (keyword == "ra") {
+            change.ra = ra_of(text.done() ? std::string_view{} : text.next());
+            good = change.ra ? result<void>() : say("link: ra is off, send or accept");
+        } else if (keyword == "rpf") {
+            change.rpf = rpf_of(text.done() ? std::string_view{} : text.next());
+            good = change.rpf ? result<void>() : say("link: rpf is off, strict or loose");
         } else {
-            good = unknown_word("link set", keyword, {"up", "down", "mtu", "address"});
+            good = unknown_word("link set", keyword, {"up", "down", "mtu", "address", "ra", "rpf"});
         }
         if (!good) {
             return good;
         }
     }
-    if (!change.up && !change.mtu && !change.mac) {
-        return say("link set: what? (up, down, mtu BYTES, address MAC)");
+    if (!change.up && !change.mtu && !change.mac && !change.ra && !change.rpf) {
+        return say("link set: what? (up, down, mtu BYTES, address MAC, ra off|send|accept, "
+                   "rpf off|strict|loose)");
     }
     return {};
 }

@@ -77,7 +77,14 @@ struct neigh_change {
     std::optional<address6> six{}; // then `address` says nothing
 };
 
-// `set IF up|down|mtu BYTES|address MAC`, `add link PORT name IF type vlan id VLAN`, `del IF`
+// Router advertisements of an interface, and its reverse path check.
+enum class ra_mode : std::uint8_t { off, send, accept };
+enum class rpf_mode : std::uint8_t { off, strict, loose };
+std::optional<ra_mode> ra_of(std::string_view word);
+std::optional<rpf_mode> rpf_of(std::string_view word);
+
+// `set IF up|down|mtu BYTES|address MAC|ra off|send|accept|rpf off|strict|loose`, `add link PORT
+// name IF type vlan id VLAN`, `del IF`
 struct link_change {
     enum class verbs : std::uint8_t { add, del, set } verb = verbs::set;
     std::string name;
@@ -86,6 +93,10 @@ struct link_change {
     std::optional<bool> up;
     std::optional<std::uint16_t> mtu;
     std::optional<mac_address> mac;
+    std::optional<ra_mode> ra{};
+    std::optional<rpf_mode> rpf{};
+    std::optional<std::uint16_t> ra_interval{}; // seconds; from the configuration
+    std::optional<std::uint16_t> ra_lifetime{};
 };
 
 // Cuts a line at blanks; a `#` ends it. False if it has more words than `room`.

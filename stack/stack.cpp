@@ -17,6 +17,7 @@
 #include "stack/ip/ip6/ip6_input.hpp"
 #include "stack/ip/ip6/ip6_output.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
+#include "stack/ip/source_check.hpp"
 #include "stack/socket/socket_list.hpp"
 
 #include <algorithm>
@@ -43,6 +44,9 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     ip6_.now = now;
 
     ether_input(links_, port, burst, frames, link_counts_, worker_.drops, routes_.fib4());
+    if (links_.port(port).checks_sources) [[unlikely]] {
+        check_sources(links_, routes_, frames, worker_.drops);
+    }
     if (!frames.arp.empty()) {
         arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
     }
@@ -92,7 +96,7 @@ void stack::expire(instant now, unsigned budget) {
         handle_reports();
         owner_->expire(now, budget);
         announcer_.expire(worker_, links_, arp_counts_, now);
-        prober_->expire(now);
+        duties_->expire(now);
     }
     give_up_late_fragments(now, budget);
 }
@@ -127,7 +131,7 @@ instant stack::next_deadline() const {
     return owner_ == nullptr ? common
                              : std::min(
                                    {common, owner_->next_deadline(), announcer_.next_deadline(),
-                                    prober_->next_deadline()});
+                                    duties_->next_deadline()});
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -300,9 +304,7 @@ neighbor_report* stack::report_queue::pop() {
 
 void stack::handle_reports() {
     while (neighbor_report* report = reports_.pop()) {
-        if (report->event == neighbor_event::conflicted) {
-            prober_->heard(report->key, report->mac, now_);
-        } else {
+        if (!duties_->take(*report, now_)) {
             owner_->on_report(*report, now_);
         }
         worker_.messages.reply(*report);
@@ -423,7 +425,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
         owner_ = std::make_unique<neighbor_owner>(
             worker_.messages, neighbor_wiring::handlers,
             neighbor_solicitor{neighbor_wiring::solicit, this}, settings.neighbors);
-        prober_ = std::make_unique<address_prober>(nd_, arp_counts_, settings.prober);
+        duties_ = std::make_unique<link_duties>(nd_, arp_counts_, settings.duties);
     }
     for (std::uint16_t id = 0; id < ifaces_max; ++id) {
         if (routes_.interface(iface_id{id}).present) {
@@ -451,7 +453,7 @@ void stack::iface_changed(iface_id id) {
             owner_->flush(id);
         }
         announcer_.changed(id, before, after, now_);
-        prober_->changed(id, now_);
+        duties_->changed(id, before, now_);
     }
 }
 

@@ -5,11 +5,11 @@
 
 #include "engine/mbuf_burst.hpp"
 #include "engine/worker_services.hpp"
-#include "stack/ether/address_prober.hpp"
 #include "stack/ether/adjacencies.hpp"
 #include "stack/ether/arp.hpp"
 #include "stack/ether/l3_burst.hpp"
 #include "stack/ether/link_counters.hpp"
+#include "stack/ether/link_duties.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/nd/nd_context.hpp"
 #include "stack/ether/neighbor/neighbor_command.hpp"
@@ -34,8 +34,8 @@ namespace pantala {
 struct stack_settings {
     ip4_settings ip4;
     ip6_settings ip6;
-    neighbor_settings neighbors;    // worker 0's
-    address_prober_settings prober; // worker 0's
+    neighbor_settings neighbors; // worker 0's
+    link_duties_settings duties; // worker 0's
     host_settings host;
 };
 
@@ -67,8 +67,8 @@ class stack {
     // --- the owner's own: tests, messages handled here ---
     route_replica& routes() { return routes_; }
     neighbor_table& neighbors() { return neighbors_; }
-    neighbor_owner* neighbors_owner() { return owner_.get(); }     // worker 0 only, else nullptr
-    const address_prober* prober() const { return prober_.get(); } // the same
+    neighbor_owner* neighbors_owner() { return owner_.get(); }  // worker 0 only, else nullptr
+    const link_duties* duties() const { return duties_.get(); } // the same
     const adjacencies& next() const { return next_; }
     const link_table& links() const { return links_; }
     net_host& host() { return host_; }
@@ -119,10 +119,10 @@ class stack {
     wire::ip4_plain_function look_;
     net_host host_;
     instant now_{};
-    std::unique_ptr<neighbor_owner> owner_;  // worker 0 only
-    arp_announcer announcer_;                // worker 0 only
-    std::unique_ptr<address_prober> prober_; // worker 0 only
-    report_queue reports_;                   // worker 0 only
+    std::unique_ptr<neighbor_owner> owner_; // worker 0 only
+    arp_announcer announcer_;               // worker 0 only
+    std::unique_ptr<link_duties> duties_;   // worker 0 only
+    report_queue reports_;                  // worker 0 only
 };
 
 } // namespace pantala

@@ -433,8 +433,8 @@ void add_net_commands(cli_program program) {
     add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",
         "show [[dev] IF] | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
     add(program, "link", {"l"}, "interfaces",
-        "show [[dev] IF] | set IF up|down|mtu BYTES|address MAC | add link PORT name IF type vlan "
-        "id N | del IF",
+        "show [[dev] IF] | set IF up|down|mtu BYTES|address MAC|ra MODE|rpf MODE | add link PORT "
+        "name IF type vlan id N | del IF",
         run_link);
     add(program, "netisr", {}, "how packets were dispatched, by worker and protocol", "show",
         run_netisr);

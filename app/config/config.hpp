@@ -61,6 +61,15 @@ struct addr_config {
     std::uint32_t line = 0;
 };
 
+struct iface_config {
+    std::string dev;
+    std::string ra = "off";
+    std::uint32_t ra_interval = 600;
+    std::uint32_t ra_lifetime = 1800;
+    std::string rpf = "off";
+    std::uint32_t line = 0;
+};
+
 struct neigh_config {
     std::string address;
     std::string lladdr;
@@ -92,6 +101,7 @@ struct config {
     std::vector<port_config> ports;
     std::vector<link_config> links;
     std::vector<addr_config> addrs;
+    std::vector<iface_config> ifaces;
     std::vector<neigh_config> neighs;
     std::vector<route_config> routes;
     std::vector<table_config> tables;

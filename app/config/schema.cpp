@@ -73,6 +73,12 @@ result<void> is_kind(const std::string& value) {
 result<void> is_dad(const std::string& value) {
     return one_of(value, {"optimistic", "strict", "off"});
 }
+result<void> is_ra(const std::string& value) {
+    return one_of(value, {"off", "send", "accept"});
+}
+result<void> is_rpf(const std::string& value) {
+    return one_of(value, {"off", "strict", "loose"});
+}
 result<void> is_mac(const std::string& value) {
     return checked(parse_mac(value));
 }
@@ -167,6 +173,19 @@ const key<addr_config> addr_keys[] = {
     {"dad", text_key<addr_config>{&addr_config::dad, is_dad},
      "whether somebody else has it is asked meanwhile (optimistic), before it is used (strict), or "
      "not at all (off)"},
+};
+
+const key<iface_config> iface_keys[] = {
+    {"dev", text_key<iface_config>{&iface_config::dev, is_name}, "interface", true},
+    {"ra", text_key<iface_config>{&iface_config::ra, is_ra},
+     "router advertisements (IPv6): send them, accept others' (addresses and a default route are "
+     "made of them), or off"},
+    {"ra_interval", number_key<iface_config>{&iface_config::ra_interval, 4, 1800},
+     "seconds between those sent, at most"},
+    {"ra_lifetime", number_key<iface_config>{&iface_config::ra_lifetime, 0, 9000},
+     "seconds that hosts use this router by default; 0: not at all"},
+    {"rpf", text_key<iface_config>{&iface_config::rpf, is_rpf},
+     "reverse path check of sources: strict, loose or off"},
 };
 
 const key<neigh_config> neigh_keys[] = {
@@ -348,6 +367,7 @@ result<void> each_section(Visit&& visit) {
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },
         [&] { return visit("addr", all_keys(addr_keys), &config::addrs); },
+        [&] { return visit("iface", all_keys(iface_keys), &config::ifaces); },
         [&] { return visit("neigh", all_keys(neigh_keys), &config::neighs); },
         [&] { return visit("route", all_keys(route_keys), &config::routes); },
         [&] { return visit("table", all_keys(table_keys), &config::tables); });

@@ -80,7 +80,8 @@ result<void> router::start(
         return made.failure();
     }
     rib_ = std::move(*made);
-    control_context_.routes = rib_.get();
+    automatic_ = std::make_unique<autoconf>(*rib_);
+    control_context_ = {rib_.get(), automatic_.get()};
     engine_->fabric().set_context(engine_->workers(), &control_context_);
     for (std::size_t i = 0; i < from.ports.size(); ++i) {
         if (auto added = add_port(from.ports[i], (*devices)[i]); !added) {
@@ -242,6 +243,17 @@ result<void> router::configure(const config& from) {
             return at_line(from, wanted.line, done.failure());
         }
     }
+    for (const iface_config& wanted : from.ifaces) {
+        link_change made;
+        made.name = wanted.dev;
+        made.ra = ra_of(wanted.ra);
+        made.rpf = rpf_of(wanted.rpf);
+        made.ra_interval = static_cast<std::uint16_t>(wanted.ra_interval);
+        made.ra_lifetime = static_cast<std::uint16_t>(wanted.ra_lifetime);
+        if (auto done = change(made); !done) {
+            return at_line(from, wanted.line, done.failure());
+        }
+    }
     for (const route_config& wanted : from.routes) {
         route_change made;
         made.mtu = static_cast<std::uint16_t>(wanted.mtu);
@@ -320,6 +332,9 @@ result<void> router::start_workers(const config& from, const program_factory& pr
 }
 
 bool router::turn() {
+    using namespace std::chrono;
+    automatic_->tick(instant{static_cast<std::uint64_t>(
+        duration_cast<nanoseconds>(steady_clock::now() - began_).count())});
     engine_->control().poll();
     const bool churned = turn_churn();
     const bool quiet = rib_->pump() && !churned;

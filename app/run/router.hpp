@@ -12,6 +12,8 @@
 #include "app/run/worker_program.hpp"
 #include "engine/base/result.hpp"
 #include "engine/setup/engine.hpp"
+#include "stack/ether/control_context.hpp"
+#include "stack/ether/nd/autoconf.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"
 
@@ -142,6 +144,8 @@ class router {
     result<Route> deletion(Route wanted, const route_change& change) const;
     result<void> on_link(const link& dev, std::uint32_t gateway, change_verb verb) const;
     result<void> may_be_neighbor(const link& dev, const neigh_change& change) const;
+    result<void> set_duties(const link& of, const link_change& change);
+    result<void> add_link_local(iface_id id, std::uint8_t flags);
     result<void> change_mac(const link& of, const mac_address& mac);
     result<void> configure(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
@@ -164,6 +168,7 @@ class router {
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;
     std::vector<std::unique_ptr<worker_program>> programs_;
+    std::unique_ptr<autoconf> automatic_;
     control_context control_context_;
     link_names links_;
     std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;

@@ -148,19 +148,47 @@ result<void> router::change(const link_change& change) {
     return then_look([&] { return make_change(change); });
 }
 
+// If the interface has none yet.
+result<void> router::add_link_local(iface_id id, std::uint8_t flags) {
+    const iface& record = rib_->interface(id);
+    const bool has_one = std::ranges::any_of(
+        record.ip6(), [](const iface_address6& mine) { return mine.is_link_local(); });
+    return has_one ? result<void>() : rib_->add_address(id, link_local_of(record), 64, flags);
+}
+
+// Both kinds of speaking to routers and hosts of a link want a link-local address.
+result<void> router::set_duties(const link& of, const link_change& change) {
+    const iface& record = rib_->interface(of.id);
+    unsigned duties = record.duties;
+    if (change.ra) {
+        duties &= ~unsigned{iface_advertise | iface_accept_ra};
+        duties |= *change.ra == ra_mode::send     ? iface_advertise
+                  : *change.ra == ra_mode::accept ? iface_accept_ra
+                                                  : 0U;
+    }
+    if (change.rpf) {
+        duties &= ~unsigned{iface_rpf_strict | iface_rpf_loose};
+        duties |= *change.rpf == rpf_mode::strict  ? iface_rpf_strict
+                  : *change.rpf == rpf_mode::loose ? iface_rpf_loose
+                                                   : 0U;
+    }
+    auto done = rib_->set_duties(
+        of.id, static_cast<std::uint8_t>(duties), change.ra_interval.value_or(record.ra_interval_s),
+        change.ra_lifetime.value_or(record.ra_lifetime_s));
+    const bool speaks = (duties & (iface_advertise | iface_accept_ra)) != 0;
+    return done && speaks ? add_link_local(of.id, initial_flags(dad_mode::strict)) : done;
+}
+
 // The first IPv6 address of an interface brings its link-local one along.
 result<void> router::change_address6(const addr_change& change, iface_id id) {
     const prefix6 wanted = *change.six;
     if (change.verb == change_verb::del) {
         return rib_->del_address(id, wanted.address, wanted.length);
     }
-    const iface& record = rib_->interface(id);
     const std::uint8_t flags = initial_flags(change.dad);
-    const bool has_link_local = std::ranges::any_of(
-        record.ip6(), [](const iface_address6& mine) { return mine.is_link_local(); });
     const bool is_link_local = wanted.address.high >> 54 == 0xfe80 >> 6;
-    if (!has_link_local && !is_link_local) {
-        if (auto made = rib_->add_address(id, link_local_of(record), 64, flags); !made) {
+    if (!is_link_local) {
+        if (auto made = add_link_local(id, flags); !made) {
             return made;
         }
     }
@@ -286,6 +314,9 @@ result<void> router::make_change(const link_change& change) {
     }
     if (done && change.mac) {
         done = change_mac(*dev, *change.mac);
+    }
+    if (done && (change.ra || change.rpf)) {
+        done = set_duties(*dev, change);
     }
     if (done && change.up) {
         done = rib_->set_up(dev->id, *change.up);

@@ -331,9 +331,9 @@ json router::list_stats(bool all) {
                 where, fmt::format("ip6_{}", one.name),
                 (stacks_[w]->ip6_counts().*one.member).read());
         }
-        if (const address_prober* prober = stacks_[w]->prober(); prober != nullptr) {
+        if (const link_duties* duties = stacks_[w]->duties(); duties != nullptr) {
             for (const address_prober_counter_name& one : address_prober_counter_names) {
-                rows.add(where, one.name, (prober->counters.*one.member).read());
+                rows.add(where, one.name, (duties->prober.counters.*one.member).read());
             }
         }
         for (const nd_counter_name& one : nd_counter_names) {

@@ -26,11 +26,6 @@
 
 namespace pantala {
 
-// The context of control's endpoint begins with this: what workers ask of control.
-struct control_context {
-    rib* routes = nullptr;
-};
-
 // Worker 0 to control: these are the flags of the address now.
 struct address_verdict : netmsg {
     neighbor_key key; // interface and address

@@ -33,6 +33,11 @@ void link_table::refresh_port(port_id port) {
         link.table = record.table;
         link.match = record.up ? mac_bits(record.mac) : mac_match_nothing;
     }
+    link.checks_sources =
+        std::any_of(records_.begin(), records_.begin() + end_, [&](const iface& each) {
+            return each.present && each.port == port &&
+                   (each.duties & (iface_rpf_strict | iface_rpf_loose)) != 0;
+        });
 }
 
 std::optional<iface_id> link_table::find(port_id port, std::uint16_t vlan) const {

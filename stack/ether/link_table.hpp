@@ -35,6 +35,7 @@ class link_table {
         std::uint64_t match = mac_match_nothing;
         iface_id untagged{};
         std::uint8_t table = 0;
+        bool checks_sources = false; // some interface on the port does (source_check.hpp)
     };
 
     link_table();

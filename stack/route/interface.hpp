@@ -79,6 +79,12 @@ struct iface_address6 {
     bool operator==(const iface_address6&) const = default;
 };
 
+// Duties of an interface beside forwarding. Off by default.
+inline constexpr std::uint8_t iface_advertise = 1;  // router advertisements are sent (RFC 4861 6.2)
+inline constexpr std::uint8_t iface_accept_ra = 2;  // others' are believed: SLAAC (RFC 4862)
+inline constexpr std::uint8_t iface_rpf_strict = 4; // reverse path check (RFC 3704)
+inline constexpr std::uint8_t iface_rpf_loose = 8;
+
 struct iface {
     bool present = false; // false: no such interface; nothing else counts then
     bool up = false;
@@ -89,6 +95,9 @@ struct iface {
     std::uint8_t table = 0; // routing table (VRF) of packets that come in here
     std::uint8_t address4_count = 0;
     std::uint8_t address6_count = 0;
+    std::uint8_t duties = 0;            // iface_*
+    std::uint16_t ra_interval_s = 600;  // MaxRtrAdvInterval, 4..1800
+    std::uint16_t ra_lifetime_s = 1800; // AdvDefaultLifetime; 0: no default router
     std::array<iface_address4, iface_addresses_max> addresses4{};
     std::array<iface_address6, iface_addresses_max> addresses6{};
 

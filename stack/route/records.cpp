@@ -23,6 +23,9 @@ std::uint64_t mix_iface(std::uint64_t hash, const iface& record) {
     hash =
         mix(hash, record.mtu | std::uint64_t{record.up} << 16 | std::uint64_t{record.table} << 24);
     hash = mix_bytes(hash, record.mac);
+    hash =
+        mix(hash, record.duties | std::uint64_t{record.ra_interval_s} << 8 |
+                      std::uint64_t{record.ra_lifetime_s} << 24);
     for (const iface_address4& address : record.ip4()) {
         hash =
             mix(hash, address.address.raw() | std::uint64_t{address.prefix_length} << 32 |

@@ -132,6 +132,11 @@ class rib {
     result<void> set_up(iface_id id, bool up);
     result<void> set_mtu(iface_id id, std::uint16_t mtu);
     result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
+    // `duties`: iface_*. Errors: EINVAL: advertising and believing others at once, strict and loose
+    // at once, or a time out of range (RFC 4861 6.2.1).
+    result<void> set_duties(
+        iface_id id, std::uint8_t duties, std::uint16_t ra_interval_s = 600,
+        std::uint16_t ra_lifetime_s = 1800);
     // Adds or deletes an address with its connected, local and broadcast routes. `flags`:
     // address_*; what is tentative or a duplicate has no local route.
     result<void>

@@ -45,7 +45,8 @@ router::router(mbuf_pool& pool, const router_settings& settings)
         fabric_.set_context(w, stacks_.back().get());
         loops_.push_back(std::make_unique<worker<stack>>(rig, *stacks_.back()));
     }
-    control_context_.routes = rib_.get();
+    automatic_ = std::make_unique<autoconf>(*rib_);
+    control_context_ = {rib_.get(), automatic_.get()};
     fabric_.set_context(fabric_.workers(), &control_context_);
     fabric_.set_pump([](void* self) { static_cast<router*>(self)->round(); }, this);
 }
@@ -249,6 +250,7 @@ std::uint16_t router::transmit(void* context, rte_mbuf** packets, std::uint16_t 
 }
 
 unsigned router::round() {
+    automatic_->tick(now_);
     unsigned work = rib_->pump() ? 0 : 1;
     for (const auto& loop : loops_) {
         work += loop->round(now_);

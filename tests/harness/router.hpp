@@ -3,6 +3,8 @@
 #pragma once
 
 #include "engine/worker.hpp"
+#include "stack/ether/control_context.hpp"
+#include "stack/ether/nd/autoconf.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"
 #include "tests/harness/mbuf_pool.hpp"
@@ -76,6 +78,7 @@ class router {
     instant now() const { return now_; }
 
     // --- looking ---
+    const autoconf& automatic() const { return *automatic_; }
     std::uint64_t dropped(drop_reason reason) const;
     std::uint64_t dropped_in_all() const;
     unsigned workers() const { return static_cast<unsigned>(stacks_.size()); }
@@ -102,6 +105,7 @@ class router {
     std::deque<queue_context> queues_;
     netmsg_fabric fabric_;
     control_context control_context_;
+    std::unique_ptr<autoconf> automatic_;
     handoff_lanes lanes_;
     toeplitz sum_{rss_key_symmetric};
     route_log log_{4096};

@@ -155,6 +155,40 @@ def address_of_a_host(net):
         net.ask("addr", "del", f"{address}/{length}", "dev", "left")
 
 
+def hosts_make_addresses(net):
+    """The kernel makes an address and a default route of the router's advertisements, and loses the route with the
+    last of them."""
+    sysctl = "/proc/sys/net/ipv6/conf/wire"
+    net.on("left", "ip", "-6", "route", "del", "default")
+    net.on("left", "sh", "-c", f"echo 1 >{sysctl}/autoconf; echo 2 >{sysctl}/accept_ra")
+    net.ask("link", "set", "left", "ra", "send")
+
+    def made():
+        return re.search(r"inet6 (2001:db8:71:[0-9a-f:]+)/64 scope global dynamic[^t]*$",
+                         net.on("left", "ip", "-6", "addr", "show", "dev", "wire"), re.M)
+
+    def by_router():
+        return "default via fe80:" in net.on("left", "ip", "-6", "route", "show")
+    peers.await_true("the kernel has made an address", lambda: made() and by_router())
+    all_answered(net, "left", RIGHT[1], "-I", made()[1])
+    net.ask("link", "set", "left", "ra", "off")
+    peers.await_true("the kernel has lost the default route", lambda: not by_router())
+    net.on("left", "sh", "-c", f"echo 0 >{sysctl}/accept_ra")
+    net.on("left", "ip", "-6", "route", "add", "default", "via", LEFT[0])
+
+
+def spoofed_sources(net):
+    """With the strict check a source of the other side is dropped, and one of this side is not."""
+    net.ask("link", "set", "left", "rpf", "strict")
+    all_answered(net, "left", RIGHT[1])
+    spoofed = "2001:db8:72::66"
+    net.on("left", "ip", "-6", "addr", "add", f"{spoofed}/128", "dev", "wire", "nodad")
+    answered, output = ping(net, "left", RIGHT[1], "-I", spoofed, "-W", "1", count=1)
+    expect(answered == 0 and "ip6_reverse_path" in net.ask("stats"), output)
+    net.on("left", "ip", "-6", "addr", "del", f"{spoofed}/128", "dev", "wire")
+    net.ask("link", "set", "left", "rpf", "off")
+
+
 def ends_cleanly(net):
     status = net.stop()
     expect(status == 0, f"status {status}: {net.log()}")
@@ -173,6 +207,8 @@ CASES = [
     ("a neighbour fails and recovers", neighbour_fails_and_recovers),
     ("an address that is taken", taken_address),
     ("an address that a host has", address_of_a_host),
+    ("addresses from advertisements", hosts_make_addresses),
+    ("sources of the other side", spoofed_sources),
     ("a clean end on SIGTERM", ends_cleanly),
 ]
 # DPDK's af_packet driver asks the kernel to put fragments together before it reads them.

@@ -5,6 +5,7 @@
 #include "engine/counters.hpp"
 #include "engine/worker_services.hpp"
 #include "stack/ether/link_table.hpp"
+#include "stack/ether/nd/router_report.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
 
 namespace pantala {
@@ -15,6 +16,12 @@ struct nd_counters {
     counter solicitations_out;
     counter advertisements_in;
     counter advertisements_out;
+    counter router_solicitations_in;
+    counter router_solicitations_out;
+    counter router_advertisements_in;
+    counter router_advertisements_out;
+    counter listener_queries_in;
+    counter listener_reports_out;
 };
 
 struct nd_counter_name {
@@ -26,6 +33,12 @@ inline constexpr nd_counter_name nd_counter_names[] = {
     {"nd_solicitations_out", &nd_counters::solicitations_out},
     {"nd_advertisements_in", &nd_counters::advertisements_in},
     {"nd_advertisements_out", &nd_counters::advertisements_out},
+    {"nd_router_solicitations_in", &nd_counters::router_solicitations_in},
+    {"nd_router_solicitations_out", &nd_counters::router_solicitations_out},
+    {"nd_router_advertisements_in", &nd_counters::router_advertisements_in},
+    {"nd_router_advertisements_out", &nd_counters::router_advertisements_out},
+    {"mld_queries_in", &nd_counters::listener_queries_in},
+    {"mld_reports_out", &nd_counters::listener_reports_out},
 };
 
 struct nd_context {
@@ -33,6 +46,7 @@ struct nd_context {
     const link_table& links;
     neighbor_table& neighbors;
     nd_counters counters{};
+    message_pool<router_report> routers{router_reports_max};
 };
 
 } // namespace pantala

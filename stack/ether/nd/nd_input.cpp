@@ -100,13 +100,102 @@ drop_reason advertised(nd_context& context, const nd_view& view) {
     return drop_reason::nd_done;
 }
 
+// RFC 4861 6.1.1, 6.2.6.
+drop_reason router_solicited(nd_context& context, const nd_view& view) {
+    const auto options = view.options<wire::icmp6_header>();
+    if (!options || (view.ip.source.is_unspecified() && options->source)) {
+        return drop_reason::nd_format;
+    }
+    context.counters.router_solicitations_in.add(1);
+    const iface& here = context.links[view.arrived];
+    if ((here.duties & iface_advertise) == 0) {
+        return drop_reason::nd_ignored;
+    }
+    if (options->source && is_on_link(here, view.ip.source)) {
+        context.neighbors.report(
+            neighbor_event::seen_asking, make_neighbor_key(view.arrived, view.ip.source),
+            *options->source);
+    }
+    context.neighbors.report(
+        neighbor_event::router_asked, make_neighbor_key(view.arrived, view.ip.source), {});
+    return drop_reason::nd_done;
+}
+
+// RFC 4861 6.1.2, 6.3.4. What follows of it is control's (autoconf.hpp).
+drop_reason router_advertised(nd_context& context, const nd_view& view) {
+    const auto options = view.options<wire::nd_router_advertisement>();
+    if (!options || !view.ip.source.is_link_local()) {
+        return drop_reason::nd_format;
+    }
+    context.counters.router_advertisements_in.add(1);
+    const iface& here = context.links[view.arrived];
+    if (find_address(here, view.ip.source) != nullptr) {
+        return drop_reason::nd_source;
+    }
+    router_report* report = (here.duties & iface_accept_ra) != 0 ? context.routers.get() : nullptr;
+    if (report == nullptr) {
+        return drop_reason::nd_ignored;
+    }
+    const neighbor_key router = make_neighbor_key(view.arrived, view.ip.source);
+    if (options->source) {
+        context.neighbors.report(neighbor_event::seen, router, *options->source);
+    }
+    context.neighbors.report(neighbor_event::router_heard, router, {});
+    report->handler = router_report_handler;
+    report->on_reply = router_report_replied;
+    report->home = &context.routers;
+    report->iface = view.arrived;
+    report->router = view.ip.source;
+    report->lifetime_s = view.as<wire::nd_router_advertisement>().lifetime_s();
+    report->prefix_count = options->prefix_count;
+    report->prefixes = options->prefixes;
+    context.worker.messages.send(context.worker.workers, *report);
+    return drop_reason::nd_done;
+}
+
+// The longest time to answer in (RFC 3810 5.1.3; version 1: RFC 2710 3.4).
+std::uint32_t response_ms(std::uint32_t code, bool version1) {
+    if (version1 || code < 0x8000) {
+        return code;
+    }
+    return ((code & 0xfff) | 0x1000) << ((code >> 12 & 7) + 3);
+}
+
+// A question for listeners (RFC 3810 6.2): from this link, marked by a hop-by-hop header.
+drop_reason queried(nd_context& context, const nd_view& view) {
+    constexpr std::size_t version1_bytes = 24;
+    const bool version1 = view.bytes.size() == version1_bytes;
+    const bool marked =
+        view.ip.next_header == static_cast<std::uint8_t>(wire::ip_protocol::hop_by_hop);
+    if (view.ip.hop_limit != 1 || !marked || !view.ip.source.is_link_local() ||
+        view.icmp.code != 0 || (!version1 && view.bytes.size() < sizeof(wire::mld_query))) {
+        return drop_reason::nd_format;
+    }
+    const wire::ipv6_address group = view.as<wire::nd_message>().target; // at the same place
+    if (!group.is_unspecified() && !group.is_multicast()) {
+        return drop_reason::nd_format;
+    }
+    context.counters.listener_queries_in.add(1);
+    context.neighbors.report_query(
+        make_neighbor_key(view.arrived, group), response_ms(view.icmp.rest.host() >> 16, version1),
+        version1);
+    return drop_reason::nd_done;
+}
+
 // Why the message is done with; what it says has taken effect then.
 drop_reason consume(nd_context& context, const nd_view& view) {
+    if (view.icmp.kind() == wire::icmp6_type::listener_query) {
+        return queried(context, view);
+    }
     // From this link and no other, and never a fragment (RFC 4861 7.1, RFC 6980 5).
     if (view.ip.hop_limit != wire::nd_hop_limit || view.icmp.code != 0) {
         return drop_reason::nd_format;
     }
     switch (view.icmp.kind()) {
+    case wire::icmp6_type::router_solicitation:
+        return router_solicited(context, view);
+    case wire::icmp6_type::router_advertisement:
+        return router_advertised(context, view);
     case wire::icmp6_type::neighbor_solicitation:
         return solicited(context, view);
     case wire::icmp6_type::neighbor_advertisement:

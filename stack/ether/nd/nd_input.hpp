@@ -5,9 +5,9 @@
 
 namespace pantala {
 
-// Takes a burst of ICMPv6 messages of types 133 to 137 (whole packets, data at the IPv6 header,
-// l3_len where ICMPv6 begins, checksum right) and empties it. Solicitations for our addresses are
-// answered; what was heard of neighbours is reported to worker 0.
+// Takes a burst of ICMPv6 messages of types 130 and 133 to 137 (whole packets, data at the IPv6
+// header, l3_len where ICMPv6 begins, checksum right) and empties it. Solicitations for our
+// addresses are answered; what was heard of neighbours is reported to worker 0.
 void nd_input(nd_context& context, mbuf_burst& packets);
 
 } // namespace pantala

@@ -25,7 +25,11 @@ enum class neighbor_event : std::uint8_t {
     seen_asking, // it spoke to us: worth remembering even if nobody needs it yet
     answered,    // it answered us: the path works both ways
     advertised,  // a neighbour advertisement (RFC 4861 7.2.5), as `advertisement` says
-    conflicted, // not about a neighbour: somebody else has, wants or speaks with an address of ours
+    // Not about a neighbour (link_duties):
+    conflicted,   // somebody else has, wants or speaks with an address of ours
+    queried,      // for listeners of a group, `key`'s address
+    router_asked, // a host looks for routers
+    router_heard, // a router advertised itself
 };
 
 struct neighbor_advertisement {
@@ -42,6 +46,8 @@ struct neighbor_report : netmsg {
     neighbor_key key;
     wire::mac_address mac; // events seen_*, answered, advertised; conflicted: a nonce or zero
     neighbor_advertisement advertisement;
+    std::uint32_t value_ms = 0; // event queried: the longest time to answer in
+    bool version1 = false;      // event queried: MLD's
     neighbor_report* next_free = nullptr;
 };
 

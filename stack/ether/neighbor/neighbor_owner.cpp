@@ -57,7 +57,10 @@ void neighbor_owner::on_report(neighbor_report& report, instant now) {
         return heard(report, now);
     case neighbor_event::advertised:
         return advertised(report, now);
-    case neighbor_event::conflicted: // address_prober's
+    case neighbor_event::conflicted: // link_duties
+    case neighbor_event::queried:
+    case neighbor_event::router_asked:
+    case neighbor_event::router_heard:
         return;
     }
 }

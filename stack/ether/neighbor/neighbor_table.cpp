@@ -209,6 +209,21 @@ bool neighbor_table::report(
     return true;
 }
 
+bool neighbor_table::report_query(
+    const neighbor_key& group, std::uint32_t response_ms, bool version1) {
+    neighbor_report* news = reports_.get();
+    if (news == nullptr) {
+        return false;
+    }
+    news->event = neighbor_event::queried;
+    news->key = group;
+    news->value_ms = response_ms;
+    news->version1 = version1;
+    news->gateway = false;
+    send_report(*news);
+    return true;
+}
+
 bool neighbor_table::report_advertised(
     const neighbor_key& key, const std::optional<wire::mac_address>& mac,
     neighbor_advertisement what) {

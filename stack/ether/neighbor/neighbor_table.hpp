@@ -75,6 +75,7 @@ class neighbor_table {
 
     // Tells worker 0 of something that was heard; false: no message free.
     bool report(neighbor_event event, const neighbor_key& key, const wire::mac_address& mac);
+    bool report_query(const neighbor_key& group, std::uint32_t response_ms, bool version1);
     bool report_advertised(
         const neighbor_key& key, const std::optional<wire::mac_address>& mac,
         neighbor_advertisement what);

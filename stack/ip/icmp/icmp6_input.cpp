@@ -38,8 +38,9 @@ void answer_echo(
 }
 
 bool is_discovery(const wire::icmp6_header& icmp) {
-    return icmp.type >= static_cast<std::uint8_t>(wire::icmp6_type::router_solicitation) &&
-           icmp.type <= static_cast<std::uint8_t>(wire::icmp6_type::redirect);
+    return icmp.kind() == wire::icmp6_type::listener_query ||
+           (icmp.type >= static_cast<std::uint8_t>(wire::icmp6_type::router_solicitation) &&
+            icmp.type <= static_cast<std::uint8_t>(wire::icmp6_type::redirect));
 }
 
 void input_one(ip6_context& context, rte_mbuf* packet, ip6_delivered& sorted) {

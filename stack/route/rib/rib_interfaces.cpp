@@ -307,6 +307,32 @@ result<void> rib::set_mtu(iface_id id, std::uint16_t mtu) {
     return {};
 }
 
+result<void> rib::set_duties(
+    iface_id id, std::uint8_t duties, std::uint16_t ra_interval_s, std::uint16_t ra_lifetime_s) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    constexpr std::uint8_t ra_both = iface_advertise | iface_accept_ra;
+    constexpr std::uint8_t rpf_both = iface_rpf_strict | iface_rpf_loose;
+    if ((duties & ra_both) == ra_both || (duties & rpf_both) == rpf_both) {
+        return error{EINVAL, "an interface does one of the two, not both"};
+    }
+    if (ra_interval_s < 4 || ra_interval_s > 1800) {
+        return error{EINVAL, "router advertisements are 4 to 1800 seconds apart"};
+    }
+    if (ra_lifetime_s != 0 && (ra_lifetime_s < ra_interval_s || ra_lifetime_s > 9000)) {
+        return error{
+            EINVAL, "a default router lives for 0 seconds, or from the interval of its "
+                    "advertisements to 9000"};
+    }
+    (*record)->duties = duties;
+    (*record)->ra_interval_s = ra_interval_s;
+    (*record)->ra_lifetime_s = ra_lifetime_s;
+    state_->write_iface(id);
+    return {};
+}
+
 result<void> rib::set_mac(iface_id id, std::array<std::uint8_t, 6> mac) {
     result<iface*> record = state_->iface_at(id);
     if (!record) {

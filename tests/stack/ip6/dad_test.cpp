@@ -84,7 +84,7 @@ struct dad : testing::Test {
     bytes announcement4() const {
         return arp(arp_operation::request, router::mac_of(0), mine4, {}, mine4);
     }
-    const address_prober_counters& counts() { return net.worker_stack().prober()->counters; }
+    const address_prober_counters& counts() { return net.worker_stack().duties()->prober.counters; }
 
     const ipv6_address mine = ip6_host(1, 0, 1);
     const ipv6_address peer = ip6_host(1, 0, 0x44);

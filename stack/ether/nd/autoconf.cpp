@@ -1,0 +1,161 @@
+#include "stack/ether/nd/autoconf.hpp"
+
+#include "stack/ether/control_context.hpp"
+
+#include <algorithm>
+
+namespace pantala {
+
+void router_report_handler(netmsg& message, netmsg_endpoint& here) {
+    if (autoconf* automatic = here.context<control_context>().automatic; automatic != nullptr) {
+        automatic->heard(static_cast<const router_report&>(message));
+    }
+    here.reply(message);
+}
+
+void router_report_replied(netmsg& message, netmsg_endpoint&) {
+    auto& report = static_cast<router_report&>(message);
+    report.home->put(report);
+}
+namespace {
+
+route6 default_route(iface_id id, const address6& gateway) {
+    route6 made;
+    made.metric = autoconf::metric;
+    made.protocol = route_protocol::other;
+    made.targets.push_back({.interface = id, .gateway6 = gateway});
+    return made;
+}
+
+address6 address_from(const wire::nd_prefix_option& option, const iface& here) {
+    wire::mac_address mac;
+    mac.bytes = here.mac;
+    return {option.prefix.high(), wire::eui64_identifier(mac)};
+}
+
+} // namespace
+
+bool autoconf::accepts(iface_id id) const {
+    const iface& here = routes_.interface(id);
+    return here.present && (here.duties & iface_accept_ra) != 0;
+}
+
+instant autoconf::after(std::uint32_t seconds) const {
+    return seconds == wire::nd_lifetime_infinite ? instant::never() : now_ + seconds * ns_per_s;
+}
+
+void autoconf::heard(const router_report& report) {
+    if (!accepts(report.iface)) {
+        return;
+    }
+    take_router(report);
+    for (unsigned i = 0; i < report.prefix_count; ++i) {
+        take_prefix(report.iface, report.prefixes[i]);
+    }
+}
+
+void autoconf::take_router(const router_report& report) {
+    const address6 gateway{report.router.high(), report.router.low()};
+    const auto known = std::ranges::find_if(routers_, [&](const router& each) {
+        return each.iface == report.iface && each.gateway == gateway;
+    });
+    if (known != routers_.end()) {
+        known->until = after(report.lifetime_s);
+        if (report.lifetime_s == 0) {
+            drop(*known);
+            routers_.erase(known);
+        }
+        return;
+    }
+    if (report.lifetime_s == 0 || routers_.size() == routers_max) {
+        return;
+    }
+    if (routes_.append(default_route(report.iface, gateway)).ok()) {
+        routers_.push_back({report.iface, gateway, after(report.lifetime_s)});
+    }
+}
+
+void autoconf::drop(const router& gone) {
+    // What an operator deleted meanwhile is gone already.
+    static_cast<void>(routes_.del(default_route(gone.iface, gone.gateway)));
+}
+
+// RFC 4862 5.5.3.
+void autoconf::take_prefix(iface_id id, const wire::nd_prefix_option& option) {
+    const bool autonomous = (option.flags & wire::nd_prefix_option::autonomous) != 0;
+    if (!autonomous || option.prefix.is_link_local() || option.prefix.is_multicast() ||
+        option.preferred_s.host() > option.valid_s.host() || option.prefix_length != 64) {
+        return;
+    }
+    const auto known = std::ranges::find_if(addresses_, [&](const address& each) {
+        return each.iface == id && each.made.address.high == option.prefix.high();
+    });
+    if (known != addresses_.end()) {
+        refresh(*known, option);
+    } else if (option.valid_s.host() != 0) {
+        add(id, option);
+    }
+}
+
+void autoconf::add(iface_id id, const wire::nd_prefix_option& option) {
+    const auto here =
+        std::ranges::count_if(addresses_, [&](const address& each) { return each.iface == id; });
+    if (here == addresses_max) {
+        return;
+    }
+    const bool on_link = (option.flags & wire::nd_prefix_option::on_link) != 0;
+    const std::uint8_t length = on_link ? 64 : 128;
+    const address6 made = address_from(option, routes_.interface(id));
+    constexpr std::uint8_t flags = address_automatic | address_probed | address_tentative;
+    if (routes_.add_address(id, made, length, flags).ok()) {
+        addresses_.push_back(
+            {id, prefix6{made, length}, after(option.preferred_s.host()),
+             after(option.valid_s.host())});
+    }
+}
+
+// A lifetime is shortened to two hours at least: nobody on the link can take addresses away at once
+// (RFC 4862 5.5.3 e).
+void autoconf::refresh(address& one, const wire::nd_prefix_option& option) {
+    one.preferred_until = after(option.preferred_s.host());
+    const std::uint32_t valid_s = option.valid_s.host();
+    const instant wanted = after(valid_s);
+    const instant floor = after(two_hours_s);
+    if (valid_s > two_hours_s || wanted > one.valid_until) {
+        one.valid_until = wanted;
+    } else if (one.valid_until > floor) {
+        one.valid_until = floor;
+    }
+}
+
+void autoconf::tick(instant now) {
+    now_ = now;
+    std::erase_if(routers_, [&](const router& each) {
+        const bool gone = each.until <= now || !accepts(each.iface);
+        if (gone) {
+            drop(each);
+        }
+        return gone;
+    });
+    std::erase_if(addresses_, [&](const address& each) {
+        const auto mine = routes_.interface(each.iface).ip6();
+        const auto at = std::ranges::find_if(mine, [&](const iface_address6& one) {
+            return address6::from_bytes(one.address) == each.made.address;
+        });
+        if (at == mine.end()) {
+            return true; // an operator deleted it
+        }
+        if (each.valid_until <= now || !accepts(each.iface)) {
+            return routes_.del_address(each.iface, each.made.address, each.made.length).ok();
+        }
+        const auto flags = static_cast<std::uint8_t>(
+            each.preferred_until <= now ? at->flags | address_deprecated
+                                        : at->flags & ~unsigned{address_deprecated});
+        if (flags != at->flags) {
+            static_cast<void>(routes_.set_address_flags(each.iface, each.made.address, flags));
+        }
+        return false;
+    });
+}
+
+} // namespace pantala

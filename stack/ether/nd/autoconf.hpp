@@ -1,0 +1,63 @@
+// Addresses and default routes from router advertisements (RFC 4862 5.5, RFC 4861 6.3), on
+// interfaces with the duty iface_accept_ra. Workers check what they hear and report it; the records
+// and routes are control's, so this is control's too.
+//
+// An address is the advertised prefix of 64 bits with the interface's EUI-64 identifier. It is
+// asked for before it is used, deprecated when its preferred lifetime is over, and deleted with its
+// valid one; a router is a default route until its lifetime is over.
+#pragma once
+
+#include "engine/base/clock.hpp"
+#include "stack/ether/nd/router_report.hpp"
+#include "stack/route/rib.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace pantala {
+
+class autoconf {
+  public:
+    // Of routers' advertisements; lower is better (iproute2's number for them).
+    static constexpr std::uint32_t metric = 1024;
+    static constexpr unsigned routers_max = 16;
+    static constexpr unsigned addresses_max = 4; // of an interface
+    static constexpr std::uint32_t two_hours_s = 7200;
+
+    explicit autoconf(rib& routes) : routes_(routes) {}
+
+    void heard(const router_report& report);
+    // Takes `now` as the time from here on, and does what is due: at least once a second.
+    void tick(instant now);
+
+    std::size_t routers() const { return routers_.size(); }
+    std::size_t addresses() const { return addresses_.size(); }
+
+  private:
+    struct router {
+        iface_id iface{};
+        address6 gateway;
+        instant until{};
+    };
+    struct address {
+        iface_id iface{};
+        prefix6 made; // with its host bits
+        instant preferred_until{};
+        instant valid_until{};
+    };
+
+    void take_router(const router_report& report);
+    void take_prefix(iface_id id, const wire::nd_prefix_option& option);
+    void add(iface_id id, const wire::nd_prefix_option& option);
+    void refresh(address& one, const wire::nd_prefix_option& option);
+    void drop(const router& gone);
+    bool accepts(iface_id id) const;
+    instant after(std::uint32_t seconds) const;
+
+    rib& routes_;
+    instant now_{};
+    std::vector<router> routers_;
+    std::vector<address> addresses_;
+};
+
+} // namespace pantala
