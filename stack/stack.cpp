@@ -1,6 +1,7 @@
 #include "stack/stack.hpp"
 
 #include "stack/ether/addresses6.hpp"
+#include "stack/ether/duties/source_check.hpp"
 #include "stack/ether/ether_input.hpp"
 #include "stack/ether/nd/nd_input.hpp"
 #include "stack/ether/nd/nd_send.hpp"
@@ -17,7 +18,6 @@
 #include "stack/ip/ip6/ip6_input.hpp"
 #include "stack/ip/ip6/ip6_output.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
-#include "stack/ip/source_check.hpp"
 #include "stack/socket/socket_list.hpp"
 
 #include <algorithm>

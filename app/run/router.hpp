@@ -12,7 +12,7 @@
 #include "app/run/worker_program.hpp"
 #include "engine/base/result.hpp"
 #include "engine/setup/engine.hpp"
-#include "stack/ether/control_context.hpp"
+#include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/autoconf.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"

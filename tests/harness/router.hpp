@@ -3,7 +3,7 @@
 #pragma once
 
 #include "engine/worker.hpp"
-#include "stack/ether/control_context.hpp"
+#include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/autoconf.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"

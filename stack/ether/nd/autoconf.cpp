@@ -1,6 +1,6 @@
 #include "stack/ether/nd/autoconf.hpp"
 
-#include "stack/ether/control_context.hpp"
+#include "stack/ether/duties/control_context.hpp"
 
 #include <algorithm>
 

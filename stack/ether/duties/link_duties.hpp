@@ -2,7 +2,7 @@
 // advertises itself, looks for routers.
 #pragma once
 
-#include "stack/ether/address_prober.hpp"
+#include "stack/ether/duties/address_prober.hpp"
 #include "stack/ether/nd/listener.hpp"
 #include "stack/ether/nd/router_advertiser.hpp"
 #include "stack/ether/neighbor/neighbor_messages.hpp"

@@ -1,4 +1,4 @@
-#include "stack/ip/source_check.hpp"
+#include "stack/ether/duties/source_check.hpp"
 
 #include "stack/ether/packet_meta.hpp"
 #include "stack/wire/ipv4.hpp"

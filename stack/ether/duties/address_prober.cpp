@@ -1,7 +1,7 @@
-#include "stack/ether/address_prober.hpp"
+#include "stack/ether/duties/address_prober.hpp"
 
 #include "stack/ether/addresses6.hpp"
-#include "stack/ether/control_context.hpp"
+#include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/nd_send.hpp"
 
 #include <algorithm>
