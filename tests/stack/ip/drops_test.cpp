@@ -169,6 +169,12 @@ const std::map<drop_reason, drop_case>& cases() {
          [](small_net& at) {
              at.from_host(datagram({at.host, ip(8, 8, 8, 8)}));
          }},
+        {ip4_reverse_path,
+         [](small_net& at) {
+             ASSERT_TRUE(at.net.routes().set_duties(at.inside, iface_rpf_strict).ok());
+             at.net.run();
+             at.from_host(datagram({at.gateway, at.far_away}));
+         }},
         {ip4_blackhole,
          [](small_net& at) {
              at.net.add_route("8.0.0.0/8", {}, nexthop_kind::blackhole);

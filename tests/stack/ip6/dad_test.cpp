@@ -70,6 +70,11 @@ struct dad : testing::Test {
         }
         return count;
     }
+    // A listener report has a hop-by-hop header.
+    static bool is_report(const bytes& frame) {
+        const auto packet = parse_ip6_frame(frame);
+        return packet && packet->header.next_header == 0;
+    }
     unsigned arp_frames(bytes expected) {
         unsigned count = 0;
         link_fields link{wire::mac_broadcast, router::mac_of(0)};
@@ -202,7 +207,8 @@ TEST_F(dad, on_trust_it_is_used_but_overrides_nobody) {
     hear(
         icmp6_type::neighbor_solicitation, 0, {peer, wire::solicited_node(mine)},
         bytes_of(mine) + link_option(nd_option_type::source_link_address, peer_mac));
-    const auto sent = net.sent(0);
+    auto sent = net.sent(0);
+    std::erase_if(sent, is_report);
     ASSERT_EQ(sent.size(), 1u);
     EXPECT_EQ(
         parse_ip6_frame(sent[0])->icmp()->rest.host(),
@@ -213,7 +219,8 @@ TEST_F(dad, on_trust_it_is_used_but_overrides_nobody) {
     hear(
         icmp6_type::neighbor_solicitation, 0, {peer, wire::solicited_node(mine)},
         bytes_of(mine) + link_option(nd_option_type::source_link_address, peer_mac));
-    const auto later = net.sent(0);
+    auto later = net.sent(0);
+    std::erase_if(later, is_report);
     ASSERT_EQ(later.size(), 1u);
     EXPECT_EQ(
         parse_ip6_frame(later[0])->icmp()->rest.host(),

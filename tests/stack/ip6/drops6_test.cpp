@@ -94,6 +94,12 @@ const std::map<drop_reason, drop_case>& cases() {
          [](small_net6& at) {
              at.from_host(datagram6({at.host, ip6_host(0x900, 0, 1)}));
          }},
+        {ip6_reverse_path,
+         [](small_net6& at) {
+             ASSERT_TRUE(at.net.routes().set_duties(at.inside, iface_rpf_strict).ok());
+             at.net.run();
+             at.from_host(datagram6({at.gateway, at.far_away}));
+         }},
         {ip6_blackhole, [](small_net6& at) { from_route(at, nexthop_kind::blackhole); }},
         {ip6_prohibit, [](small_net6& at) { from_route(at, nexthop_kind::prohibit); }},
         {ip6_unreachable, [](small_net6& at) { from_route(at, nexthop_kind::unreachable); }},
