@@ -157,19 +157,20 @@ void sockets::stop_listening(const endpoint& local) {
 }
 
 int sockets::connect(tcp_socket& socket, const endpoint& remote) {
-    const ip_address to = to_internal(remote).address;
-    const ip_address from = host_.ip().source_for(host_.ip().context, to);
-    if (from.is_any()) {
-        return ENETUNREACH;
-    }
-    return connect(socket, remote, to_public(from, {}));
+    return connect(socket, remote, {});
 }
 
 int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint& local) {
     if (socket.is_open()) {
         return EISCONN;
     }
-    const ip_endpoint from = to_internal(local);
+    ip_endpoint from = to_internal(local);
+    if (from.address.is_any()) {
+        from.address = host_.ip().source_for(host_.ip().context, to_internal(remote).address);
+        if (from.address.is_any()) {
+            return ENETUNREACH;
+        }
+    }
     const tcp::open_answer answer = tcp::open(
         host_.tcp, {.local = from.address,
                     .local_port = from.port,

@@ -63,6 +63,19 @@ TEST(TcpSocket, NoWayIsToldAtOnce) {
     EXPECT_FALSE(client.is_open());
 }
 
+TEST(TcpSocket, ThePortAloneMayBeChosen) {
+    two_hosts net;
+    test_server server(net.right, 80, true);
+    test_conn client;
+    sockets& here = net.at_left().native();
+    ASSERT_EQ(0, here.connect(client, server_at, *parse_endpoint("*:2000")));
+    EXPECT_EQ("10.0.0.1:2000", to_string(client.local()));
+    net.carry();
+    EXPECT_TRUE(client.seen & socket_event::connected);
+    test_conn same;
+    EXPECT_EQ(EADDRINUSE, here.connect(same, server_at, *parse_endpoint("*:2000")));
+}
+
 TEST(TcpSocket, AnAddressIsTakenOnce) {
     two_hosts net;
     test_server server(net.right, 80, true);
