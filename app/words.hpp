@@ -9,10 +9,16 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pantala::app {
 
 using words = std::span<const std::string_view>;
+
+// Views of the strings, which must outlive them.
+inline std::vector<std::string_view> views(const std::vector<std::string>& text) {
+    return {text.begin(), text.end()};
+}
 
 error say(std::string text);
 

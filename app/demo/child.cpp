@@ -47,10 +47,10 @@ result<child> child::start(
     made.name_ = name;
     made.socket_ = fmt::format("{}/{}.sock", directory, name);
     made.log_ = fmt::format("{}/{}.log", directory, name);
-    std::vector<std::string> words = {"pantala", "--socket", made.socket_};
-    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<std::string> line = {"pantala", "--socket", made.socket_};
+    line.insert(line.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
-    for (std::string& word : words) {
+    for (std::string& word : line) {
         argv.push_back(word.data());
     }
     argv.push_back(nullptr);

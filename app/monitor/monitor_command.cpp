@@ -53,8 +53,7 @@ std::string event_text(const json& event) {
 
 int monitor(const cli_context& context, const std::vector<std::string>& objects) {
     monitor_question asked;
-    const std::vector<std::string_view> views(objects.begin(), objects.end());
-    if (auto good = parse_monitor(views, asked); !good) {
+    if (auto good = parse_monitor(views(objects), asked); !good) {
         return report_usage(good.failure());
     }
     auto client = control_client::connect(context.socket_path());

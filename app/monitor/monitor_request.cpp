@@ -61,7 +61,7 @@ class monitor_job final : public control_job {
 void add_monitor_request(control_server& server, router& of) {
     server.add("monitor", [&of](control_request& request) -> result<job_pointer> {
         monitor_question asked;
-        const std::vector<std::string_view> text(request.words.begin(), request.words.end());
+        const auto text = views(request.words);
         if (auto good = parse_monitor(text, asked); !good) {
             return good.failure();
         }

@@ -6,10 +6,6 @@ namespace pantala::app {
 
 namespace {
 
-std::vector<std::string_view> views(const std::vector<std::string>& text) {
-    return {text.begin(), text.end()};
-}
-
 template <class Change, class Parse>
 control_handler changer(router& of, Parse parse) {
     return [&of, parse](control_request& request) -> result<job_pointer> {

@@ -1,4 +1,5 @@
 // route verify and route flush: jobs of their own, in turns.
+#include "app/questions.hpp"
 #include "app/run/requests.hpp"
 
 #include <chrono>
@@ -101,7 +102,7 @@ class verify_job final : public control_job {
 
 // Routes that were loaded are of protocol bgp, those that people named static.
 result<job_pointer> flush(router& of, control_request& request) {
-    const std::vector<std::string_view> text(request.words.begin(), request.words.end());
+    const auto text = views(request.words);
     word_reader reader(text);
     if (reader.peek() == "proto" || reader.peek() == "protocol") {
         reader.next();

@@ -17,10 +17,6 @@ double seconds_since(steady::time_point began) {
     return std::chrono::duration<double>(steady::now() - began).count();
 }
 
-std::vector<std::string_view> views(const std::vector<std::string>& text) {
-    return {text.begin(), text.end()};
-}
-
 result<job_pointer> change_route(router& of, control_request& request) {
     route_change wanted;
     const auto text = views(request.words);
