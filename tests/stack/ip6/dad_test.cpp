@@ -259,7 +259,6 @@ TEST_F(dad, ip4_a_tentative_address_neither_answers_nor_asks) {
     add4(strict);
     hear_arp(arp(arp_operation::request, peer_mac, peer4, {}, mine4));
     EXPECT_TRUE(net.sent(0).empty());
-    arp_counters counts;
     EXPECT_EQ(net.worker_stack().links().source_for(id, peer4.value), be32{});
 }
 

@@ -39,7 +39,9 @@ struct two_hosts {
     bool step() {
         left.run();
         right.run();
-        return move(left, 0, right, 1) | move(right, 1, left, 0);
+        const bool to_right = move(left, 0, right, 1);
+        const bool to_left = move(right, 1, left, 0);
+        return to_right || to_left;
     }
     void advance(std::uint64_t ns, std::uint64_t step = ns_per_ms) {
         for (std::uint64_t gone = 0; gone < ns; gone += step) {
