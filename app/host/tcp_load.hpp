@@ -36,7 +36,7 @@ struct load_settings {
 };
 
 // While measuring only.
-struct load_counts {
+struct tcp_load_counts {
     counter requests; // answered
     counter bytes;    // received
     counter opened;   // connections established
@@ -51,7 +51,7 @@ class tcp_load : public worker_program {
     tcp_load(load_settings settings, sockets& here);
     ~tcp_load() override;
 
-    const load_counts& counts() const { return counts_; }
+    const tcp_load_counts& counts() const { return counts_; }
     // All that was to be measured is; acquire, with the worker's release.
     bool finished() const { return finished_.load(std::memory_order_acquire); }
 
@@ -73,7 +73,7 @@ class tcp_load : public worker_program {
     sockets& here_;
     load_settings settings_;
     tsc_scale scale_;
-    load_counts counts_;
+    tcp_load_counts counts_;
     phase phase_ = phase::starting;
     std::uint64_t until_ns_ = 0; // end of the phase
     std::uint64_t began_ns_ = 0; // 0: not yet

@@ -66,7 +66,7 @@ json report_of(const std::vector<tcp_load*>& loads, double seconds) {
     const auto latency = std::make_unique<histogram>();
     const auto connect = std::make_unique<histogram>();
     for (const tcp_load* load : loads) {
-        const load_counts& counts = load->counts();
+        const tcp_load_counts& counts = load->counts();
         requests += counts.requests.read();
         bytes += counts.bytes.read();
         opened += counts.opened.read();

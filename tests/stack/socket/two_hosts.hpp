@@ -22,6 +22,7 @@ struct two_hosts {
         carry();
     }
     ~two_hosts() {
+        arrives = nullptr;                        // what it looks at went before us
         advance(200 * ns_per_s, 100 * ns_per_ms); // TIME-WAIT and what else is left
     }
 
