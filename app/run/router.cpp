@@ -2,6 +2,8 @@
 // questions: router_questions.cpp.)
 #include "app/run/router.hpp"
 
+#include "stack/socket/bsd/bsd_table.hpp"
+
 #include "app/run/port_settings.hpp"
 
 #include <algorithm>
@@ -13,6 +15,15 @@
 namespace pantala::app {
 
 namespace {
+
+// Makes the worker serve the BSD-shaped sockets of this process.
+class bsd_program : public worker_program {
+  public:
+    bsd_program(net_host& host, doorbell& bell) : gate_(host, bell) {}
+
+  private:
+    bsd::gate gate_;
+};
 
 // An error of a record of the configuration, with its place.
 error at_line(const config& from, std::uint32_t line, const error& failure) {
@@ -320,6 +331,8 @@ result<void> router::start_workers(const config& from, const program_factory& pr
             engine_->rig(worker_id{w}).services(), *replicas_.back(), settings));
         engine_->fabric().set_context(w, stacks_.back().get());
         stacks.push_back(stacks_.back().get());
+        programs_.push_back(std::make_unique<bsd_program>(
+            stacks_.back()->host(), engine_->fabric().endpoint(w).bell()));
         if (programs) {
             auto made = programs(stacks_.back()->host().native());
             if (!made) {

@@ -65,6 +65,8 @@ class net_host {
     void end_of_round(instant now);
     instant next_deadline() const;
 
+    // TCP's name of the connection that a socket has; of a closed one, the last.
+    static tcp::conn_handle handle_of(const tcp_socket& of) { return {of.id_, of.generation_}; }
     // What the applications of this worker use.
     sockets& native() { return native_; }
     const ip_services& ip() const { return ip_; }

@@ -1,0 +1,67 @@
+// Sockets in the shape of BSD's, for any thread of the process. As in POSIX: -1 and errno on
+// failure, blocking unless O_NONBLOCK (SOCK_NONBLOCK) is set. Descriptors are this library's own
+// numbers, not the kernel's. TCP over the process's Pantala host; requests travel to the worker
+// that has the connection, bytes through two rings a socket.
+//
+// Any number of threads may use a socket at a time. close() wakes those that wait for it: they get
+// EBADF. When the host stops, they get ECONNABORTED, and ENETDOWN when they ask for something new;
+// a thread that is within a call when the host goes returns from it.
+//
+// fork is not supported: a child has none of its parent's descriptors (EBADF) and can make none
+// (ENETDOWN). Its parent goes on undisturbed.
+#pragma once
+
+#include <cstddef>
+
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+namespace pantala::bsd {
+
+// AF_INET or AF_INET6; SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC.
+int socket(int domain, int type, int protocol);
+int bind(int socket, const sockaddr* address, socklen_t length); // ports in use: listen says so
+// Listens on every worker. A connection beyond the backlog (1 to 4,096) is reset.
+int listen(int socket, int backlog);
+int accept(int socket, sockaddr* address, socklen_t* length);
+int accept4(int socket, sockaddr* address, socklen_t* length, int flags);
+// An attempt that failed may be made again on the same socket.
+int connect(int socket, const sockaddr* address, socklen_t length);
+// MSG_DONTWAIT; of recv also MSG_PEEK (one contiguous piece) and MSG_WAITALL. Nobody gets SIGPIPE.
+// MSG_MORE changes nothing (TCP_CORK does). A call takes 2 GiB at most.
+ssize_t send(int socket, const void* bytes, std::size_t count, int flags);
+ssize_t recv(int socket, void* bytes, std::size_t count, int flags);
+ssize_t sendmsg(int socket, const msghdr* message, int flags);
+ssize_t recvmsg(int socket, msghdr* message, int flags);
+ssize_t write(int socket, const void* bytes, std::size_t count);
+ssize_t read(int socket, void* bytes, std::size_t count);
+ssize_t writev(int socket, const iovec* pieces, int count);
+ssize_t readv(int socket, const iovec* pieces, int count);
+// Behind SHUT_RD, recv says the end of the stream once what had arrived is read.
+int shutdown(int socket, int how);
+int close(int socket); // also an epoll's
+// SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR (always as if
+// set), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the rings: 4 KiB to 4 MiB, before the
+// connection is made; a smaller SO_SNDBUF also later; TCP's own buffers come on top),
+// SO_SNDTIMEO, SO_RCVTIMEO. IPPROTO_TCP: TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, and to ask
+// TCP_MAXSEG and TCP_INFO (Linux's layout).
+int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
+int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
+int getsockname(int socket, sockaddr* address, socklen_t* length);
+int getpeername(int socket, sockaddr* address, socklen_t* length);
+int fcntl(int socket, int command, int value = 0);        // F_GETFL, F_SETFL: O_NONBLOCK
+int ioctl(int socket, unsigned long request, int* value); // FIONREAD, FIONBIO
+
+// Descriptors of this library only.
+int poll(pollfd* sockets, nfds_t count, int timeout_ms);
+// EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP; EPOLLET and EPOLLONESHOT. Cost of a wait:
+// linear in what is registered.
+int epoll_create(int size);
+int epoll_create1(int flags);
+int epoll_ctl(int epoll, int operation, int socket, epoll_event* event);
+int epoll_wait(int epoll, epoll_event* events, int most, int timeout_ms);
+
+} // namespace pantala::bsd

@@ -1,0 +1,419 @@
+// Making, joining and ending sockets. (Bytes: bsd_transfer.cpp; waiting for several: bsd_poll.cpp;
+// options: bsd_options.cpp.)
+#include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_table.hpp"
+#include "stack/socket/net_host.hpp"
+
+#include <pantala/bsd.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+namespace pantala::bsd {
+namespace {
+
+constexpr unsigned backlog_max = 4096;
+
+std::shared_ptr<door> choose_worker() {
+    static std::atomic<unsigned> turn{0};
+    const auto all = doors();
+    return all.empty() ? nullptr : all[turn.fetch_add(1, std::memory_order_relaxed) % all.size()];
+}
+
+int start_listening(const reference& socket) {
+    const auto all = doors();
+    if (all.empty()) {
+        return ENETDOWN;
+    }
+    int code = 0;
+    for (const std::shared_ptr<door>& at : all) {
+        auto context = std::make_unique<listener_at>(listener_at{socket, at});
+        code = on_worker(*at, [&](net_host& host) {
+            return host.native().listen(
+                socket->bound, socket->backlog, {bsd_socket::accept, context.get()});
+        });
+        if (code != 0) {
+            break;
+        }
+        socket->listening.push_back(std::move(context));
+    }
+    return code;
+}
+
+void stop_listening(bsd_socket& socket) {
+    for (const auto& one : socket.listening) {
+        on_worker(*one->worker, [&](net_host& host) {
+            host.native().stop_listening(socket.bound);
+            return 0;
+        });
+    }
+    socket.listening.clear();
+    socket.take_arrived();
+    for (const reference& one : socket.accepted) {
+        one->give_up();
+    }
+    socket.accepted.clear();
+    socket.waiting.store(0, std::memory_order_relaxed);
+}
+
+bool is_abandoned(const bsd_socket& listener) {
+    return std::ranges::any_of(
+        listener.listening, [](const auto& one) { return one->worker->is_closed(); });
+}
+
+// The oldest connection nobody took, or nothing and errno.
+reference take_accepted(bsd_socket& self) {
+    std::unique_lock hold(self.lock);
+    const deadline until = deadline::in(self.chosen.receive_timeout_ms);
+    for (;;) {
+        const std::uint32_t seen = self.changes.load(std::memory_order_acquire);
+        if ((self.state.load(std::memory_order_acquire) & bit::gone) != 0) {
+            errno = EBADF;
+            return {};
+        }
+        if (self.what != bsd_socket::kind::listener || is_abandoned(self)) {
+            errno = self.what != bsd_socket::kind::listener ? EINVAL : ENETDOWN;
+            return {};
+        }
+        self.take_arrived();
+        if (!self.accepted.empty()) {
+            const reference fresh = self.accepted.front();
+            self.accepted.pop_front();
+            self.waiting.fetch_sub(1, std::memory_order_relaxed);
+            return fresh;
+        }
+        if (self.non_blocking || !wait_change(self, hold, seen, until)) {
+            errno = EAGAIN;
+            return {};
+        }
+    }
+}
+
+// Sends what is queued and waits until the peer has all of it, at most so long (SO_LINGER).
+void linger(bsd_socket& self, std::uint32_t seconds) {
+    self.wants_shutdown.store(true, std::memory_order_release);
+    self.kick();
+    const deadline until = deadline::in(seconds * 1'000);
+    bool left = true;
+    while (left && until.left_ms() != 0) {
+        const int code = on_worker(*self.worker, [&](net_host& host) {
+            const tcp::conn* c = host.tcp.find(net_host::handle_of(self.conn()));
+            left = self.conn().is_open() && c != nullptr && c->snd_una != c->snd_nxt;
+            left = left || self.out->size() != 0;
+            return 0;
+        });
+        if (code != 0) {
+            return;
+        }
+        if (left) { // nothing tells of acknowledgements
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    }
+}
+
+// Where a connection attempt stands: 0, errno, or EINPROGRESS.
+int outcome_of(bsd_socket& self) {
+    const std::uint32_t state = self.state.load(std::memory_order_acquire);
+    if ((state & bit::gone) != 0) {
+        return EBADF;
+    }
+    if ((state & bit::connected) != 0) {
+        return 0;
+    }
+    if ((state & bit::over) == 0) {
+        return EINPROGRESS;
+    }
+    const int why = self.error.exchange(0, std::memory_order_acq_rel);
+    self.what = bsd_socket::kind::fresh; // it may try again
+    return why != 0 ? why : ECONNABORTED;
+}
+
+int start_connecting(bsd_socket& self, const endpoint& to) {
+    if (self.worker == nullptr || self.worker->is_closed()) { // else it may still end the last one
+        self.worker = choose_worker();
+    }
+    if (self.worker == nullptr) {
+        return ENETDOWN;
+    }
+    self.state.store(0, std::memory_order_relaxed);
+    self.wants_shutdown.store(false, std::memory_order_relaxed);
+    self.write_shut = self.read_shut = false;
+    const int code =
+        on_worker(*self.worker, [&](net_host& host) { return self.connect(host, to); });
+    if (code == 0) {
+        self.peer = to;
+        self.what = bsd_socket::kind::conn;
+        self.adopt();
+    }
+    return code;
+}
+
+} // namespace
+
+int socket(int domain, int type, int protocol) {
+    if (domain != AF_INET && domain != AF_INET6) {
+        return fail(EAFNOSUPPORT);
+    }
+    if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM ||
+        (protocol != 0 && protocol != IPPROTO_TCP)) {
+        return fail(EPROTONOSUPPORT);
+    }
+    reference made(new bsd_socket);
+    made->domain = domain;
+    made->non_blocking = (type & SOCK_NONBLOCK) != 0;
+    made->bound = any_of(domain);
+    const int number = add_descriptor({made, nullptr});
+    return number < 0 ? fail(is_child() ? ENETDOWN : EMFILE) : number;
+}
+
+int bind(int number, const sockaddr* address, socklen_t length) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    const std::lock_guard hold(self->lock);
+    endpoint wanted;
+    const int code = read_address(address, length, self->domain, wanted);
+    if (code != 0 || self->what != bsd_socket::kind::fresh) {
+        return fail(code != 0 ? code : EINVAL);
+    }
+    self->bound = wanted;
+    return 0;
+}
+
+int listen(int number, int backlog) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    const std::lock_guard hold(self->lock);
+    if (self->what == bsd_socket::kind::listener) {
+        return 0;
+    }
+    if (self->what != bsd_socket::kind::fresh || self->bound.port == 0) {
+        return fail(EINVAL);
+    }
+    self->backlog = static_cast<unsigned>(std::clamp(backlog, 1, int{backlog_max}));
+    if (const int code = start_listening(self); code != 0) {
+        stop_listening(*self);
+        return fail(code);
+    }
+    self->what = bsd_socket::kind::listener;
+    return 0;
+}
+
+int accept(int number, sockaddr* address, socklen_t* length) {
+    return bsd::accept4(number, address, length, 0);
+}
+
+int accept4(int number, sockaddr* address, socklen_t* length, int flags) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if ((flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != 0) {
+        return fail(EINVAL);
+    }
+    if (address != nullptr && length == nullptr) {
+        return fail(EFAULT);
+    }
+    const reference fresh = take_accepted(*self);
+    if (!fresh) {
+        return -1;
+    }
+    const std::lock_guard hold(fresh->lock);
+    {
+        const std::lock_guard parent(self->lock);
+        fresh->chosen = self->chosen;
+    }
+    fresh->domain = self->domain;
+    fresh->bound = self->bound;
+    fresh->non_blocking = (flags & SOCK_NONBLOCK) != 0;
+    fresh->adopt();
+    on_worker(*fresh->worker, [&](net_host& host) {
+        fresh->apply_options(host);
+        fresh->peer = fresh->conn().remote();
+        fresh->bound = fresh->conn().is_open() ? fresh->conn().local() : fresh->bound;
+        return 0;
+    });
+    write_address(fresh->peer, self->domain, address, length);
+    const int made = add_descriptor({fresh, nullptr});
+    if (made < 0) {
+        fresh->give_up();
+        return fail(EMFILE);
+    }
+    return made;
+}
+
+int connect(int number, const sockaddr* address, socklen_t length) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    std::unique_lock hold(self->lock);
+    if (self->what == bsd_socket::kind::conn) {
+        const int code = outcome_of(*self);
+        if (self->what == bsd_socket::kind::conn) {
+            return fail(code == 0 ? EISCONN : code == EINPROGRESS ? EALREADY : code);
+        }
+        // The attempt failed, and whoever asks again wants another, or to know why.
+        return fail(code);
+    }
+    endpoint to;
+    const int wrong = read_address(address, length, self->domain, to);
+    if (wrong != 0 || self->what == bsd_socket::kind::listener) {
+        return fail(wrong != 0 ? wrong : EISCONN);
+    }
+    int code = start_connecting(*self, to);
+    if (code != 0) {
+        return fail(code);
+    }
+    const deadline until = deadline::in(self->chosen.send_timeout_ms);
+    for (;;) {
+        const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
+        code = outcome_of(*self);
+        if (code != EINPROGRESS) {
+            return code == 0 ? 0 : fail(code);
+        }
+        if (self->non_blocking || !wait_change(*self, hold, seen, until)) {
+            return fail(EINPROGRESS);
+        }
+    }
+}
+
+int shutdown(int number, int how) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR) {
+        return fail(EINVAL);
+    }
+    const std::lock_guard hold(self->lock);
+    const std::uint32_t state = self->state.load(std::memory_order_acquire);
+    if (self->what != bsd_socket::kind::conn || (state & bit::connected) == 0 ||
+        (state & bit::over) != 0) {
+        return fail(ENOTCONN);
+    }
+    self->read_shut = self->read_shut || how != SHUT_WR;
+    if (how != SHUT_RD) {
+        self->write_shut = true;
+        self->wants_shutdown.store(true, std::memory_order_release);
+        self->kick();
+    }
+    self->changed(); // for who waits
+    return 0;
+}
+
+int close(int number) {
+    const meaning was = remove_descriptor(number);
+    if (!was) {
+        return fail(EBADF);
+    }
+    if (!was.socket) {
+        close_epoll(*was.epoll);
+        return 0;
+    }
+    bsd_socket& self = *was.socket;
+    const std::lock_guard hold(self.lock);
+    if (self.what == bsd_socket::kind::conn) {
+        const std::uint32_t state = self.state.load(std::memory_order_acquire);
+        const bool open = (state & (bit::connected | bit::over)) == bit::connected;
+        if (open && self.chosen.linger && self.chosen.linger_s != 0) {
+            linger(self, self.chosen.linger_s);
+        }
+        self.wants_abort.store(
+            self.chosen.linger && self.chosen.linger_s == 0, std::memory_order_relaxed);
+    }
+    self.give_up();
+    if (self.what == bsd_socket::kind::listener) {
+        stop_listening(self);
+    }
+    return 0;
+}
+
+int getsockname(int number, sockaddr* address, socklen_t* length) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if (address == nullptr || length == nullptr) {
+        return fail(EFAULT);
+    }
+    const std::lock_guard hold(self->lock);
+    endpoint mine = self->bound;
+    if (self->what == bsd_socket::kind::conn) {
+        on_worker(*self->worker, [&](net_host&) {
+            mine = self->conn().is_open() ? self->conn().local() : mine;
+            return 0;
+        });
+    }
+    write_address(mine, self->domain, address, length);
+    return 0;
+}
+
+int getpeername(int number, sockaddr* address, socklen_t* length) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if (address == nullptr || length == nullptr) {
+        return fail(EFAULT);
+    }
+    const std::lock_guard hold(self->lock);
+    if (self->what != bsd_socket::kind::conn ||
+        (self->state.load(std::memory_order_acquire) & bit::connected) == 0) {
+        return fail(ENOTCONN);
+    }
+    write_address(self->peer, self->domain, address, length);
+    return 0;
+}
+
+int fcntl(int number, int command, int value) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    const std::lock_guard hold(self->lock);
+    switch (command) {
+    case F_GETFL:
+        return O_RDWR | (self->non_blocking ? O_NONBLOCK : 0);
+    case F_SETFL: // as everywhere, what cannot be set is passed over
+        self->non_blocking = (value & O_NONBLOCK) != 0;
+        return 0;
+    case F_GETFD:
+        return FD_CLOEXEC; // no program that is executed has these numbers
+    case F_SETFD:
+        return 0;
+    default:
+        return fail(EINVAL);
+    }
+}
+
+int ioctl(int number, unsigned long request, int* value) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if (value == nullptr) {
+        return fail(EFAULT);
+    }
+    const std::lock_guard hold(self->lock);
+    switch (request) {
+    case FIONBIO:
+        self->non_blocking = *value != 0;
+        return 0;
+    case FIONREAD: // SIOCINQ
+        *value = self->what == bsd_socket::kind::conn ? static_cast<int>(self->in->size()) : 0;
+        return self->what == bsd_socket::kind::listener ? fail(EINVAL) : 0;
+    default:
+        return fail(ENOTTY);
+    }
+}
+
+} // namespace pantala::bsd

@@ -1,0 +1,228 @@
+// Waiting for several sockets.
+#include "stack/socket/bsd/bsd_table.hpp"
+
+#include <pantala/bsd.hpp>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace pantala::bsd {
+
+// The sockets of an epoll descriptor. Callers, under `lock`.
+struct epoll_set {
+    struct entry {
+        int number = -1;
+        reference socket;
+        epoll_event wanted{};
+        std::uint32_t told = 0; // `changes` when it was last reported
+        bool ever_told = false;
+    };
+    std::mutex lock;
+    std::vector<entry> entries;
+    bool closed = false;
+};
+
+void close_epoll(epoll_set& set) {
+    {
+        const std::lock_guard hold(set.lock);
+        set.closed = true;
+        set.entries.clear();
+    }
+    wake_all();
+}
+
+namespace {
+
+// What is true of a socket now, in epoll's bits (poll's have the same values).
+std::uint32_t readiness(bsd_socket& socket) {
+    const std::lock_guard hold(socket.lock);
+    const std::uint32_t state = socket.state.load(std::memory_order_acquire);
+    if (socket.what == bsd_socket::kind::listener) {
+        const bool any = (state & bit::accepting) != 0 || !socket.accepted.empty();
+        return any ? std::uint32_t{EPOLLIN} : 0;
+    }
+    if (socket.what == bsd_socket::kind::fresh) {
+        return std::uint32_t{EPOLLOUT} | std::uint32_t{EPOLLHUP};
+    }
+    const bool over = (state & bit::over) != 0;
+    const bool no_input = over || (state & bit::input_over) != 0 || socket.read_shut;
+    const bool connected = (state & bit::connected) != 0;
+    std::uint32_t ready = 0;
+    if (no_input || socket.in->size() != 0) {
+        ready |= EPOLLIN;
+    }
+    if (no_input) {
+        ready |= EPOLLRDHUP;
+    }
+    // Room for a quarter of the buffer, so that a writer is not woken for every segment.
+    const bool room = connected && socket.room_to_send() >= socket.chosen.send_buffer / 4;
+    if (over || room || socket.write_shut) {
+        ready |= EPOLLOUT;
+    }
+    if (over || (no_input && socket.write_shut)) {
+        ready |= EPOLLHUP;
+    }
+    if (over && socket.error.load(std::memory_order_acquire) != 0) {
+        ready |= EPOLLERR;
+    }
+    return ready;
+}
+
+// Calls `look` until it finds something or the time is up.
+template <class Look>
+int wait_for(int timeout_ms, Look look) {
+    const deadline until = timeout_ms < 0 ? deadline::never()
+                                          : deadline::after(static_cast<std::uint32_t>(timeout_ms));
+    for (;;) {
+        const std::uint32_t seen = any_change.load(std::memory_order_acquire);
+        const int found = look();
+        if (found != 0 || timeout_ms == 0 || until.left_ms() == 0) {
+            return found;
+        }
+        sleep_while(any_change, any_sleepers, seen, until);
+    }
+}
+
+static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR);
+static_assert(EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP);
+
+constexpr std::uint32_t always_told = EPOLLERR | EPOLLHUP;
+
+std::shared_ptr<epoll_set> find_epoll(int number) {
+    const meaning found = find_descriptor(number);
+    if (found.epoll == nullptr) {
+        errno = found.socket ? EINVAL : EBADF;
+    }
+    return found.epoll;
+}
+
+// What is to be reported of an entry now; 0: nothing.
+std::uint32_t look_at(epoll_set::entry& one) {
+    const std::uint32_t wanted = one.wanted.events;
+    const std::uint32_t mask = wanted & ~(EPOLLET | EPOLLONESHOT);
+    if (mask == 0) {
+        return 0; // used up (EPOLLONESHOT)
+    }
+    const std::uint32_t changes = one.socket->changes.load(std::memory_order_acquire);
+    if ((wanted & EPOLLET) != 0 && one.ever_told && changes == one.told) {
+        return 0;
+    }
+    const std::uint32_t ready = readiness(*one.socket) & (mask | always_told);
+    if (ready != 0) {
+        one.told = changes;
+        one.ever_told = true;
+        if ((wanted & EPOLLONESHOT) != 0) {
+            one.wanted.events &= EPOLLET | EPOLLONESHOT;
+        }
+    }
+    return ready;
+}
+
+} // namespace
+
+int poll(pollfd* sockets, nfds_t count, int timeout_ms) {
+    if (count > descriptors_max || (sockets == nullptr && count != 0)) {
+        return fail(sockets == nullptr ? EFAULT : EINVAL);
+    }
+    std::vector<reference> held(count);
+    for (nfds_t i = 0; i < count; ++i) {
+        held[i] = sockets[i].fd < 0 ? reference{} : find_descriptor(sockets[i].fd).socket;
+    }
+    return wait_for(timeout_ms, [&] {
+        int found = 0;
+        for (nfds_t i = 0; i < count; ++i) {
+            pollfd& one = sockets[i];
+            one.revents = 0;
+            if (held[i]) {
+                const auto wanted = static_cast<std::uint32_t>(one.events) | always_told;
+                one.revents = static_cast<short>(readiness(*held[i]) & wanted);
+            } else if (one.fd >= 0) {
+                one.revents = POLLNVAL;
+            }
+            found += one.revents != 0 ? 1 : 0;
+        }
+        return found;
+    });
+}
+
+int epoll_create(int size) {
+    return size <= 0 ? fail(EINVAL) : bsd::epoll_create1(0);
+}
+
+int epoll_create1(int flags) {
+    if ((flags & ~EPOLL_CLOEXEC) != 0) {
+        return fail(EINVAL);
+    }
+    const int number = add_descriptor({{}, std::make_shared<epoll_set>()});
+    return number < 0 ? fail(EMFILE) : number;
+}
+
+int epoll_ctl(int epoll, int operation, int number, epoll_event* event) {
+    const auto set = find_epoll(epoll);
+    if (set == nullptr) {
+        return -1;
+    }
+    const reference socket = find_descriptor(number).socket;
+    if (!socket) {
+        return fail(find_descriptor(number) ? EINVAL : EBADF);
+    }
+    if (operation != EPOLL_CTL_ADD && operation != EPOLL_CTL_MOD && operation != EPOLL_CTL_DEL) {
+        return fail(EINVAL);
+    }
+    if (event == nullptr && operation != EPOLL_CTL_DEL) {
+        return fail(EFAULT);
+    }
+    const std::lock_guard hold(set->lock);
+    const auto found = std::find_if(set->entries.begin(), set->entries.end(), [&](const auto& one) {
+        return one.number == number && &*one.socket == &*socket;
+    });
+    if ((found != set->entries.end()) == (operation == EPOLL_CTL_ADD)) {
+        return fail(operation == EPOLL_CTL_ADD ? EEXIST : ENOENT);
+    }
+    if (operation == EPOLL_CTL_DEL) {
+        set->entries.erase(found);
+        return 0;
+    }
+    const epoll_set::entry fresh{number, socket, *event};
+    if (operation == EPOLL_CTL_MOD) {
+        *found = fresh;
+    } else {
+        set->entries.push_back(fresh);
+    }
+    wake_all(); // it may be ready already, and somebody waits
+    return 0;
+}
+
+int epoll_wait(int epoll, epoll_event* events, int most, int timeout_ms) {
+    const auto set = find_epoll(epoll);
+    if (set == nullptr) {
+        return -1;
+    }
+    if (most <= 0 || events == nullptr) {
+        return fail(most <= 0 ? EINVAL : EFAULT);
+    }
+    return wait_for(timeout_ms, [&] {
+        const std::lock_guard hold(set->lock);
+        if (set->closed) {
+            return fail(EBADF);
+        }
+        // Closed ones leave by themselves.
+        std::erase_if(set->entries, [](const auto& one) {
+            return (one.socket->state.load(std::memory_order_acquire) & bit::gone) != 0;
+        });
+        int found = 0;
+        for (std::size_t i = 0; i < set->entries.size() && found < most; ++i) {
+            if (const std::uint32_t ready = look_at(set->entries[i]); ready != 0) {
+                events[found].events = ready;
+                events[found++].data = set->entries[i].wanted.data;
+            }
+        }
+        if (found != 0 && found < static_cast<int>(set->entries.size())) {
+            // The next wait begins elsewhere: nobody starves.
+            std::rotate(set->entries.begin(), set->entries.begin() + 1, set->entries.end());
+        }
+        return found;
+    });
+}
+
+} // namespace pantala::bsd

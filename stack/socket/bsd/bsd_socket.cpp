@@ -1,0 +1,290 @@
+#include "stack/socket/bsd/bsd_socket.hpp"
+
+#include "stack/socket/net_host.hpp"
+#include "stack/tcp/tcp_user.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace pantala::bsd {
+
+constinit std::atomic<std::uint32_t> any_change{0};
+constinit std::atomic<std::uint32_t> any_sleepers{0};
+
+namespace {
+
+static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+
+void wake(std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers) {
+    word.fetch_add(1, std::memory_order_seq_cst); // then the sleepers: with sleep_while
+    if (sleepers.load(std::memory_order_seq_cst) != 0) {
+        syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+    }
+}
+
+} // namespace
+
+void wake_all() {
+    wake(any_change, any_sleepers);
+}
+
+void sleep_while(
+    std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers, std::uint32_t seen,
+    const deadline& until) {
+    const std::int64_t left = until.left_ms();
+    timespec limit{};
+    limit.tv_sec = static_cast<time_t>(left / 1'000);
+    limit.tv_nsec = static_cast<long>(left % 1'000 * 1'000'000);
+    sleepers.fetch_add(1, std::memory_order_seq_cst); // then the word: with wake
+    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, left < 0 ? nullptr : &limit, nullptr, 0);
+    sleepers.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool wait_change(
+    bsd_socket& socket, std::unique_lock<std::mutex>& hold, std::uint32_t seen,
+    const deadline& until) {
+    if (until.left_ms() == 0) {
+        return false;
+    }
+    hold.unlock();
+    sleep_while(socket.changes, socket.sleepers, seen, until);
+    hold.lock();
+    return true;
+}
+
+reference::reference(const reference& other) : of_(other.of_) {
+    if (of_ != nullptr) {
+        of_->references_.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+reference::~reference() {
+    if (of_ != nullptr && of_->references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        delete of_;
+    }
+}
+
+bsd_socket::~bsd_socket() { // the connection is closed: an open one holds a reference
+    take_arrived();
+}
+
+// ---------------------------------------------------------------------------------------------
+// Callers.
+
+// Either the worker sees what was written before, or it runs the message once more: both sides
+// exchange `kicked_`.
+void bsd_socket::kick() {
+    if (worker == nullptr || kicked_.exchange(true, std::memory_order_acq_rel)) {
+        return;
+    }
+    references_.fetch_add(1, std::memory_order_relaxed); // the message's
+    kick_.of = this;
+    kick_.run = [](door_message& message, net_host* host) {
+        const reference self(static_cast<note&>(message).of);
+        self->kicked_.exchange(false, std::memory_order_acq_rel);
+        if (host != nullptr) {
+            self->pump();
+        }
+    };
+    if (!worker->post(kick_)) { // nobody will look any more: the host's end says so
+        references_.fetch_sub(1, std::memory_order_relaxed);
+        kicked_.store(false, std::memory_order_relaxed);
+    }
+}
+
+std::size_t bsd_socket::room_to_send() const {
+    const std::size_t room = out->room();
+    const std::size_t used = out->capacity() - room;
+    return used < chosen.send_buffer ? std::min(room, chosen.send_buffer - used) : 0;
+}
+
+void bsd_socket::taken_from_ring() {
+    std::atomic_thread_fence(std::memory_order_seq_cst); // with take_input: it sees room, or we its
+    if (in_full.load(std::memory_order_relaxed) &&       // flag
+        in_full.exchange(false, std::memory_order_relaxed)) {
+        kick();
+    }
+}
+
+void bsd_socket::adopt() {
+    in = std::make_unique<byte_ring>(chosen.receive_buffer);
+    out = std::make_unique<byte_ring>(chosen.send_buffer);
+    worker_out_.store(out.get(), std::memory_order_release);
+    worker_in_.store(in.get(), std::memory_order_release); // with pump
+    kick();
+}
+
+void bsd_socket::give_up() {
+    wants_close.store(true, std::memory_order_release);
+    changed(bit::gone);
+    kick();
+}
+
+// ---------------------------------------------------------------------------------------------
+// The worker.
+
+void bsd_socket::changed(std::uint32_t bits) {
+    state.fetch_or(bits, std::memory_order_release);
+    wake(changes, sleepers);
+    wake_all();
+}
+
+void bsd_socket::let_go() {
+    conn_.close();
+    if (std::exchange(held_by_worker_, false)) {
+        const reference last(this);
+    }
+}
+
+void bsd_socket::apply_options(net_host& host) {
+    conn_.set_no_delay(chosen.no_delay);
+    conn_.set_cork(chosen.cork);
+    conn_.set_keep_alive(chosen.keep_alive);
+    if (conn_.is_open()) {
+        tcp::set_user_timeout(host.tcp, net_host::handle_of(conn_), chosen.user_timeout_ms);
+    }
+}
+
+// From the connection to the callers. True: something moved.
+bool bsd_socket::take_input(byte_ring& to) {
+    bool moved = false;
+    for (auto piece = conn_.peek(); !piece.empty(); piece = conn_.peek()) {
+        const std::size_t taken = to.write(piece);
+        if (taken == 0) {
+            in_full.store(true, std::memory_order_relaxed);
+            std::atomic_thread_fence(std::memory_order_seq_cst); // with taken_from_ring
+            if (to.room() == 0) {
+                break;
+            }
+            continue;
+        }
+        conn_.consume(taken);
+        moved = true;
+    }
+    return moved;
+}
+
+bool bsd_socket::give_output(byte_ring& from) {
+    bool moved = false;
+    for (auto piece = from.peek(); !piece.empty(); piece = from.peek()) {
+        const std::size_t sent = conn_.write(piece);
+        from.consume(sent);
+        moved = moved || sent != 0;
+        if (sent < piece.size()) {
+            break;
+        }
+    }
+    return moved;
+}
+
+// Runs under a reference of the caller's, or the worker's own.
+void bsd_socket::pump() {
+    if (!held_by_worker_) {
+        return;
+    }
+    byte_ring* to = worker_in_.load(std::memory_order_acquire); // with adopt
+    byte_ring* from = worker_out_.load(std::memory_order_acquire);
+    const bool closing = wants_close.load(std::memory_order_acquire);
+    if (closing) {
+        // What nobody will read makes the close a reset (RFC 2525 2.17).
+        const bool unread = (to != nullptr && to->size() != 0) || conn_.readable() != 0;
+        if (to == nullptr || unread || wants_abort.load(std::memory_order_relaxed)) {
+            conn_.abort();
+            let_go();
+            return;
+        }
+    }
+    if (to == nullptr) { // not accepted yet: TCP keeps it
+        if (ended_) {
+            changed(bit::over | bit::input_over);
+        }
+        return;
+    }
+    bool moved = !closing && take_input(*to);
+    moved = give_output(*from) || moved;
+    const bool all_sent = from->size() == 0;
+    if (!shut_ && all_sent && wants_shutdown.load(std::memory_order_acquire)) {
+        shut_ = true;
+        conn_.shutdown_write();
+    }
+    std::uint32_t bits = conn_.at_end() ? bit::input_over : 0;
+    const bool over = ended_ && (conn_.readable() == 0 || closing);
+    bits |= over ? bit::over | bit::input_over : 0;
+    if (moved || (bits & ~state.load(std::memory_order_relaxed)) != 0) {
+        changed(bits);
+    }
+    if (over || (closing && all_sent)) {
+        let_go();
+    }
+}
+
+void bsd_socket::conn_of::on_event(tcp_socket& socket, std::uint8_t events) {
+    bsd_socket& self = static_cast<conn_of&>(socket).of;
+    const reference alive = self.share();
+    if ((events & socket_event::connected) != 0) {
+        self.changed(bit::connected);
+    }
+    if ((events & socket_event::closed) != 0) {
+        self.ended_ = true;
+        self.error.store(socket.error(), std::memory_order_release);
+    }
+    self.pump();
+    if (self.ended_ && socket.error() == ECONNABORTED && self.held_by_worker_) { // the host's end
+        self.changed(bit::over | bit::input_over);
+        self.let_go();
+    }
+}
+
+int bsd_socket::connect(net_host& host, const endpoint& to) {
+    worker_in_.store(nullptr, std::memory_order_relaxed); // of an attempt before; adopt follows
+    worker_out_.store(nullptr, std::memory_order_relaxed);
+    const int code = host.native().connect(conn_, to, bound);
+    if (code == 0) {
+        apply_options(host);
+        ended_ = false;
+        shut_ = false;
+        held_by_worker_ = true;
+        references_.fetch_add(1, std::memory_order_relaxed);
+    }
+    return code;
+}
+
+tcp_socket* bsd_socket::accept(void* context, sockets&) {
+    auto& at = *static_cast<listener_at*>(context);
+    bsd_socket& listener = *at.listener;
+    if (listener.waiting.load(std::memory_order_relaxed) >= listener.backlog) {
+        return nullptr; // a reset: whoever floods a listener costs no memory
+    }
+    listener.waiting.fetch_add(1, std::memory_order_relaxed);
+    auto* fresh = new bsd_socket; // its count is the worker's
+    fresh->held_by_worker_ = true;
+    fresh->worker = at.worker;
+    fresh->what = kind::conn;
+    fresh->state.store(bit::connected, std::memory_order_relaxed);
+    fresh->references_.fetch_add(1, std::memory_order_relaxed); // the list's
+    bsd_socket* first = listener.arrived.load(std::memory_order_relaxed);
+    do {
+        fresh->next_arrived = first;
+    } while (!listener.arrived.compare_exchange_weak(
+        first, fresh, std::memory_order_release, std::memory_order_relaxed)); // with take_arrived
+    listener.changed(bit::accepting);
+    return &fresh->conn_;
+}
+
+void bsd_socket::take_arrived() {
+    state.fetch_and(~bit::accepting, std::memory_order_relaxed);
+    bsd_socket* newest = arrived.exchange(nullptr, std::memory_order_acquire); // with accept
+    const auto at = static_cast<std::ptrdiff_t>(accepted.size());
+    while (newest != nullptr) {
+        bsd_socket* before = newest->next_arrived;
+        accepted.insert(accepted.begin() + at, reference(newest));
+        newest = before;
+    }
+}
+
+} // namespace pantala::bsd

@@ -1,0 +1,224 @@
+// A BSD socket as its two sides see it. Callers (any thread, one at a time, under `lock`) and the
+// worker that has the connection share two rings of bytes and a few atomic words; all else belongs
+// to one side. Who waits sleeps on `changes`, which the worker counts up.
+#pragma once
+
+#include "stack/socket/bsd/byte_ring.hpp"
+#include "stack/socket/bsd/door.hpp"
+
+#include <pantala/sockets.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace pantala::bsd {
+
+inline constexpr std::uint32_t ring_bytes = 256 * 1024;
+inline constexpr std::uint32_t ring_bytes_min = 4 * 1024;
+inline constexpr std::uint32_t ring_bytes_max = 4 * 1024 * 1024;
+
+// Bits of `state`, set by the worker, but for the last.
+namespace bit {
+inline constexpr std::uint32_t connected = 1;
+inline constexpr std::uint32_t input_over = 2; // nothing will come behind what is in the ring
+inline constexpr std::uint32_t over = 4;       // the connection is gone
+inline constexpr std::uint32_t accepting = 8;  // a listener has a connection waiting
+inline constexpr std::uint32_t gone = 16;      // close() was called
+} // namespace bit
+
+class bsd_socket;
+
+// Intrusive counted reference.
+class reference {
+  public:
+    reference() = default;
+    explicit reference(bsd_socket* of) : of_(of) {} // takes over the count
+    reference(const reference& other);
+    reference(reference&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    reference& operator=(reference other) noexcept {
+        std::swap(of_, other.of_);
+        return *this;
+    }
+    ~reference();
+    bsd_socket* operator->() const { return of_; }
+    bsd_socket& operator*() const { return *of_; }
+    explicit operator bool() const { return of_ != nullptr; }
+
+  private:
+    bsd_socket* of_ = nullptr;
+};
+
+// Something a caller wants done on the worker, and waits for.
+struct call : door_message {
+    std::atomic<std::uint32_t> done{0};
+    void finish() {
+        done.store(1, std::memory_order_release); // with wait
+        done.notify_one();
+    }
+    void wait() { done.wait(0, std::memory_order_acquire); }
+};
+
+// A listener on one worker; lives as long as it listens there.
+struct listener_at {
+    reference listener;
+    std::shared_ptr<door> worker;
+};
+
+// What setsockopt chose; a listener's connections inherit it.
+struct options {
+    bool no_delay = false;
+    bool cork = false;
+    bool keep_alive = false;
+    bool reuse_address = false;
+    bool linger = false;
+    std::uint32_t linger_s = 0;
+    std::uint32_t user_timeout_ms = 0; // 0: none
+    std::uint32_t send_buffer = ring_bytes;
+    std::uint32_t receive_buffer = ring_bytes;
+    std::uint32_t send_timeout_ms = 0; // 0: none
+    std::uint32_t receive_timeout_ms = 0;
+};
+
+class bsd_socket {
+  public:
+    bsd_socket() : conn_(*this) {}
+    bsd_socket(const bsd_socket&) = delete;
+    bsd_socket& operator=(const bsd_socket&) = delete;
+
+    reference share() {
+        references_.fetch_add(1, std::memory_order_relaxed);
+        return reference(this);
+    }
+
+    // --- callers, under `lock` ---
+    enum class kind : std::uint8_t { fresh, listener, conn };
+    std::mutex lock;
+    kind what = kind::fresh;
+    bool non_blocking = false;
+    bool write_shut = false;
+    bool read_shut = false;
+    options chosen;
+    int domain = 0;
+    endpoint bound;
+    endpoint peer; // of a connection; before accept() the worker's
+    std::vector<std::unique_ptr<listener_at>> listening; // of a listener, by worker
+    std::unique_ptr<byte_ring> in;                       // the worker produces
+    std::unique_ptr<byte_ring> out;                      // the worker consumes
+    std::shared_ptr<door> worker;                        // the connection's; nullptr: none
+    std::deque<reference> accepted;                      // of a listener: taken from `arrived`
+
+    // Asks the worker to look at the rings; it does so at its next round.
+    void kick();
+    // How much more may be written now: SO_SNDBUF's share of the ring.
+    std::size_t room_to_send() const;
+    // Behind setsockopt: the worker's side of the options. On the worker's thread.
+    void apply_options(net_host& host);
+    // Of a connection whose number is gone or was never made.
+    void give_up();
+    // Behind in->consume: the worker may have been waiting for room.
+    void taken_from_ring();
+    // A connection that a worker accepted gets its rings.
+    void adopt();
+    // Of a listener: moves what arrived to `accepted`, oldest first.
+    void take_arrived();
+
+    // --- both ---
+    std::atomic<std::uint32_t> state{0};
+    std::atomic<int> error{0};               // of the end; errno
+    std::atomic<std::uint32_t> changes{0};   // counted up by the worker behind every change
+    std::atomic<std::uint32_t> sleepers{0};  // callers that wait for `changes`
+    std::atomic<bool> in_full{false};        // the worker has more than `in` had room for
+    std::atomic<bool> wants_shutdown{false}; // FIN behind what is in `out`
+    std::atomic<bool> wants_close{false};
+    std::atomic<bool> wants_abort{false};      // with wants_close: by a reset (SO_LINGER)
+    std::atomic<bsd_socket*> arrived{nullptr}; // of a listener: accepted by workers, newest first
+    std::atomic<unsigned> waiting{0};          // of a listener: arrived and not accepted
+    unsigned backlog = 0;                      // of a listener; fixed once it listens
+
+    // --- the worker ---
+    // Moves bytes between the rings and the connection, says what changed.
+    void pump();
+    void changed(std::uint32_t bits = 0); // also close(), for `gone`
+    int connect(net_host& host, const endpoint& to);
+    void let_go(); // the worker's reference, once
+    tcp_socket& conn() { return conn_; }
+    bsd_socket* next_arrived = nullptr;
+    // On a listener's worker: a fresh connection, which the listener's callers will find.
+    static tcp_socket* accept(void* listener_at, sockets& here);
+
+    // What the worker is asked without anybody waiting.
+    struct note : door_message {
+        bsd_socket* of = nullptr;
+    };
+
+  private:
+    bool take_input(byte_ring& to);
+    bool give_output(byte_ring& from);
+
+    friend class reference;
+    struct conn_of : tcp_socket {
+        explicit conn_of(bsd_socket& socket) : tcp_socket(on_event), of(socket) {}
+        static void on_event(tcp_socket& socket, std::uint8_t events);
+        bsd_socket& of;
+    };
+    ~bsd_socket();
+
+    std::atomic<std::uint32_t> references_{1};
+    std::atomic<bool> kicked_{false}; // `kick_` is on its way
+    note kick_;
+    std::atomic<byte_ring*> worker_in_{nullptr}; // published by adopt
+    std::atomic<byte_ring*> worker_out_{nullptr};
+    bool held_by_worker_ = false; // the worker's reference counts
+    bool ended_ = false;          // TCP says that it is over
+    bool shut_ = false;
+    conn_of conn_;
+};
+
+// Wakes who waits for any socket (poll, epoll): counted up behind every change of one.
+extern constinit std::atomic<std::uint32_t> any_change;
+extern constinit std::atomic<std::uint32_t> any_sleepers;
+void wake_all(); // who waits for any socket
+
+// When waiting ends.
+class deadline {
+  public:
+    static deadline in(std::uint32_t ms) { return ms == 0 ? never() : after(ms); } // 0: never
+    static deadline never() { return deadline{}; }
+    static deadline after(std::uint32_t ms) {
+        deadline made;
+        made.never_ = false;
+        made.at_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+        return made;
+    }
+    // 0: it is over; negative: never.
+    std::int64_t left_ms() const {
+        if (never_) {
+            return -1;
+        }
+        const auto left = at_ - std::chrono::steady_clock::now();
+        return std::max<std::int64_t>(
+            std::chrono::ceil<std::chrono::milliseconds>(left).count(), 0);
+    }
+
+  private:
+    bool never_ = true;
+    std::chrono::steady_clock::time_point at_;
+};
+
+// Sleeps while `word` is `seen`, but not beyond `until`.
+void sleep_while(
+    std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers, std::uint32_t seen,
+    const deadline& until);
+// Lets go of the lock until the worker changes something. False: time is up.
+bool wait_change(
+    bsd_socket& socket, std::unique_lock<std::mutex>& hold, std::uint32_t seen,
+    const deadline& until);
+
+} // namespace pantala::bsd

@@ -1,0 +1,253 @@
+// Bytes in and out.
+#include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_table.hpp"
+
+#include <pantala/bsd.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <span>
+
+namespace pantala::bsd {
+namespace {
+
+constexpr std::size_t bytes_max = 0x7fff'f000; // of one call, as in Linux: more is cut
+constexpr int flags_known = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE;
+
+// The pieces of a message, of which the first `done` bytes are done with.
+class pieces {
+  public:
+    explicit pieces(std::span<const iovec> all) : all_(all) {
+        for (const iovec& one : all) {
+            total_ += std::min(one.iov_len, bytes_max - total_);
+        }
+    }
+    // 0 or errno: none may point nowhere.
+    static int check(std::span<const iovec> all) {
+        for (const iovec& one : all) {
+            if (one.iov_len > SSIZE_MAX) {
+                return EINVAL;
+            }
+            if (one.iov_base == nullptr && one.iov_len != 0) {
+                return EFAULT;
+            }
+        }
+        return 0;
+    }
+    std::size_t done() const { return done_; }
+    bool complete() const { return done_ == total_; }
+    // The next contiguous piece; not of a complete one.
+    std::span<std::byte> next() const {
+        const iovec& one = all_[index_];
+        const std::size_t here = std::min(one.iov_len - offset_, total_ - done_);
+        return {static_cast<std::byte*>(one.iov_base) + offset_, here};
+    }
+    void advance(std::size_t count) {
+        done_ += count;
+        offset_ += count;
+        skip_empty();
+    }
+    void skip_empty() {
+        while (index_ < all_.size() && offset_ == all_[index_].iov_len) {
+            ++index_;
+            offset_ = 0;
+        }
+    }
+
+  private:
+    std::span<const iovec> all_;
+    std::size_t total_ = 0;
+    std::size_t done_ = 0;
+    std::size_t index_ = 0;
+    std::size_t offset_ = 0;
+};
+
+int take_error(bsd_socket& self, int otherwise) {
+    const int why = self.error.exchange(0, std::memory_order_acq_rel);
+    return why != 0 ? why : otherwise;
+}
+
+// errno if nothing can be sent now or ever, EINPROGRESS: not yet, 0: go on.
+int may_send(bsd_socket& self) {
+    const std::uint32_t state = self.state.load(std::memory_order_acquire);
+    if ((state & bit::gone) != 0) {
+        return EBADF;
+    }
+    if (self.what != bsd_socket::kind::conn) {
+        return ENOTCONN;
+    }
+    if ((state & bit::over) != 0 || self.write_shut) {
+        return take_error(self, EPIPE);
+    }
+    return (state & bit::connected) != 0 ? 0 : EINPROGRESS;
+}
+
+ssize_t send_pieces(int number, std::span<const iovec> from, int flags) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if ((flags & ~flags_known) != 0) {
+        return fail(EOPNOTSUPP);
+    }
+    if (const int wrong = pieces::check(from); wrong != 0) {
+        return fail(wrong);
+    }
+    pieces left(from);
+    left.skip_empty();
+    std::unique_lock hold(self->lock);
+    const deadline until = deadline::in(self->chosen.send_timeout_ms);
+    for (;;) {
+        const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
+        const int state = may_send(*self);
+        if (state != 0 && state != EINPROGRESS) {
+            return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(state);
+        }
+        const std::size_t before = left.done();
+        while (state == 0 && !left.complete()) {
+            const auto piece = left.next();
+            const std::size_t room = self->room_to_send();
+            const std::size_t taken = self->out->write(piece.first(std::min(piece.size(), room)));
+            if (taken == 0) {
+                break;
+            }
+            left.advance(taken);
+        }
+        if (left.done() != before) {
+            self->kick();
+        }
+        if (left.complete()) {
+            return static_cast<ssize_t>(left.done());
+        }
+        const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
+        if (!may_sleep || !wait_change(*self, hold, seen, until)) {
+            return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(EAGAIN);
+        }
+    }
+}
+
+// From the ring into the pieces. With `peek` at most the ring's first contiguous bytes.
+void copy_out(byte_ring& from, pieces& to, bool peek) {
+    for (auto piece = from.peek(); !piece.empty() && !to.complete(); piece = from.peek()) {
+        const auto room = to.next();
+        const std::size_t here = std::min(piece.size(), room.size());
+        std::copy_n(piece.begin(), here, room.begin());
+        to.advance(here);
+        if (peek) {
+            return;
+        }
+        from.consume(here);
+    }
+}
+
+ssize_t receive_pieces(int number, std::span<const iovec> to, int flags) {
+    const reference self = find_socket(number);
+    if (!self) {
+        return -1;
+    }
+    if ((flags & ~flags_known) != 0) {
+        return fail(EOPNOTSUPP);
+    }
+    if (const int wrong = pieces::check(to); wrong != 0) {
+        return fail(wrong);
+    }
+    pieces room(to);
+    room.skip_empty();
+    const bool peek = (flags & MSG_PEEK) != 0;
+    std::unique_lock hold(self->lock);
+    const deadline until = deadline::in(self->chosen.receive_timeout_ms);
+    for (;;) {
+        const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
+        const std::uint32_t state = self->state.load(std::memory_order_acquire);
+        if ((state & bit::gone) != 0 || self->what != bsd_socket::kind::conn) {
+            return fail((state & bit::gone) != 0 ? EBADF : ENOTCONN);
+        }
+        const std::size_t before = room.done();
+        copy_out(*self->in, room, peek);
+        if (room.done() != before && !peek) {
+            self->taken_from_ring();
+        }
+        const auto got = static_cast<ssize_t>(room.done());
+        if (room.complete() || (got != 0 && (peek || (flags & MSG_WAITALL) == 0))) {
+            return got;
+        }
+        const bool ended = (state & (bit::input_over | bit::over)) != 0 || self->read_shut;
+        if (ended && self->in->size() == 0) {
+            const int why = got == 0 ? take_error(*self, 0) : 0;
+            return why != 0 ? fail(why) : got;
+        }
+        const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
+        if (!may_sleep || !wait_change(*self, hold, seen, until)) {
+            return got != 0 ? got : fail(EAGAIN);
+        }
+    }
+}
+
+// 0 or errno.
+int check_message(const msghdr* message) {
+    if (message == nullptr || (message->msg_iov == nullptr && message->msg_iovlen != 0)) {
+        return EFAULT;
+    }
+    return message->msg_iovlen > IOV_MAX ? EMSGSIZE : 0;
+}
+
+} // namespace
+
+ssize_t send(int number, const void* bytes, std::size_t count, int flags) {
+    const iovec one{const_cast<void*>(bytes), count}; // only read
+    return send_pieces(number, {&one, 1}, flags);
+}
+
+ssize_t recv(int number, void* bytes, std::size_t count, int flags) {
+    const iovec one{bytes, count};
+    return receive_pieces(number, {&one, 1}, flags);
+}
+
+ssize_t sendmsg(int number, const msghdr* message, int flags) {
+    if (const int wrong = check_message(message); wrong != 0) {
+        return fail(wrong);
+    }
+    return send_pieces(number, {message->msg_iov, message->msg_iovlen}, flags);
+}
+
+ssize_t recvmsg(int number, msghdr* message, int flags) {
+    if (const int wrong = check_message(message); wrong != 0) {
+        return fail(wrong);
+    }
+    const ssize_t got = receive_pieces(number, {message->msg_iov, message->msg_iovlen}, flags);
+    if (got >= 0) {
+        message->msg_flags = 0;
+        message->msg_controllen = 0;
+        message->msg_namelen = 0;
+    }
+    return got;
+}
+
+ssize_t write(int number, const void* bytes, std::size_t count) {
+    return bsd::send(number, bytes, count, 0);
+}
+
+ssize_t read(int number, void* bytes, std::size_t count) {
+    return bsd::recv(number, bytes, count, 0);
+}
+
+ssize_t writev(int number, const iovec* pieces, int count) {
+    if (count < 0 || count > IOV_MAX) {
+        return fail(EINVAL);
+    }
+    return pieces == nullptr && count != 0
+               ? fail(EFAULT)
+               : send_pieces(number, {pieces, static_cast<std::size_t>(count)}, 0);
+}
+
+ssize_t readv(int number, const iovec* pieces, int count) {
+    if (count < 0 || count > IOV_MAX) {
+        return fail(EINVAL);
+    }
+    return pieces == nullptr && count != 0
+               ? fail(EFAULT)
+               : receive_pieces(number, {pieces, static_cast<std::size_t>(count)}, 0);
+}
+
+} // namespace pantala::bsd
