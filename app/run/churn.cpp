@@ -8,6 +8,7 @@ namespace {
 
 constexpr unsigned changes_a_turn = 8192;
 constexpr double flap_seconds = 0.005; // the spare link's time down, and up
+constexpr std::size_t prefetch_ahead = 8; // as in churn_bench
 
 // Workers that are behind are no failure: again later.
 result<bool> outcome(const result<void>& done) {
@@ -70,6 +71,7 @@ result<bool> churn::next() {
 }
 
 result<bool> churn::change() {
+    routes_.prefetch(members_[(at_ + prefetch_ahead) % members_.size()].prefix);
     return made_ % 6 == 5 && halves_.size() > halves_kept ? withdraw_oldest() : next();
 }
 
