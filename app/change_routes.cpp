@@ -47,21 +47,12 @@ result<void> check_families(route_change& change, bool is_default) {
 }
 
 result<change_verb> parse_route_verb(std::string_view word) {
-    if (word == "add") {
-        return change_verb::add;
-    }
-    if (word == "del" || word == "delete") {
-        return change_verb::del;
-    }
-    if (word == "replace") {
-        return change_verb::replace;
-    }
-    if (word == "append") {
-        return change_verb::append;
-    }
-    return unknown_word(
-        "route", word,
-        {"add", "replace", "append", "del", "show", "get", "load", "save", "flush", "verify"});
+    const auto verb = verb_of(word);
+    return verb ? result<change_verb>(*verb)
+                : unknown_word(
+                      "route", word,
+                      {"add", "replace", "append", "del", "show", "get", "load", "save", "flush",
+                       "verify"});
 }
 
 // What stands behind the prefix, in any order. Each word once.

@@ -6,16 +6,10 @@ namespace {
 
 result<change_verb> parse_verb(word_reader& text, std::string_view object) {
     const std::string_view word = text.done() ? std::string_view{} : text.next();
-    if (word == "add") {
-        return change_verb::add;
-    }
-    if (word == "del" || word == "delete") {
-        return change_verb::del;
-    }
-    if (word == "replace") {
-        return change_verb::replace;
-    }
-    return unknown_word(object, word, {"show", "add", "replace", "del"});
+    const auto verb = verb_of(word);
+    return verb && *verb != change_verb::append
+               ? result<change_verb>(*verb)
+               : unknown_word(object, word, {"show", "add", "replace", "del"});
 }
 
 error said_twice(std::string_view object, std::string_view word) {
@@ -23,6 +17,14 @@ error said_twice(std::string_view object, std::string_view word) {
 }
 
 } // namespace
+
+std::optional<change_verb> verb_of(std::string_view word) {
+    return word == "add"                       ? std::optional(change_verb::add)
+           : word == "del" || word == "delete" ? std::optional(change_verb::del)
+           : word == "replace"                 ? std::optional(change_verb::replace)
+           : word == "append"                  ? std::optional(change_verb::append)
+                                               : std::nullopt;
+}
 
 bool split_words(std::string_view line, std::span<std::string_view> room, unsigned& count) {
     count = 0;

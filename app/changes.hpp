@@ -22,6 +22,8 @@ namespace pantala::app {
 
 enum class change_verb : std::uint8_t { add, del, replace, append };
 
+std::optional<change_verb> verb_of(std::string_view word);
+
 // Bounds on what one change may say.
 inline constexpr unsigned change_words_max = 160;
 inline constexpr unsigned route_hops_max = 32;

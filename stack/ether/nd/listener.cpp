@@ -2,6 +2,7 @@
 
 #include "stack/ether/addresses6.hpp"
 #include "stack/ether/ether_output.hpp"
+#include "stack/ether/nd/nd_send.hpp"
 #include "stack/ether/packet_meta.hpp"
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv6.hpp"
@@ -220,20 +221,10 @@ void multicast_listener::send_packet(
     ip.hop_limit = 1; // RFC 3810 5
     ip.source = source_of(here);
     ip.destination = destination;
-    wire::icmp6_header icmp;
-    icmp.type = static_cast<std::uint8_t>(type);
-    icmp.rest = be32::from(rest);
-    char* const icmp_at = at + sizeof ip + alert_header.size();
     std::memcpy(at, &ip, sizeof ip);
     std::memcpy(at + sizeof ip, alert_header.data(), alert_header.size());
-    std::memcpy(icmp_at, &icmp, sizeof icmp);
-    std::memcpy(icmp_at + sizeof icmp, content.data(), content.size());
-    icmp.checksum = wire::checksum_of(
-        wire::sum_pseudo_header(
-            ip.source, ip.destination, wire::ip_protocol::icmpv6,
-            static_cast<std::uint32_t>(length)) +
-        wire::sum_bytes(icmp_at, length));
-    std::memcpy(icmp_at, &icmp, sizeof icmp);
+    write_icmp6(
+        at + sizeof ip + alert_header.size(), ip, {.type = type, .rest = rest, .content = content});
     if (!ether_prepend(here, wire::multicast_mac(destination), wire::ether_type::ipv6, *packet)) {
         return nd_.worker.drops.drop(packet, drop_reason::no_mbuf);
     }

@@ -4,7 +4,6 @@
 #include "stack/ether/ether_output.hpp"
 #include "stack/ether/packet_meta.hpp"
 #include "stack/wire/checksum.hpp"
-#include "stack/wire/ipv6.hpp"
 
 #include <array>
 #include <cstring>
@@ -35,18 +34,7 @@ rte_mbuf* build(nd_context& context, const nd_packet& message) {
     ip.source = message.source;
     ip.destination = message.destination;
     std::memcpy(at, &ip, sizeof ip);
-    char* icmp_at = at + sizeof ip;
-    std::memcpy(icmp_at + wire::icmp6_header_bytes, message.content.data(), message.content.size());
-    wire::icmp6_header icmp;
-    icmp.type = static_cast<std::uint8_t>(message.type);
-    icmp.rest = be32::from(message.rest);
-    std::memcpy(icmp_at, &icmp, sizeof icmp);
-    icmp.checksum = wire::checksum_of(
-        wire::sum_pseudo_header(
-            ip.source, ip.destination, wire::ip_protocol::icmpv6,
-            static_cast<std::uint32_t>(length)) +
-        wire::sum_bytes(icmp_at, length));
-    std::memcpy(icmp_at, &icmp, sizeof icmp);
+    write_icmp6(at + sizeof ip, ip, message);
     return packet;
 }
 
@@ -72,6 +60,21 @@ content_of(const iface& here, const wire::ipv6_address& target, wire::nd_option_
 }
 
 } // namespace
+
+void write_icmp6(char* at, const wire::ipv6_header& ip, const nd_packet& message) {
+    const std::size_t length = wire::icmp6_header_bytes + message.content.size();
+    wire::icmp6_header icmp;
+    icmp.type = static_cast<std::uint8_t>(message.type);
+    icmp.rest = be32::from(message.rest);
+    std::memcpy(at, &icmp, sizeof icmp);
+    std::memcpy(at + sizeof icmp, message.content.data(), message.content.size());
+    icmp.checksum = wire::checksum_of(
+        wire::sum_pseudo_header(
+            ip.source, ip.destination, wire::ip_protocol::icmpv6,
+            static_cast<std::uint32_t>(length)) +
+        wire::sum_bytes(at, length));
+    std::memcpy(at, &icmp, sizeof icmp);
+}
 
 void nd_send(
     nd_context& context, iface_id id, const nd_packet& message, const wire::mac_address* to) {

@@ -3,6 +3,7 @@
 
 #include "stack/ether/nd/nd_context.hpp"
 #include "stack/wire/icmp6.hpp"
+#include "stack/wire/ipv6.hpp"
 
 #include <cstdint>
 #include <span>
@@ -17,6 +18,9 @@ struct nd_packet {
     wire::ipv6_address source;
     wire::ipv6_address destination;
 };
+
+// Writes an ICMPv6 message with its checksum where its IPv6 packet has it.
+void write_icmp6(char* at, const wire::ipv6_header& ip, const nd_packet& message);
 
 // Sends it on the link of `id`: to a group by its Ethernet address, else to `to` where that is
 // known, else as the neighbour table knows (waiting for it, if need be).

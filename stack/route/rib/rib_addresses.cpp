@@ -7,6 +7,46 @@ namespace pantala {
 
 namespace {
 
+// The address at `at` and its routes are the interface's no more.
+template <class Address>
+void drop_address(rib_state& state, iface_id id, Address* all, std::uint8_t& count, Address* at) {
+    const Address gone = *at;
+    std::move(at + 1, all + count, at);
+    all[--count] = {};
+    state.write_iface(id);
+    for (const auto& own : rib_state::routes_of(gone, state.records->ifaces[id.value].up)) {
+        if (!state.still_owned(id, own)) {
+            state.del_own(id, own);
+        }
+    }
+}
+
+// Puts the address behind the others, with its routes; all of it or nothing.
+template <class Prefix, class Address>
+result<void>
+put_address(rib_state& state, iface_id id, Address* all, std::uint8_t& count, const Address& made) {
+    const iface& record = state.records->ifaces[id.value];
+    result<rib_table<Prefix>*> in = state.table<Prefix>(record.table);
+    if (!in) {
+        return in.failure();
+    }
+    const auto routes = rib_state::routes_of(made, record.up);
+    for (const auto& own : routes) {
+        if (result<void> room = state.may_change(**in, own.prefix); !room) {
+            return room;
+        }
+    }
+    all[count++] = made;
+    state.write_iface(id);
+    for (const auto& own : routes) {
+        if (result<void> added = state.add_own(id, own); !added) { // out of next hops
+            drop_address(state, id, all, count, all + count - 1);
+            return added;
+        }
+    }
+    return {};
+}
+
 // A station's own address: neither "this network", loopback, multicast nor reserved, nor the first
 // and last of its link (RFC 1122 3.2.1.3), which a link of two has as stations (RFC 3021).
 bool may_be_ours(std::uint32_t address, unsigned prefix_length) {
@@ -49,25 +89,7 @@ rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std
     if (record.address4_count == iface_addresses_max) {
         return error{ENOSPC, "an interface has at most 8 IPv4 addresses"};
     }
-    result<rib_table4*> in = state_->table<prefix4>(record.table);
-    if (!in) {
-        return in.failure();
-    }
-    const rib_state::own_routes4 routes = rib_state::routes_of(made, record.up);
-    for (const auto& own : routes) {
-        if (result<void> room = state_->may_change(**in, own.prefix); !room) {
-            return room;
-        }
-    }
-    record.addresses4[record.address4_count++] = made;
-    state_->write_iface(id);
-    for (const auto& own : routes) {
-        if (result<void> added = state_->add_own(id, own); !added) { // out of next hops
-            PANTALA_ASSERT(del_address(id, address, prefix_length).ok());
-            return added;
-        }
-    }
-    return {};
+    return put_address<prefix4>(*state_, id, record.addresses4.data(), record.address4_count, made);
 }
 
 result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefix_length) {
@@ -85,15 +107,7 @@ result<void> rib::del_address(iface_id id, std::uint32_t address, unsigned prefi
             EADDRNOTAVAIL, "the interface does not have " + format_address4(address) + "/" +
                                std::to_string(prefix_length)};
     }
-    const iface_address4 gone = *at;
-    std::move(at + 1, end, at);
-    record.addresses4[--record.address4_count] = {};
-    state_->write_iface(id);
-    for (const auto& own : rib_state::routes_of(gone, record.up)) {
-        if (!state_->still_owned(id, own)) {
-            state_->del_own(id, own);
-        }
-    }
+    drop_address(*state_, id, record.addresses4.data(), record.address4_count, at);
     return {};
 }
 
@@ -150,14 +164,7 @@ rib::add_address(iface_id id, const address6& address, unsigned prefix_length, s
     if (record.address6_count == iface_addresses_max) {
         return error{ENOSPC, "an interface has at most 8 IPv6 addresses"};
     }
-    record.addresses6[record.address6_count++] = made;
-    state_->write_iface(id);
-    for (const auto& own : rib_state::routes_of(made, record.up)) {
-        if (result<void> added = state_->add_own(id, own); !added) {
-            return added;
-        }
-    }
-    return {};
+    return put_address<prefix6>(*state_, id, record.addresses6.data(), record.address6_count, made);
 }
 
 result<void> rib::del_address(iface_id id, const address6& address, unsigned prefix_length) {
@@ -171,15 +178,7 @@ result<void> rib::del_address(iface_id id, const address6& address, unsigned pre
         return error{
             EADDRNOTAVAIL, "the interface does not have " + text_of(address, prefix_length)};
     }
-    const iface_address6 gone = *at;
-    std::move(at + 1, record.addresses6.begin() + record.address6_count, at);
-    record.addresses6[--record.address6_count] = {};
-    state_->write_iface(id);
-    for (const auto& own : rib_state::routes_of(gone, record.up)) {
-        if (!state_->still_owned(id, own)) {
-            state_->del_own(id, own);
-        }
-    }
+    drop_address(*state_, id, record.addresses6.data(), record.address6_count, at);
     return {};
 }
 

@@ -7,12 +7,28 @@ namespace pantala {
 
 namespace {
 
+constexpr std::size_t visit_ahead = 8; // entries under way while one is shown
+
+// Into a route that may have been another before: its targets keep their memory.
+template <class Prefix>
+void fill_route(
+    basic_route<Prefix>& made, const hop_table& hops, const Prefix& prefix, unsigned table,
+    const candidate& from) {
+    const hop_table::spec& what = hops.of(from.hop);
+    made.prefix = prefix;
+    made.table = static_cast<std::uint8_t>(table);
+    made.protocol = from.protocol;
+    made.metric = from.metric;
+    made.mtu = what.mtu;
+    made.targets = what.targets;
+}
+
 template <class Prefix>
 basic_route<Prefix>
 to_route(const hop_table& hops, const Prefix& prefix, unsigned table, const candidate& from) {
-    const hop_table::spec& what = hops.of(from.hop);
-    return {prefix,      static_cast<std::uint8_t>(table), from.protocol, from.metric, what.mtu,
-            what.targets};
+    basic_route<Prefix> made;
+    fill_route(made, hops, prefix, table, from);
+    return made;
 }
 
 auto at_metric(candidates& routes, std::uint32_t metric) {
@@ -249,8 +265,20 @@ std::optional<Prefix> visit_some(
     std::vector<Prefix> prefixes;
     const std::optional<Prefix> next = in->walk(from, count, prefixes);
     const std::size_t shown = std::min(count, prefixes.size());
+    basic_route<Prefix> one;
     for (std::size_t i = 0; i < shown; ++i) {
-        for (const basic_route<Prefix>& one : routes_at(state, prefixes[i], table)) {
+        in->prefetch(prefixes[std::min(i + visit_ahead, shown - 1)]);
+        const auto* entry = in->find(prefixes[i]);
+        if (entry == nullptr) {
+            continue;
+        }
+        if (entry->more == 0) {
+            fill_route(one, state.hops, prefixes[i], table, rib_state::only_route(*entry));
+            each(one);
+            continue;
+        }
+        for (const candidate& choice : in->more.at(entry->more)) {
+            fill_route(one, state.hops, prefixes[i], table, choice);
             each(one);
         }
     }

@@ -44,6 +44,12 @@ struct rib_state {
         return number < tables_max ? const_cast<rib_state*>(this)->tables<Prefix>()[number].get()
                                    : nullptr;
     }
+    // The route of an entry that has just one.
+    template <class Entry>
+    static candidate only_route(const Entry& entry) {
+        const auto protocol = static_cast<route_protocol>(entry.protocol);
+        return {metric_of(protocol), protocol, entry.hop};
+    }
     template <class Table>
     candidates routes_of(const Table& in, const typename Table::entry& entry) const;
     // Makes `routes` (their uses are the caller's to have taken) the routes of a prefix, compiles

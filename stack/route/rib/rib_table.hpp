@@ -67,6 +67,7 @@ struct rib_table4 {
     // Errors: ENOMEM.
     result<void> make_compiler(route_writer& writer, fib4_compiler::populate_hook populate);
 
+    void prefetch(const prefix4& of) const { map.prefetch(of); }
     entry* find(const prefix4& of) { return map.find(of); }
     const entry* find(const prefix4& of) const { return map.find(of); }
     const entry* match(std::uint32_t host) const {
@@ -120,6 +121,7 @@ struct rib_table6 {
     rib_table6(unsigned of, nexthop_id of_default) : number(of), default_id(of_default) {}
     result<void> make_compiler(route_writer& writer, fib4_compiler::populate_hook populate);
 
+    void prefetch(const prefix6&) const {} // a trie's nodes are found one by one
     entry* find(const prefix6& of) { return trie.find(of); }
     const entry* find(const prefix6& of) const { return trie.find(of); }
     const entry* match(const address6& host) const { return trie.match(host); }

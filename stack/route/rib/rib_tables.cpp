@@ -54,8 +54,7 @@ candidates rib_state::routes_of(const Table& in, const typename Table::entry& en
     if (entry.more != 0) {
         return in.more.at(entry.more);
     }
-    const auto protocol = static_cast<route_protocol>(entry.protocol);
-    return {{metric_of(protocol), protocol, entry.hop}};
+    return {only_route(entry)};
 }
 
 // The live one of the lowest metric; the lowest where none is live.
