@@ -7,7 +7,7 @@ namespace pantala::app {
 namespace {
 
 constexpr unsigned changes_a_turn = 8192;
-constexpr double flap_seconds = 0.005; // the spare link's time down, and up
+constexpr double flap_seconds = 0.005;    // the spare link's time down, and up
 constexpr std::size_t prefetch_ahead = 8; // as in churn_bench
 
 // Workers that are behind are no failure: again later.
