@@ -1,0 +1,159 @@
+"""A router on three buses, one of which is written all over, header and records, while it works on the others.
+
+usage: wild_bus_test.py PANTALA [ROUNDS]. Prints TAP. What travels between the two other buses must all arrive,
+commands must be answered, what the wild bus spoilt must be counted, and the router must end cleanly. Every wait
+is for a state; its bound is reached by a failure only. The bytes written come from a seed, the moments do not.
+"""
+import json
+import mmap
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from run_test import CONFIG, LIMIT_S, Router  # pylint: disable=wrong-import-position
+
+WILD = """
+[[port]]
+name = "wild"
+device = "bus:{path},size=4M"
+mac = "02:00:00:00:00:66"
+
+[[addr]]
+address = "10.66.0.1/24"
+dev = "wild"
+dad = "off"
+
+[[neigh]]
+address = "10.66.0.2"
+lladdr = "02:00:00:00:66:02"
+dev = "wild"
+
+[[route]]
+to = "66.0.0.0/8"
+via = "10.66.0.2"
+"""
+SPOILT = ("rx_missed", "rx_errors", "tx_errors", "shmif_rx_garbled", "shmif_tx_lost")
+WRITES = 20000
+
+
+def garbage(seed, size):
+    """Random bytes, among them numbers that a bus's fields may hold."""
+    chosen = random.Random(seed)
+    words = (chosen.choice((chosen.randbytes(8), struct.pack("<Q", chosen.randrange(1 << chosen.randrange(64)))))
+             for _ in range((size + 7) // 8))
+    return b"".join(words)[:size]
+
+
+class Scribbler(threading.Thread):
+    """Writes garbage over a bus's file: mostly where the fields are that readers follow, the rest anywhere."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.writes, self.ends = path, 0, threading.Event()
+
+    def run(self):
+        chosen, dirty = random.Random(7), garbage(1, 1 << 16)
+        with open(self.path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+            while not self.ends.is_set():
+                size = chosen.choice((1, 4, 8, 64, 4096))
+                at = chosen.randrange(chosen.choice((4096, 1 << 16, len(memory))) - size + 1)
+                start = chosen.randrange(len(dirty) - size)
+                memory[at:at + size] = dirty[start:start + size]
+                self.writes += 1
+                if self.writes % 16 == 0:
+                    time.sleep(0)  # a CPU for those who are to suffer
+
+    def end(self):
+        self.ends.set()
+        self.join(LIMIT_S)
+
+
+def generator(router, to, out, into, *words):
+    return [router.program, "gen", "--tx", f"bus:{router.directory}/{out}", "--rx",
+            f"bus:{router.directory}/{into}", "--next", to, *words, "--json"]
+
+
+def traffic(router, destinations, *words):
+    done = subprocess.run(
+        generator(router, "02:00:00:00:00:01", "west.bus,flow=lossless", "east.bus", "--from", "10.1.0.2", "--to", destinations,
+                  "--size", "64,1000", "--flows", "300", "--count", "3000", "--rate", "10k", *words),
+        capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def the_others_lose_nothing(router):
+    status, report, why = traffic(router, "20.0.0.0/8", "--seconds", str(LIMIT_S), "--routed")
+    assert status == 0, why
+    assert report["sent"] == report["received"] == 3000 and report["corrupt"] == 0, report
+    _, report, _ = traffic(router, "66.0.0.0/8", "--seconds", "1")  # into the wild: the router has to send there
+    assert report["sent"] > 0 and report["received"] == 0, report
+
+
+def received(router):
+    """Packets of the wild bus that the router took."""
+    return next(row["value"] for row in router.ask("stats", "all")
+                if (row["where"], row["name"]) == ("port wild", "rx_packets"))
+
+
+def what_was_spoilt_is_counted(router):
+    rows = {(row["where"], row["name"]): row["value"] for row in router.ask("stats", "all")}
+    assert sum(rows.get(("port wild", name), 0) for name in SPOILT) > 0, rows
+    assert router.ask("route", "verify")["wrong"] == 0
+
+
+def the_router_ends_cleanly(router):
+    assert router.process.poll() is None
+    assert router.stop() == 0
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+    tests = [the_others_lose_nothing] * rounds + [what_was_spoilt_is_counted, the_router_ends_cleanly]
+    print(f"1..{len(tests)}", flush=True)
+    directory = tempfile.mkdtemp(prefix="pantala.")
+    path, config = directory + "/wild.bus", directory + "/wild.toml"
+    with open(config, "w", encoding="ascii") as file:
+        file.write(CONFIG.format(dir=directory) + WILD.format(path=path))
+    router = Router(program, directory, config)
+    scribbler = Scribbler(path)
+    # A live station on the wild bus, so that there are records to spoil.
+    peer = subprocess.Popen(
+        generator(router, "02:00:00:00:00:66", "wild.bus", "wild.bus", "--from", "10.66.0.2", "--to", "66.0.0.0/8", "--rate", "20k",
+                  "--seconds", str(10 * LIMIT_S)),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    bad = 0
+    try:
+        while received(router) == 0:
+            assert peer.poll() is None, "the station on the wild bus ended"
+            time.sleep(0.01)
+        scribbler.start()
+        for number, test in enumerate(tests, 1):
+            try:
+                if test is what_was_spoilt_is_counted:
+                    while scribbler.writes < WRITES and scribbler.is_alive():
+                        time.sleep(0.01)
+                    scribbler.end()
+                test(router)
+                print(f"ok {number} - {test.__name__.replace('_', ' ')}", flush=True)
+            except (AssertionError, KeyError, ValueError, subprocess.TimeoutExpired) as failure:
+                bad += 1
+                print(f"not ok {number} - {test.__name__.replace('_', ' ')}\n# {failure!r}", flush=True)
+    finally:
+        scribbler.end()
+        for process in (peer, router.process):
+            process.kill()
+            process.wait(LIMIT_S)
+        shutil.rmtree(directory, ignore_errors=True)
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
