@@ -19,6 +19,7 @@ import threading
 import time
 
 import frames as f
+from ends import end_on_signals
 
 MODELS = {
     "e1000": "e1000",
@@ -332,6 +333,7 @@ def try_model(images, pantala, model, idle):
 
 
 def main():
+    end_on_signals()
     parser = argparse.ArgumentParser(prog="nic_vm", description="real NIC drivers in a virtual machine")
     parser.add_argument("images")
     parser.add_argument("pantala")
