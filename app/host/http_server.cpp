@@ -27,7 +27,7 @@ struct http_server::conn : tcp_socket, list_hook<> {
     std::uint8_t hosts = 0;
     std::uint8_t host_bytes = no_host;
     bool in_value = true;       // the next name begins a field
-    std::uint64_t since_ns = 0; // the last request
+    std::uint64_t since_ns = 0; // the last request, or room for more of its answer
     answer out;
     bool target_too_long = false;
     bool last = false; // the end follows the answer
@@ -197,9 +197,7 @@ bool http_server::parse(conn& self) {
 // The answer to the request that was read.
 void http_server::begin(conn& self) {
     ++requests_;
-    self.since_ns = now_ns_;
-    intrusive_list<conn>::remove(self);
-    by_age_.push_back(self);
+    touch(self);
     if (self.out.of == nullptr) {
         const std::string_view target(self.target.data(), self.target_bytes);
         const bool get = self.parser.method == HTTP_GET;
@@ -215,6 +213,13 @@ void http_server::begin(conn& self) {
         self.last = http_should_keep_alive(&self.parser) == 0 || !good || (!get && !head);
     }
     self.forget_request();
+}
+
+// It is alive: it asks, or takes what it is sent.
+void http_server::touch(conn& self) {
+    self.since_ns = now_ns_;
+    intrusive_list<conn>::remove(self);
+    by_age_.push_back(self);
 }
 
 // True: nothing is left to send.
@@ -236,6 +241,7 @@ bool http_server::send(conn& self) {
         }
         out.done = self.write(std::as_bytes(std::span(whole.data(), all)));
     } else {
+        const std::size_t done_before = out.done;
         std::size_t skip = out.done;
         for (std::string_view part : parts) {
             const std::size_t before = std::min(skip, part.size());
@@ -246,6 +252,9 @@ bool http_server::send(conn& self) {
             if (sent < part.size()) {
                 break;
             }
+        }
+        if (out.done > done_before) {
+            touch(self);
         }
     }
     if (out.done < all) {

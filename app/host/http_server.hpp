@@ -3,7 +3,8 @@
 //
 // What a peer can make it hold: a head of at most head_bytes_max, a target of target_bytes_max, no
 // request body beyond what lies in the receive buffer, one answer under way a connection (nothing
-// is read meanwhile), and a connection for at most `idle` without a request.
+// is read meanwhile), and a connection for at most `idle` in which it neither asks nor takes any of
+// its answer.
 #pragma once
 
 #include "app/host/http_content.hpp"
@@ -56,6 +57,7 @@ class http_server : public worker_program {
     void serve(conn& self);
     bool parse(conn& self);
     void begin(conn& self);
+    void touch(conn& self);
     bool send(conn& self);
     void linger(conn& self);
     void end(conn& self);

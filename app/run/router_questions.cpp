@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
+#include <rte_mempool.h>
 
 namespace pantala::app {
 
@@ -355,6 +356,10 @@ json router::list_stats(bool all) {
                 rig.drops.dropped(static_cast<drop_reason>(i)), reason.text);
         }
     }
+    rows.add("buffers", "all", engine_->pool()->size);
+    rows.add(
+        "buffers", "in_use", rte_mempool_in_use_count(engine_->pool()),
+        "packets held by devices, queues and connections");
     const rib_counts counts = rib_->counts();
     rows.add("routes", "ipv4", counts.routes4);
     rows.add("routes", "ipv6", counts.routes6);

@@ -276,7 +276,12 @@ void timer_ensure_rexmt(host& h, conn& c) {
 }
 
 void timer_sent_new(host& h, conn& c) {
-    if (!c.is_armed(conn_timer::rexmt) || c.rexmt_for == rexmt_kind::tail_probe) {
+    // A segment alone in flight may meet a delayed ACK, so the timeout stands behind it; with the
+    // second one the probe comes sooner (RFC 8985 7.2).
+    const bool no_longer_alone =
+        c.sent_count == 2 && c.rexmt_for == rexmt_kind::rto && tail_probe_wanted(h, c);
+    if (!c.is_armed(conn_timer::rexmt) || c.rexmt_for == rexmt_kind::tail_probe ||
+        no_longer_alone) {
         timer_restart_rexmt(h, c);
     }
 }

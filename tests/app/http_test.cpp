@@ -173,6 +173,30 @@ TEST(HttpServer, APeerThatNeverReadsHoldsOneAnswer) {
     client.abort();
 }
 
+// Slow is not idle: as long as the peer takes some of its answer now and then it is served.
+TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswer) {
+    constexpr std::size_t body = 2'000'000;
+    served web(http_content::fixed(body), 5 * ns_per_s);
+    struct slow_reader : tcp_socket {
+        slow_reader() : tcp_socket([](tcp_socket&, std::uint8_t) {}) {}
+    } reader;
+    ASSERT_EQ(0, web.net.at_left().native().connect(reader, server_at));
+    web.net.advance(ns_per_s, 10 * ns_per_ms);
+    ASSERT_EQ(get.size(), reader.write(std::as_bytes(std::span(get))));
+    std::size_t taken = 0;
+    for (unsigned seconds = 0; seconds < 60 && taken < body; seconds += 3) {
+        for (unsigned i = 0; i < 200; ++i) {
+            const std::size_t here = reader.peek().size();
+            reader.consume(here);
+            taken += here;
+        }
+        web.net.advance(3 * ns_per_s, 10 * ns_per_ms);
+    }
+    EXPECT_GT(taken, body);
+    web.net.advance(10 * ns_per_s, 10 * ns_per_ms);
+    EXPECT_TRUE(reader.at_end()); // idle since
+}
+
 TEST(HttpContent, ServesFilesBelowADirectoryOnly) {
     const std::filesystem::path root =
         std::filesystem::path(testing::TempDir()) / ("web" + std::to_string(getpid()));

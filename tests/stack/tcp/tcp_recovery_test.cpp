@@ -1,4 +1,5 @@
 // Loss recovery on a real exchange: which mechanism repaired what, and how soon.
+#include "tests/stack/tcp/scripted_peer.hpp"
 #include "tests/stack/tcp/tcp_pair.hpp"
 
 #include "stack/tcp/input/tcp_input.hpp"
@@ -69,6 +70,31 @@ TEST(tcp_recovery, newreno_repairs_one_a_round_trip) { // RFC 6582
     run(pair);
     EXPECT_EQ(pair.client.host.stats.rexmttimeo.read(), 0U);
     EXPECT_EQ(pair.client.host.stats.newreno_recovery_episode.read(), 1U);
+}
+
+// The first segment of a flight leaves alone; the probe stands behind the whole flight all the
+// same.
+TEST(tcp_recovery, a_flight_whose_ack_is_lost_is_found_by_a_probe) { // RFC 8985 7.2
+    scripted_peer peer;
+    const auto handle = peer.establish({wire::tcp_option_sack_permitted, 2, 1, 1});
+    const auto flight = [&](unsigned segments) {
+        peer.send(handle, segments * std::size_t{536});
+        peer.wait_ms(2);
+        while (const auto data = peer.next()) {
+            peer.ack = data->seq + static_cast<std::uint32_t>(data->payload.size());
+        }
+    };
+    for (unsigned i = 0; i < 5; ++i) {
+        flight(4);
+        peer.give(peer.segment(wire::tcp_flag::ack));
+    }
+    flight(4); // its ACK is lost
+    EXPECT_EQ(peer.stats().tlp_probes.read(), 0U);
+    for (unsigned ms = 0; ms < 50; ++ms) {
+        peer.wait_ms(1);
+    }
+    EXPECT_EQ(peer.stats().tlp_probes.read(), 1U);
+    EXPECT_EQ(peer.stats().rexmttimeo.read(), 0U);
 }
 
 TEST(tcp_recovery, a_lost_tail_is_found_by_a_probe) { // RFC 8985 section 7
