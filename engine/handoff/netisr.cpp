@@ -86,7 +86,7 @@ void netisr::dispatch(protocol_id protocol, port_id port, mbuf_burst& burst, ins
     if (entry.run == nullptr) [[unlikely]] {
         entry.counts.unhandled.add(burst.count);
         drop_all(burst, drop_reason::netisr_unhandled);
-    } else if (policy_ == dispatch_policy::direct && lanes_.lane(self_, self_).empty()) {
+    } else if (policy_ == dispatch_policy::direct && own_queued_ == 0) {
         entry.counts.direct.add(burst.count);
         entry.run(entry.context, port, burst, now);
     } else {
@@ -138,6 +138,9 @@ netisr::try_queue(protocol_id protocol, worker_id to, rte_mbuf* const* packets, 
     if (taken != 0) {
         messages_.touch(to.value);
     }
+    if (to.value == self_) {
+        own_queued_ += taken;
+    }
     return taken;
 }
 
@@ -166,12 +169,16 @@ void netisr::handle(protocol_id protocol, port_id port, mbuf_burst& burst, insta
 }
 
 // Gathers neighbours of one protocol and port into bursts again.
-unsigned netisr::run_lane(mailbox_lane& lane, instant now) {
+unsigned netisr::run_lane(unsigned from, instant now) {
+    mailbox_lane& lane = lanes_.lane(from, self_);
     unsigned done = 0;
     std::array<mailbox_word, burst_max> words;
     unsigned count = 0;
     do {
         count = lane.pop(words);
+        if (from == self_) {
+            own_queued_ -= count;
+        }
         for (unsigned i = 0; i < count; ++i) {
             rte_prefetch0(packet_of(words[i]));
         }
@@ -195,9 +202,9 @@ unsigned netisr::run_lane(mailbox_lane& lane, instant now) {
 unsigned netisr::run(instant now) {
     unsigned done = 0;
     for (unsigned from = 0; from < workers_; ++from) {
-        mailbox_lane& lane = lanes_.lane(from, self_);
-        if (!lane.empty()) [[unlikely]] {
-            done += run_lane(lane, now);
+        const bool empty = from == self_ ? own_queued_ == 0 : lanes_.lane(from, self_).empty();
+        if (!empty) [[unlikely]] {
+            done += run_lane(from, now);
         }
     }
     return done;

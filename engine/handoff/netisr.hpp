@@ -132,7 +132,7 @@ class netisr {
 
     void drop_all(mbuf_burst& burst, drop_reason reason);
     void put(protocol_id protocol, worker_id to, mbuf_burst& burst);
-    unsigned run_lane(mailbox_lane& lane, instant now);
+    unsigned run_lane(unsigned from, instant now);
     void handle(protocol_id protocol, port_id port, mbuf_burst& burst, instant now);
 
     handoff_lanes& lanes_;
@@ -142,6 +142,7 @@ class netisr {
     std::uint16_t self_;
     std::uint16_t workers_;
     dispatch_policy policy_ = dispatch_policy::direct;
+    unsigned own_queued_ = 0; // in the lane from this worker to itself, which nobody else touches
     std::array<handler_entry, protocols_max> handlers_;
     // steer's: the packets of a burst for each other worker. Empty between calls.
     std::array<std::unique_ptr<mbuf_burst>, workers_max> sorted_;

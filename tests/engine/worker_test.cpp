@@ -67,7 +67,7 @@ class worker_loop : public testing::Test {
     worker_loop() {
         static int made = 0;
         pool = rte_pktmbuf_pool_create(
-            ("worker_loop" + std::to_string(made++)).c_str(), 255, 0, 0, 256, SOCKET_ID_ANY);
+            ("worker_loop" + std::to_string(made++)).c_str(), 511, 0, 0, 256, SOCKET_ID_ANY);
         EXPECT_NE(pool, nullptr);
         device.log = &stack.log;
         rig.rx.emplace_back(port_id{1}, fake_device::receive, &device);
@@ -120,6 +120,21 @@ TEST_F(worker_loop, drops_are_freed_within_the_round) {
     loop.round(instant{1});
     EXPECT_EQ(rig.drops.dropped(drop_reason::ether_short), 5u);
     EXPECT_EQ(rte_mempool_in_use_count(pool), 0u);
+}
+
+TEST_F(worker_loop, a_full_burst_says_that_more_may_wait) {
+    arrive(burst_max + 3, 2);
+    EXPECT_EQ(loop.round(instant{1}), burst_max + 3);
+    EXPECT_EQ(
+        stack.log, (std::vector<std::string>{
+                       "expire", "input 1 x64", "tx x64", "input 1 x3", "end", "tx x3"}));
+}
+
+TEST_F(worker_loop, a_queue_has_its_share_of_a_round_and_no_more) {
+    arrive(bursts_a_queue * burst_max + 5, 2);
+    EXPECT_EQ(loop.round(instant{1}), bursts_a_queue * burst_max);
+    EXPECT_EQ(loop.round(instant{2}), 5u);
+    EXPECT_EQ(rig.tx[2].sent(), bursts_a_queue * burst_max + 5);
 }
 
 TEST_F(worker_loop, what_a_port_does_not_take_dies_with_a_reason) {

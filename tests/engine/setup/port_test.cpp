@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
+#include <rte_version.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -176,6 +177,12 @@ TEST(port, rss_spreads_flows_over_queues_without_hand_over) {
     EXPECT_TRUE(report->rss);
     EXPECT_TRUE(report->rx_interrupts);
     EXPECT_TRUE(report->notes.empty()) << report->notes.front();
+    rte_eth_conf conf{};
+    ASSERT_EQ(rte_eth_dev_conf_get(ports.theirs().value, &conf), 0);
+    EXPECT_NE(conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS, 0u);
+#if RTE_VERSION < RTE_VERSION_NUM(25, 11, 0, 0) // from then on the two exclude each other
+    EXPECT_NE(conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE, 0u);
+#endif
     set.start();
     send_all_flows(ports);
     set.await(2 * flows);
