@@ -166,9 +166,9 @@ write_common(forwarded_burst& burst, fib4_reader<> routes, const adjacency* tabl
     unsigned i = 0;
     if (are_common(like, 0, burst.plain.longest)) {
         for (; i < count; ++i) {
-            const std::uint16_t answer = routes.slot(node[i], destination[i]);
+            std::uint16_t answer = routes.slot(node[i], destination[i]);
             if ((answer & fib4_long_flag) != 0) [[unlikely]] {
-                break;
+                answer = routes.longer(answer, destination[i]);
             }
             const adjacency& via = table[answer];
             const std::uint64_t other = head_of(via) ^ like;
