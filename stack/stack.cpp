@@ -74,15 +74,21 @@ void stack::input4(port_id port, l3_burst& packets, l3_burst& single) {
 }
 
 void stack::input6(port_id port, l3_burst& packets, l3_burst& single) {
-    ip6_delivered local;
-    address6 destination[burst_max];
-    ip6_input(packets, destination, single);
-    forward6(port, packets, destination);
-    ip6_single(ip6_, single);
-    ip6_local(ip6_, reassembly6_, local);
-    icmp6_input(ip6_, local);
-    nd_input(nd_, local.discovery);
-    deliver6(local);
+    if (!packets.empty()) {
+        address6 destination[burst_max];
+        ip6_input(packets, destination, single);
+        forward6(port, packets, destination);
+    }
+    if (!single.empty()) {
+        ip6_single(ip6_, single);
+    }
+    if (!ip6_.local.empty()) {
+        ip6_delivered local;
+        ip6_local(ip6_, reassembly6_, local);
+        icmp6_input(ip6_, local);
+        nd_input(nd_, local.discovery);
+        deliver6(local);
+    }
 }
 
 void stack::expire(instant now, unsigned budget) {

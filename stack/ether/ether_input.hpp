@@ -23,13 +23,13 @@ struct ether_sorted {
 // are truncated, not for us, from a group address, of an unknown VLAN or protocol, or for an
 // interface that is down are dropped. In the sorted bursts at least the minimal header of the
 // protocol lies in the first segment, and packet_meta is set, but for the plain packets that
-// sorted.ip4.unmarked counts.
+// sorted.ip4.unmarked and sorted.ip6.unmarked count.
 //
 // `directory`: of the routes that plain packets will be looked up in. Its lines are asked for here,
 // where the destination first is at hand, and arrive while the rest is sorted.
 //
-// Plain packets (untagged IPv4 to the port's own address, in one segment) come first in sorted.ip4;
-// the others, which are looked at one by one, follow in their order.
+// Plain packets (untagged IPv4 or IPv6 to the port's own address, in one segment) come first in
+// sorted.ip4 and sorted.ip6; the others, which are looked at one by one, follow in their order.
 void ether_input(
     const link_table& links, port_id port, mbuf_burst& frames, ether_sorted& sorted,
     link_counters& counters, drop_sink& drops, fib4_reader<> directory);

@@ -55,6 +55,7 @@ template <class Check>
 void filter(
     const link_table& links, l3_burst& packets, drop_sink& drops, drop_reason reason,
     Check&& sound) {
+    packets.mark(); // what is dropped here leaves the fast path
     unsigned kept = 0;
     for (unsigned i = 0; i < packets.count; ++i) {
         const iface_id id = meta_of(*packets.packets[i]).iface;

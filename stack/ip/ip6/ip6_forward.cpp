@@ -128,7 +128,11 @@ void ip6_forward(ip6_context& context, l3_burst& packets, const nexthop_id* next
     written_burst done;
     write_packets(context, packets, nexthops, done);
     const std::span<rte_mbuf* const> all(packets.packets, packets.count);
-    if (done.slow == 0 && done.mixed == 0) [[likely]] {
+    const bool alike = done.slow == 0 && done.mixed == 0;
+    if (!alike || port_of(done.way[0]) == context.input_port) [[unlikely]] {
+        packets.mark(); // some may stay, or have a detour told of them
+    }
+    if (alike) [[likely]] {
         send_run(context, all, done.way[0], done.bytes);
     } else {
         send_mixed(context, all, done, [&](unsigned i) {

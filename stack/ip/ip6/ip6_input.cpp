@@ -34,6 +34,7 @@ void ip6_input(l3_burst& packets, address6* destination, l3_burst& single) {
     if (mask == all) [[likely]] {
         return;
     }
+    packets.mark();
     unsigned kept = 0;
     for (unsigned i = 0; i < count; ++i) {
         if ((mask >> i & 1) == 0) {

@@ -2,6 +2,7 @@
 // disturb, unlike a time. A child process forwards one burst while its parent steps it through
 // every instruction.
 #include "tests/stack/ip/small_net.hpp"
+#include "tests/stack/ip6/small_net6.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -61,26 +62,30 @@ long count_instructions(const std::function<void()>& work) {
     return with == not_permitted ? with : with - count_with_markers([] {});
 }
 
-class path_cost : public testing::Test, protected small_net {
-  protected:
-    // A packet's share of the instructions of stack::input for a burst of them: everything between
-    // the receive and the transmit function of the ports.
-    long of(const bytes& frame) {
-        // One less than a burst: it is gathered for the port, and the port is not yet called.
-        constexpr unsigned packets = burst_max - 1;
-        mbuf_burst burst;
-        for (unsigned i = 0; i < packets; ++i) {
-            burst.push(pool.packet(frame));
-        }
-        const long count = count_instructions([&] {
-            mbuf_burst arrived = burst;
-            net.worker_stack().input(port_id{0}, arrived, net.now());
-        });
-        for (rte_mbuf* packet : burst) {
-            rte_pktmbuf_free(packet);
-        }
-        return count == not_permitted ? count : count / packets;
+// A packet's share of the instructions of stack::input for a burst of them: everything between the
+// receive and the transmit function of the ports.
+long cost_of(mbuf_pool& pool, router& net, const bytes& frame) {
+    // One less than a burst: it is gathered for the port, and the port is not yet called.
+    constexpr unsigned packets = burst_max - 1;
+    mbuf_burst burst;
+    for (unsigned i = 0; i < packets; ++i) {
+        burst.push(pool.packet(frame));
     }
+    const long count = count_instructions([&] {
+        mbuf_burst arrived = burst;
+        net.worker_stack().input(port_id{0}, arrived, net.now());
+    });
+    for (rte_mbuf* packet : burst) {
+        rte_pktmbuf_free(packet);
+    }
+    return count == not_permitted ? count : count / packets;
+}
+
+struct path_cost : testing::Test, small_net {
+    long of(const bytes& frame) { return cost_of(pool, net, frame); }
+};
+struct path_cost6 : testing::Test, small_net6 {
+    long of(const bytes& frame) { return cost_of(pool, net, frame); }
 };
 
 // Bounds are a fifth above what gcc 12 makes of it (88 and 103 on Zen 4).
@@ -102,6 +107,17 @@ TEST_F(path_cost, of_a_padded_packet_is_bounded) {
     std::printf("%ld instructions a packet\n", cost);
     EXPECT_GT(cost, 40) << "nothing was forwarded";
     EXPECT_LE(cost, 124);
+}
+
+TEST_F(path_cost6, of_a_forwarded_packet_is_bounded) {
+    const long cost =
+        of(ethernet(to_router, wire::ether_type::ipv6, datagram6({host, far_away}, 18)));
+    if (cost == not_permitted || !counts_mean_something) {
+        GTEST_SKIP() << "no process may be traced here, or this build is not optimized";
+    }
+    std::printf("%ld instructions a packet\n", cost);
+    EXPECT_GT(cost, 50) << "nothing was forwarded";
+    EXPECT_LE(cost, 150);
 }
 
 } // namespace

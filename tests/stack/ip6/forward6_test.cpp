@@ -42,6 +42,47 @@ TEST_F(forward6, a_burst_of_many_kinds_keeps_its_order) {
     EXPECT_TRUE(same(net.sent(1), expected));
 }
 
+// A burst is taken as a whole if all of it is of the first frame's family, else one by one.
+TEST_F(forward6, both_families_share_a_burst) {
+    ASSERT_TRUE(net.routes().add_address(inside, ip(10, 0, 0, 1).host(), 24).ok());
+    ASSERT_TRUE(net.routes().add_address(outside, ip(10, 0, 1, 1).host(), 24).ok());
+    net.learn(outside, ip(10, 0, 1, 2), gateway_mac);
+    for (const unsigned period : {2u, 3u, 63u, 64u}) {
+        for (const bool six_leads : {false, true}) {
+            forget();
+            frames expected;
+            frames expected6;
+            for (unsigned i = 0; i < burst_max; ++i) {
+                if ((i % period == 0) == six_leads) {
+                    const ip6_fields fields{
+                        host, ip6_host(0x100, static_cast<std::uint16_t>(i), 1)};
+                    net.receive(
+                        0, ethernet(to_router, wire::ether_type::ipv6, datagram6(fields, i)));
+                    expected6.push_back(forwarded(fields, i));
+                } else {
+                    ip4_fields fields{ip(10, 0, 0, 2), ip(10, 0, 1, 2)};
+                    fields.identification = static_cast<std::uint16_t>(i);
+                    const link_fields out{gateway_mac, router::mac_of(1)};
+                    net.receive(
+                        0, ethernet(to_router, wire::ether_type::ipv4, ip4(fields, payload(26))));
+                    --fields.time_to_live;
+                    expected.push_back(
+                        ethernet(out, wire::ether_type::ipv4, ip4(fields, payload(26))));
+                }
+            }
+            net.run();
+            const frames sent = net.sent(1);
+            frames sent4;
+            frames sent6;
+            for (const bytes& frame : sent) {
+                (frame[12] == 0x86 ? sent6 : sent4).push_back(frame);
+            }
+            EXPECT_TRUE(same(sent4, expected)) << period << six_leads;
+            EXPECT_TRUE(same(sent6, expected6)) << period << six_leads;
+        }
+    }
+}
+
 TEST_F(forward6, padding_and_segments_do_not_matter) {
     const ip6_fields fields{host, far_away};
     net.receive(0, ethernet(to_router, wire::ether_type::ipv6, datagram6(fields, 700)), 0, 61);

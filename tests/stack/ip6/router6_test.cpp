@@ -396,6 +396,28 @@ TEST_F(reverse_path, others_links_are_not_checked) {
     EXPECT_EQ(net.dropped(drop_reason::ip6_reverse_path), 0u);
 }
 
+// Not the first interface: what a packet came in by is known of plain packets, too.
+TEST_F(reverse_path, on_the_other_link) {
+    ASSERT_TRUE(net.routes().add_address(inside, ip(10, 0, 0, 1).host(), 24).ok());
+    ASSERT_TRUE(net.routes().add_address(outside, ip(10, 0, 1, 1).host(), 24).ok());
+    ASSERT_TRUE(net.routes().set_duties(outside, iface_rpf_strict).ok());
+    net.learn(inside, ip(10, 0, 0, 2), host_mac);
+    forget();
+    const link_fields link{router::mac_of(1), gateway_mac};
+    const auto send = [&](wire::ipv4_address source, const ipv6_address& source6) {
+        const ip4_fields fields{source, ip(10, 0, 0, 2)};
+        net.receive(1, ethernet(link, wire::ether_type::ipv4, ip4(fields, payload(20))));
+        net.receive(1, ethernet(link, wire::ether_type::ipv6, datagram6({source6, host})));
+        net.run();
+    };
+    send(ip(10, 0, 1, 9), far_away);
+    EXPECT_EQ(net.sent_ip(0).size(), 1u);
+    EXPECT_EQ(net.sent_ip6(0).size(), 1u);
+    send(ip(10, 9, 9, 9), ip6_host(0x900, 1, 1)); // no route
+    EXPECT_EQ(net.dropped(drop_reason::ip4_reverse_path), 1u);
+    EXPECT_EQ(net.dropped(drop_reason::ip6_reverse_path), 1u);
+}
+
 TEST_F(reverse_path, of_ip4) {
     ASSERT_TRUE(net.routes().add_address(inside, ip(10, 0, 0, 1).host(), 24).ok());
     ASSERT_TRUE(net.routes().add_address(outside, ip(10, 0, 1, 1).host(), 24).ok());
