@@ -7,10 +7,12 @@
 //   l3fwd.rules     R CIDR PORT: l3fwd knows ports only, so next hop n becomes port n & 1
 //   l3fwd6.rules    one rule, because l3fwd wants both files
 //
+// With --ipv6 the same of the table's IPv6 prefixes (forward_data6.cpp); l3fwd.rules has one rule.
+//
 // Next hops by rule: u = splitmix64(seed + address * 64 + length) as a fraction of 1; next hop
 // 1 + floor(63 * u^3). So next hop 1 carries a quarter of the prefixes, and the first eight half.
 #include "app/gen/table/synthetic_table.hpp"
-#include "bench/gen_vdev/gen_keys.hpp"
+#include "bench/forward_data.hpp"
 #include "engine/base/byte_order.hpp"
 
 #include <algorithm>
@@ -32,8 +34,7 @@
 
 namespace {
 
-constexpr unsigned nexthops = 63;
-constexpr std::uint64_t rule_seed = 0x70616e74616c61; // "pantala"
+using namespace pantala::bench;
 
 struct route {
     std::uint32_t address; // host order
@@ -41,27 +42,13 @@ struct route {
     std::uint16_t nexthop;
 };
 
-std::uint64_t splitmix64(std::uint64_t x) {
-    x += 0x9e3779b97f4a7c15;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    return x ^ (x >> 31);
-}
-
 std::uint16_t nexthop_by_rule(std::uint32_t address, std::uint8_t length) {
-    const std::uint64_t hash = splitmix64(rule_seed + std::uint64_t{address} * 64 + length);
-    const double u = static_cast<double>(hash >> 11) * 0x1p-53;
-    return static_cast<std::uint16_t>(1 + static_cast<unsigned>(nexthops * u * u * u));
+    return nexthop_by_hash(splitmix64(rule_seed + std::uint64_t{address} * 64 + length));
 }
 
 std::string dotted(std::uint32_t address) {
     return fmt::format(
         "{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
-}
-
-[[noreturn]] void fail(const std::string& what) {
-    std::fprintf(stderr, "forward_bench_data: %s\n", what.c_str());
-    std::exit(1);
 }
 
 std::vector<route> made_table() {
@@ -189,25 +176,6 @@ std::array<std::vector<std::uint32_t>, 2> draw_keys(
     return sides;
 }
 
-class output {
-  public:
-    explicit output(const std::string& path) : path_(path), file_(path, std::ios::binary) {}
-    ~output() {
-        file_.close();
-        if (!file_) {
-            fail("cannot write '" + path_ + "'");
-        }
-    }
-    void bytes(const void* from, std::size_t count) {
-        file_.write(static_cast<const char*>(from), static_cast<std::streamsize>(count));
-    }
-    void text(const std::string& text) { bytes(text.data(), text.size()); }
-
-  private:
-    std::string path_;
-    std::ofstream file_;
-};
-
 void write_keys(
     const std::string& path, const painted_table& table,
     const std::array<std::vector<std::uint32_t>, 2>& sides) {
@@ -244,34 +212,41 @@ void write_routes(const std::string& directory, const std::vector<route>& routes
     output(directory + "/l3fwd6.rules").text("R2001:db8::/32 0\n");
 }
 
+data_made make_data4(const data_options& options, bool uniform) {
+    const std::vector<route> routes =
+        options.table.empty() ? made_table() : read_table(options.table);
+    std::fprintf(
+        stderr, "%zu IPv4 prefixes %s\n", routes.size(), options.table.empty() ? "made" : "read");
+    const painted_table table(routes);
+    const auto sides = draw_keys(routes, table, options.keys, uniform);
+    const std::size_t drawn = sides[0].size() + sides[1].size();
+    std::fprintf(stderr, "%zu distinct destinations drawn\n", drawn);
+    write_keys(options.directory + "/keys.bin", table, sides);
+    write_routes(options.directory, routes);
+    return {routes.size(), drawn};
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-    std::string table_path;
-    std::string directory = ".";
-    std::size_t keys = 3'200'000;
+    data_options options;
     bool uniform = false;
+    bool ip6 = false;
     CLI::App app("what scripts/bench_forward needs, made from a routing table");
-    app.add_option("--table", table_path, "CIDR list, plain or gzip; else a synthetic table");
-    app.add_option("--out", directory, "directory for the files")->check(CLI::ExistingDirectory);
-    app.add_option("--keys", keys, "distinct destinations, both ports together");
-    app.add_flag(
+    app.add_option("--table", options.table, "CIDR list, plain or gzip; else a synthetic table");
+    app.add_option("--out", options.directory, "directory for the files")
+        ->check(CLI::ExistingDirectory);
+    app.add_option("--keys", options.keys, "distinct destinations, both ports together");
+    CLI::Option* other_draw = app.add_flag(
         "--uniform", uniform,
         "addresses drawn from all that have a route, instead of a prefix first");
+    app.add_flag("--ipv6", ip6, "the table's IPv6 prefixes, and IPv6 traffic")
+        ->excludes(other_draw);
     CLI11_PARSE(app, argc, argv);
 
-    const std::vector<route> routes = table_path.empty() ? made_table() : read_table(table_path);
-    std::fprintf(
-        stderr, "%zu IPv4 prefixes %s\n", routes.size(), table_path.empty() ? "made" : "read");
-    const painted_table table(routes);
-    const auto sides = draw_keys(routes, table, keys, uniform);
-    std::fprintf(stderr, "%zu distinct destinations drawn\n", sides[0].size() + sides[1].size());
-    write_keys(directory + "/keys.bin", table, sides);
-    write_routes(directory, routes);
+    const data_made made = ip6 ? make_data6(options) : make_data4(options, uniform);
     std::printf(
-        "%s\n", fmt::format(
-                    "{{\"ipv4_routes\": {}, \"keys\": {}}}", routes.size(),
-                    sides[0].size() + sides[1].size())
-                    .c_str());
+        "{\"%s\": %zu, \"keys\": %zu}\n", ip6 ? "ipv6_routes" : "ipv4_routes", made.routes,
+        made.keys);
     return 0;
 }

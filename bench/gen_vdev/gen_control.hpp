@@ -27,6 +27,8 @@ struct control_counters {
     std::atomic<std::uint64_t> bad_mac;      // Ethernet addresses not those of its next hop
     std::atomic<std::uint64_t> bad_ttl;      // not exactly one less
     std::atomic<std::uint64_t> bad_checksum; // IPv4 header checksum wrong
+    // While `check` was set: the forwarder's own ARP and Neighbor Discovery, not in `checked`.
+    std::atomic<std::uint64_t> own;
 };
 
 struct control {
@@ -37,6 +39,6 @@ struct control {
 };
 static_assert(offsetof(control, check) == 8 && offsetof(control, tsc_hz) == 16);
 static_assert(
-    offsetof(control, counters) == 64 && sizeof(control_counters) == 80 && sizeof(control) == 192);
+    offsetof(control, counters) == 64 && sizeof(control_counters) == 88 && sizeof(control) == 192);
 
 } // namespace pantala::gen

@@ -48,18 +48,27 @@ result<keys_file> keys_file::open(const std::string& path) {
         return error{EINVAL, "'" + path + "' is not a keys file (too short)"};
     }
     std::memcpy(&header, keys.file_.data(), sizeof header);
+    const bool ip6 = header.magic == keys_magic6;
     const std::size_t keys_total = std::size_t{header.count[0]} + header.count[1];
-    if (header.magic != keys_magic || header.count[0] == 0 || header.count[1] == 0 ||
-        keys.file_.size() != sizeof header + keys_total * 6) {
+    const std::size_t key_bytes = ip6 ? sizeof(key6) : sizeof(std::uint32_t);
+    if ((header.magic != keys_magic && !ip6) || header.count[0] == 0 || header.count[1] == 0 ||
+        keys.file_.size() != sizeof header + keys_total * (key_bytes + sizeof(std::uint16_t))) {
         return error{EINVAL, "'" + path + "' is not a keys file; make one with forward_bench_data"};
     }
-    const auto* destinations =
-        reinterpret_cast<const std::uint32_t*>(keys.file_.data() + sizeof header);
-    const auto* expected = reinterpret_cast<const std::uint16_t*>(destinations + keys_total);
-    keys.destinations_[0] = {destinations, header.count[0]};
-    keys.destinations_[1] = {destinations + header.count[0], header.count[1]};
-    keys.expected_[0] = {expected, header.count[0]};
-    keys.expected_[1] = {expected + header.count[0], header.count[1]};
+    keys.is_ip6_ = ip6;
+    const std::byte* first = keys.file_.data() + sizeof header;
+    const auto* expected = reinterpret_cast<const std::uint16_t*>(first + keys_total * key_bytes);
+    for (unsigned side = 0; side < 2; ++side) {
+        const std::size_t before = side == 0 ? 0 : header.count[0];
+        const std::size_t count = header.count[side];
+        if (ip6) {
+            keys.destinations6_[side] = {reinterpret_cast<const key6*>(first) + before, count};
+        } else {
+            keys.destinations_[side] = {
+                reinterpret_cast<const std::uint32_t*>(first) + before, count};
+        }
+        keys.expected_[side] = {expected + before, count};
+    }
     return keys;
 }
 

@@ -37,14 +37,19 @@ class keys_file {
   public:
     static result<keys_file> open(const std::string& path);
 
-    // In wire order.
+    bool is_ip6() const { return is_ip6_; }
+    std::size_t count(unsigned side) const { return expected_[side].size(); }
+    // In wire order; of the file's family only.
     std::span<const std::uint32_t> destinations(unsigned side) const { return destinations_[side]; }
+    std::span<const key6> destinations6(unsigned side) const { return destinations6_[side]; }
     std::span<const std::uint16_t> expected(unsigned side) const { return expected_[side]; }
 
   private:
     explicit keys_file(mapping file) : file_(std::move(file)) {}
     mapping file_;
+    bool is_ip6_ = false;
     std::span<const std::uint32_t> destinations_[2];
+    std::span<const key6> destinations6_[2];
     std::span<const std::uint16_t> expected_[2];
 };
 

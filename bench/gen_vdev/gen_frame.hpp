@@ -1,4 +1,4 @@
-// The frame that the generating port writes: 64 bytes of Ethernet, IPv4 and UDP. Only the
+// The frames that the generating port writes: 64 bytes of Ethernet, IPv4 and UDP. Only the
 // destination, the checksum and a serial number differ from frame to frame, so a frame is a
 // constant 64-byte line and 16 varying bytes shuffled into it: written by stores as wide as the
 // machine has, as a device's DMA would, so that no later load meets a narrower store (no forwarding
@@ -9,6 +9,14 @@
 //   34 UDP: length 30, checksum 0 (not used)
 //   42 two zero bytes; 44 serial number (index into the side's keys); 48 tag with the side
 //   52 zero bytes
+//
+// IPv6's has the same length, its headers leave ten bytes:
+//
+//   0  Ethernet as above, type 0x86dd
+//   14 IPv6: payload length 10, next header 59 (none: RFC 8200 4.7 has the rest passed on
+//   unchanged),
+//      hop limit 64, source 2001:db8:0:s::1
+//   54 two zero bytes; 56 serial number; 60 tag with the side
 #pragma once
 
 #include "bench/gen_vdev/gen_keys.hpp"
@@ -127,6 +135,66 @@ class frame_writer {
   private:
     alignas(64) std::uint8_t constant_[64];
     alignas(64) std::uint8_t place_[64];
+};
+
+inline constexpr unsigned destination6_offset = ip_offset + 24;
+inline constexpr unsigned serial6_offset = 56;
+inline constexpr unsigned tag6_offset = 60;
+
+// The constant part: destination and serial number are zero.
+inline frame frame_template6(unsigned side, const std::array<std::uint8_t, 6>& destination_mac) {
+    frame f{};
+    const frame ip4 = frame_template(side, destination_mac);
+    std::memcpy(f.data(), ip4.data(), 12); // the Ethernet addresses
+    f[12] = 0x86;
+    f[13] = 0xdd;
+    f[14] = 0x60;
+    f[19] = frame_bytes - ip_offset - 40;
+    f[20] = 59;
+    f[21] = ttl_sent;
+    const std::uint8_t source[16] = {
+        0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, static_cast<std::uint8_t>(side), 0, 0, 0, 0, 0, 0, 0, 1};
+    std::memcpy(&f[22], source, sizeof source);
+    const std::uint32_t tag = tag_of(side);
+    std::memcpy(&f[tag6_offset], &tag, sizeof tag);
+    return f;
+}
+
+// As frame_writer. What varies lies in the frame's second half.
+class frame_writer6 {
+  public:
+    explicit frame_writer6(const frame& constant) {
+        alignas(32) std::uint8_t place[32];
+        std::memset(place, 0x80, sizeof place);
+        for (std::uint8_t i = 0; i < 16; ++i) {
+            place[destination6_offset - 32 + i] = i;
+        }
+        std::memcpy(constant_, constant.data(), 64);
+        std::memcpy(place_, place, 32);
+    }
+
+    void write(std::uint8_t* to, const key6& destination, std::uint32_t serial) const {
+        constexpr int serial_word = 1 << (serial6_offset - 32) / 4;
+        const __m128i key = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&destination));
+        const __m256i placed = _mm256_shuffle_epi8(
+            _mm256_broadcastsi128_si256(key),
+            _mm256_load_si256(reinterpret_cast<const __m256i*>(place_)));
+        const __m256i second = _mm256_blend_epi32(
+            _mm256_or_si256(
+                placed, _mm256_load_si256(reinterpret_cast<const __m256i*>(constant_ + 32))),
+            _mm256_set1_epi32(static_cast<int>(serial)), serial_word);
+        const __m256i first = _mm256_load_si256(reinterpret_cast<const __m256i*>(constant_));
+#if defined(__AVX512F__)
+        _mm512_storeu_si512(to, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+#else
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), first);
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 32), second);
+#endif
+    }
+
+  private:
+    alignas(64) std::uint8_t constant_[64];
+    alignas(32) std::uint8_t place_[32];
 };
 
 } // namespace pantala::gen

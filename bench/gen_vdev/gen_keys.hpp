@@ -9,6 +9,8 @@
 //
 // Next hop n is behind side n & 1 and has the station address 02:00:00:01:nn:nn (big-endian n). So
 // side 0 holds the destinations with odd next hops, side 1 those with even ones.
+//
+// With keys_magic6 the destinations are IPv6 addresses, 16 bytes each, and so are the frames.
 #pragma once
 
 #include <array>
@@ -18,6 +20,10 @@
 namespace pantala::gen {
 
 inline constexpr std::uint64_t keys_magic = 0x3130'5359'454b'4e50; // "PNKEYS01"
+
+inline constexpr std::uint64_t keys_magic6 = 0x3136'5359'454b'4e50; // "PNKEYS61"
+
+using key6 = std::array<std::uint8_t, 16>;
 
 struct keys_header {
     std::uint64_t magic;

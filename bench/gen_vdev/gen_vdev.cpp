@@ -2,8 +2,10 @@
 // one worker that forwards between two of them. See README.md for its arguments.
 //
 // Receiving writes a complete 64-byte frame into a fresh mbuf for each packet; sending frees them
-// in bulk, as a device that has finished with them would. It is always ready and never drops, so a
-// forwarder is limited by its own work alone. One queue pair; its worker owns all state.
+// in bulk, as a device that has finished with them would: without looking at each where the
+// forwarder asks for that (MBUF_FAST_FREE), as NICs' drivers do. It is always ready and never
+// drops, so a forwarder is limited by its own work alone. One queue pair; its worker owns all
+// state.
 #include "bench/gen_vdev/gen_check.hpp"
 #include "bench/gen_vdev/gen_control.hpp"
 #include "bench/gen_vdev/gen_files.hpp"
@@ -26,8 +28,7 @@ namespace pantala::gen {
 namespace {
 
 constexpr unsigned rx_burst_max = 256;
-constexpr std::uint32_t keys_a_line = 16;
-constexpr std::uint32_t keys_ahead = 512;
+constexpr std::uint32_t keys_ahead = 512; // of IPv4, and as many lines ahead of IPv6
 
 // What each packet's mbuf is set to: two 16-byte stores, as the vector receive paths of NICs do.
 struct alignas(16) mbuf_constants {
@@ -51,6 +52,7 @@ struct gen_port {
     unsigned side = 0;
     mac_rule macs = mac_rule::nexthop;
     bool rx_checksum = false;
+    bool fast_free = false; // the forwarder vouches for what it sends: one pool, no references
     rte_ether_addr mac{};
     // receive
     rte_mempool* pool = nullptr;
@@ -58,6 +60,7 @@ struct gen_port {
     std::uint32_t template_sum = 0;
     mbuf_constants constants{};
     frame_writer writer{frame{}};
+    frame_writer6 writer6{frame{}};
 };
 
 gen_port& port_of(rte_eth_dev* device) {
@@ -68,39 +71,71 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
 }
 
+// Keys of a later burst: their stream must not wait for memory, as a device's packets do not.
+template <class Key>
+void ask_ahead(const Key* keys, std::uint32_t count) {
+    constexpr std::uint32_t keys_a_line = 64 / sizeof(Key);
+    for (std::uint32_t ahead = 0; ahead < count; ahead += keys_a_line) {
+        __builtin_prefetch(keys + keys_ahead + ahead);
+    }
+}
+
+// Sets the mbufs of a burst, and write(data, i) their frames.
+template <class Write>
+[[gnu::always_inline]] inline void fill(
+    const gen_port& port, rte_mbuf** packets, std::uint32_t count, std::uint32_t type,
+    Write write) {
+    const auto constants = _mm_load_si128(reinterpret_cast<const __m128i*>(&port.constants));
+    const mbuf_descriptor filled = {type, frame_bytes, frame_bytes, 0, 0};
+    const auto descriptor = _mm_load_si128(reinterpret_cast<const __m128i*>(&filled));
+    for (std::uint32_t i = 0; i < count; ++i) {
+        rte_mbuf* packet = packets[i];
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(&packet->data_off), constants);
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(&packet->packet_type), descriptor);
+        write(static_cast<std::uint8_t*>(packet->buf_addr) + RTE_PKTMBUF_HEADROOM, i);
+    }
+}
+
+void fill4(const gen_port& port, rte_mbuf** packets, std::uint32_t count) {
+    const std::uint32_t* destinations = port.keys.destinations(port.side).data() + port.next;
+    ask_ahead(destinations, count);
+    std::uint16_t checksums[rx_burst_max];
+    for (std::uint32_t i = 0; i < count; ++i) {
+        checksums[i] = checksum_with(port.template_sum, destinations[i]);
+    }
+    constexpr std::uint32_t type = RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_UDP;
+    fill(port, packets, count, type, [&](std::uint8_t* data, std::uint32_t i) {
+        port.writer.write(data, destinations[i], checksums[i], port.next + i);
+    });
+}
+
+void fill6(const gen_port& port, rte_mbuf** packets, std::uint32_t count) {
+    const key6* destinations = port.keys.destinations6(port.side).data() + port.next;
+    ask_ahead(destinations, count);
+    constexpr std::uint32_t type = RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV6;
+    fill(port, packets, count, type, [&](std::uint8_t* data, std::uint32_t i) {
+        port.writer6.write(data, destinations[i], port.next + i);
+    });
+}
+
 std::uint16_t receive(void* queue, rte_mbuf** packets, std::uint16_t wanted) {
     gen_port& port = *static_cast<gen_port*>(queue);
     auto& counters = port.shared->counters;
-    const auto keys = port.keys.destinations(port.side);
-    const auto left = static_cast<std::uint32_t>(keys.size()) - port.next;
+    const auto keys = static_cast<std::uint32_t>(port.keys.count(port.side));
+    const std::uint32_t left = keys - port.next;
     const std::uint32_t count =
         std::min({std::uint32_t{wanted}, left, std::uint32_t{rx_burst_max}});
     if (rte_mempool_get_bulk(port.pool, reinterpret_cast<void**>(packets), count) < 0) {
         add(counters.no_mbuf, 1);
         return 0;
     }
-    const std::uint32_t* destinations = keys.data() + port.next;
-    // Keys of a later burst: their stream must not wait for memory, as a device's packets do not.
-    for (std::uint32_t ahead = 0; ahead < count; ahead += keys_a_line) {
-        __builtin_prefetch(destinations + keys_ahead + ahead);
-    }
-    std::uint16_t checksums[rx_burst_max];
-    for (std::uint32_t i = 0; i < count; ++i) {
-        checksums[i] = checksum_with(port.template_sum, destinations[i]);
-    }
-    const auto constants = _mm_load_si128(reinterpret_cast<const __m128i*>(&port.constants));
-    constexpr mbuf_descriptor filled = {
-        RTE_PTYPE_L2_ETHER | RTE_PTYPE_L3_IPV4 | RTE_PTYPE_L4_UDP, frame_bytes, frame_bytes, 0, 0};
-    const auto descriptor = _mm_load_si128(reinterpret_cast<const __m128i*>(&filled));
-    for (std::uint32_t i = 0; i < count; ++i) {
-        rte_mbuf* packet = packets[i];
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(&packet->data_off), constants);
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(&packet->packet_type), descriptor);
-        auto* data = static_cast<std::uint8_t*>(packet->buf_addr) + RTE_PKTMBUF_HEADROOM;
-        port.writer.write(data, destinations[i], checksums[i], port.next + i);
+    if (port.keys.is_ip6()) {
+        fill6(port, packets, count);
+    } else {
+        fill4(port, packets, count);
     }
     port.next += count;
-    if (port.next == keys.size()) {
+    if (port.next == keys) {
         port.next = 0;
     }
     add(counters.generated, count);
@@ -141,7 +176,11 @@ std::uint16_t send(void* queue, rte_mbuf** packets, std::uint16_t count) {
             check.count(*packets[i], port.shared->counters);
         }
     }
-    free_burst(packets, count);
+    if (port.fast_free && count != 0) {
+        rte_mempool_put_bulk(packets[0]->pool, reinterpret_cast<void**>(packets), count);
+    } else {
+        free_burst(packets, count);
+    }
     add(port.shared->counters.sent, count);
     return count;
 }
@@ -160,6 +199,7 @@ int start(rte_eth_dev* device) {
     port.shared->tsc_hz = rte_get_tsc_hz();
     port.template_sum = header_sum(constant.data() + ip_offset);
     port.writer = frame_writer(constant);
+    port.writer6 = frame_writer6(frame_template6(port.side, mac));
     port.constants = {
         RTE_PKTMBUF_HEADROOM, 1, 1, device->data->port_id,
         port.rx_checksum ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD : 0};
@@ -186,6 +226,7 @@ int info(rte_eth_dev* device, rte_eth_dev_info* info) {
     info->max_mtu = 1500;
     info->max_rx_queues = 1;
     info->max_tx_queues = 1;
+    info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
     if (port_of(device).rx_checksum) {
         info->rx_offload_capa = RTE_ETH_RX_OFFLOAD_CHECKSUM;
         info->rx_queue_offload_capa = RTE_ETH_RX_OFFLOAD_CHECKSUM;
@@ -202,7 +243,9 @@ int rx_queue(
 }
 
 int tx_queue(
-    rte_eth_dev* device, std::uint16_t queue, std::uint16_t, unsigned, const rte_eth_txconf*) {
+    rte_eth_dev* device, std::uint16_t queue, std::uint16_t, unsigned, const rte_eth_txconf* how) {
+    const std::uint64_t offloads = how->offloads | device->data->dev_conf.txmode.offloads;
+    port_of(device).fast_free = (offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE) != 0;
     device->data->tx_queues[queue] = &port_of(device);
     return 0;
 }

@@ -18,7 +18,7 @@ CONTROL_BYTES = 192
 CONTROL_MAGIC = 0x31304E45474E4150
 CHECK_AT, TSC_HZ_AT, COUNTERS_AT = 8, 16, 64
 COUNTERS = ("generated", "sent", "no_mbuf", "checked", "good", "bad_frame", "bad_port", "bad_mac",
-            "bad_ttl", "bad_checksum")
+            "bad_ttl", "bad_checksum", "own")
 IN_FLIGHT_MAX = 256  # packets a forwarder may hold when it is stopped in mid-burst
 
 

@@ -5,9 +5,9 @@
 # usage: l3fwd.sh BUILD
 #
 # Flags as for our own code: -O3 and the CPU's own instructions *after* Debian's -march=corei7, which
-# would otherwise win. As shipped, l3fwd holds 1,024 routes (lpm) or 65,536 (fib): those two limits,
-# and the number of lpm's groups for routes longer than /24, are raised to hold a full table. Nothing
-# else is changed. A DPDK that numbers them elsewhere is refused, not measured with the wrong limits.
+# would otherwise win. As shipped, l3fwd holds 1,024 routes (lpm) or 65,536 (fib): those limits, and the
+# numbers of groups for longer routes, are raised to hold a full table of either family. Nothing else
+# is changed. A DPDK that numbers them elsewhere is refused, not measured with the wrong limits.
 set -euo pipefail
 
 die() {
@@ -43,6 +43,14 @@ main() {
         's/^\(#define IPV4_L3FWD_LPM_NUMBER_TBL8S\s*\)(1 << 8)$/\1(1 << 12)/'
     raise "$work/source/l3fwd_fib.c" \
         's/config_ipv4\.max_routes = (1 << 16);/config_ipv4.max_routes = (1 << 20);/'
+    raise "$work/source/l3fwd_lpm.c" \
+        's/^\(#define IPV6_L3FWD_LPM_MAX_RULES\s*\)1024$/\1(1 << 18)/'
+    raise "$work/source/l3fwd_lpm.c" \
+        's/^\(#define IPV6_L3FWD_LPM_NUMBER_TBL8S\s*\)(1 << 16)$/\1(1 << 18)/'
+    raise "$work/source/l3fwd_fib.c" \
+        's/\bconfig\.max_routes = (1 << 16) - 1;/config.max_routes = (1 << 18);/'
+    raise "$work/source/l3fwd_fib.c" \
+        's/\bconfig\.trie\.num_tbl8 = (1 << 15);/config.trie.num_tbl8 = (1 << 18);/'
     # shellcheck disable=SC2046 # the flags are words
     (cd "$work/source" && cc -O3 $(pkg-config --cflags libdpdk) -march=native -w \
         -DALLOW_EXPERIMENTAL_API -I../common \

@@ -10,8 +10,9 @@ import subprocess
 STAGES = [
     ("rx", ("gen::(anonymous namespace)::receive", "engine::receive")),
     ("sort", ("ether_input",)),
-    ("check and ask", ("ip4_plain", "ip4_input")),
-    ("lookup and rewrite", ("write_common", "look_up", "fib4_", "ip4_forward", "stack::forward")),
+    ("check and ask", ("ip4_plain", "ip4_input", "ip6_input")),
+    ("lookup and rewrite", ("write_common", "look_up", "fib4_", "ip4_forward", "stack::forward", "fib6_",
+                            "write_packets", "ip6_forward")),
     ("tx", ("free_burst", "gen::(anonymous namespace)::send", "engine::transmit", "memmove", "memcpy", "tx_port")),
 ]
 REST = "round"  # the loop, messages, timers, counters
