@@ -160,41 +160,47 @@ inline frame frame_template6(unsigned side, const std::array<std::uint8_t, 6>& d
     return f;
 }
 
-// As frame_writer. What varies lies in the frame's second half.
+// As frame_writer.
 class frame_writer6 {
   public:
     explicit frame_writer6(const frame& constant) {
-        alignas(32) std::uint8_t place[32];
+        alignas(64) std::uint8_t place[64];
         std::memset(place, 0x80, sizeof place);
         for (std::uint8_t i = 0; i < 16; ++i) {
-            place[destination6_offset - 32 + i] = i;
+            place[destination6_offset + i] = i;
         }
         std::memcpy(constant_, constant.data(), 64);
-        std::memcpy(place_, place, 32);
+        std::memcpy(place_, place, 64);
     }
 
     void write(std::uint8_t* to, const key6& destination, std::uint32_t serial) const {
-        constexpr int serial_word = 1 << (serial6_offset - 32) / 4;
+        constexpr unsigned serial_word = serial6_offset / 4;
         const __m128i key = _mm_loadu_si128(reinterpret_cast<const __m128i*>(&destination));
-        const __m256i placed = _mm256_shuffle_epi8(
-            _mm256_broadcastsi128_si256(key),
-            _mm256_load_si256(reinterpret_cast<const __m256i*>(place_)));
-        const __m256i second = _mm256_blend_epi32(
-            _mm256_or_si256(
-                placed, _mm256_load_si256(reinterpret_cast<const __m256i*>(constant_ + 32))),
-            _mm256_set1_epi32(static_cast<int>(serial)), serial_word);
-        const __m256i first = _mm256_load_si256(reinterpret_cast<const __m256i*>(constant_));
-#if defined(__AVX512F__)
-        _mm512_storeu_si512(to, _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+#if defined(__AVX512BW__)
+        const __m512i spread = _mm512_maskz_broadcast_i32x4(0xffff, key);
+        const __m512i placed = _mm512_shuffle_epi8(spread, _mm512_load_si512(place_));
+        const __m512i filled = _mm512_or_si512(placed, _mm512_load_si512(constant_));
+        _mm512_storeu_si512(
+            to, _mm512_mask_set1_epi32(filled, 1U << serial_word, static_cast<int>(serial)));
 #else
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), first);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 32), second);
+        const __m256i spread = _mm256_broadcastsi128_si256(key);
+        for (unsigned half = 0; half < 64; half += 32) {
+            const auto* place = reinterpret_cast<const __m256i*>(place_ + half);
+            const auto* constant = reinterpret_cast<const __m256i*>(constant_ + half);
+            const __m256i placed = _mm256_shuffle_epi8(spread, _mm256_load_si256(place));
+            __m256i filled = _mm256_or_si256(placed, _mm256_load_si256(constant));
+            if (half != 0) { // where the serial number is
+                filled = _mm256_blend_epi32(
+                    filled, _mm256_set1_epi32(static_cast<int>(serial)), 1 << (serial_word - 8));
+            }
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + half), filled);
+        }
 #endif
     }
 
   private:
     alignas(64) std::uint8_t constant_[64];
-    alignas(32) std::uint8_t place_[32];
+    alignas(64) std::uint8_t place_[64];
 };
 
 } // namespace pantala::gen
