@@ -411,7 +411,7 @@ TEST_F(reverse_path, on_the_other_link) {
         net.run();
     };
     send(ip(10, 0, 1, 9), far_away);
-    EXPECT_EQ(net.sent_ip(0).size(), 2u); // of both families
+    EXPECT_EQ(net.sent_ip(0).size(), 2u);         // of both families
     send(ip(10, 9, 9, 9), ip6_host(0x900, 1, 1)); // no route
     EXPECT_EQ(net.dropped(drop_reason::ip4_reverse_path), 1u);
     EXPECT_EQ(net.dropped(drop_reason::ip6_reverse_path), 1u);
