@@ -18,7 +18,7 @@ result<nexthop_id> router::keep_hop(const Key& key, const route_target& target, 
     if (hop && found == known.end()) {
         known.emplace(key, *hop);
     }
-    if (hop && rib_->record(*hop).kind == nexthop_kind::none) { // as rib::add has it
+    if (hop && !rib_->live(*hop)) { // as rib::add has it
         return error{
             ENETUNREACH,
             fmt::format(

@@ -3,10 +3,10 @@
 // the route log to every worker. Words are iproute2's.
 //
 // Owner: the control thread; nothing here is safe from another. A control loop calls pump() once a
-// turn: it moves on what the log had no credit for.
+// turn: it moves on what the log had no credit for, and the routes that fall back.
 //
 //   route     prefix, metric, protocol and its targets; several routes of one prefix differ in
-//             metric, the lowest live one is used
+//             metric, the lowest live one is used; where none lives, a less specific prefix's
 //   target    where a route leads: a gateway, a link, or a verdict (blackhole, ...); several are
 //             ECMP by flow hash, with weights
 //   hop       a target (or set of targets) interned to a nexthop_id; used by many routes. Its
@@ -217,7 +217,7 @@ class rib {
     // Moves waiting entries to the log, publishes, and frees what readers have left behind. True:
     // nothing waits.
     bool pump();
-    // Every attached worker has applied everything.
+    // Every attached worker has applied everything, and every route has fallen back that must.
     bool settled() const;
     // What replica.hash() must be at generation().
     std::uint64_t hash() const;
@@ -237,6 +237,8 @@ class rib {
         const std::function<void(const wrong_answer&)>& each) const;
 
     const nexthop& record(nexthop_id id) const;
+    // It leads somewhere itself; else its record is the default route's, or of kind none.
+    bool live(nexthop_id id) const;
 
   private:
     explicit rib(std::unique_ptr<rib_state> made);

@@ -268,7 +268,7 @@ void fib6_compiler::sweep(const tree& of, std::uint32_t first, std::uint32_t las
     open[0] = {last, default_};
     const auto enter = [&](const rib_entry6& entry) {
         const address6 until = entry.prefix().last();
-        if (entry.length != 0) {
+        if (entry.length != 0 && !entry.out) {
             open[depth++] = {until < to ? last_key(until, of.level) : last, entry.hop.value};
         }
     };
@@ -297,6 +297,9 @@ void fib6_compiler::sweep(const tree& of, std::uint32_t first, std::uint32_t las
     prefix_trie6::cursor cursor(routes_, from, enter);
     for (const rib_entry6* entry = cursor.next(); entry != nullptr && entry->address <= to;
          entry = cursor.next()) {
+        if (entry->out) {
+            continue;
+        }
         const std::uint32_t key = fib6_key(entry->address, of.level);
         close_before(key);
         if (entry->length <= end) {
@@ -322,6 +325,9 @@ fib6_compiler::tree fib6_compiler::tree_of(const address6& address, unsigned lev
 
 std::uint16_t fib6_compiler::hop_at(const address6& address, unsigned length_max) const {
     const rib_entry6* entry = routes_.match(address, length_max);
+    while (entry != nullptr && entry->out) {
+        entry = routes_.match(address, entry->length - 1U); // what is out is longer than 0
+    }
     return entry == nullptr || entry->length == 0 ? default_ : entry->hop.value;
 }
 
@@ -342,6 +348,9 @@ void fib6_compiler::load(std::unique_ptr<fib6_image> image) {
     blocks_ = {{default_, {fib6_image::first_block, fib6_roots + 1}}};
     prefix_trie6::cursor cursor(routes_, address6{});
     while (const rib_entry6* entry = cursor.next()) {
+        if (entry->out) {
+            continue;
+        }
         deep_[root_of(entry->address)] += entry->length > first_bits;
         for (unsigned level = 0; level < level_of(entry->length); ++level) {
             count_long(make_prefix6(entry->address, end_of(level)), 1);

@@ -9,8 +9,6 @@ namespace pantala {
 
 namespace {
 
-constexpr unsigned resolve_depth_max = 4;  // gateways behind gateways
-constexpr unsigned refresh_rounds_max = 8; // a chain of hops settles in as many
 constexpr unsigned targets_max = 64;
 constexpr unsigned group_run_max = 1024; // buckets of one group
 constexpr unsigned buckets_a_write = 256;
@@ -29,6 +27,7 @@ hop_table::hop_table(route_records& records, route_writer& writer, route_finder 
         main.alias = true;
         main.used = true;
     }
+    defaults_ = {{{0, false}, nexthop_default}, {{0, true}, nexthop_default6}};
 }
 
 hop_table::key hop_table::key_of(const spec& wanted) {
@@ -44,6 +43,14 @@ hop_table::key hop_table::key_of(const spec& wanted) {
             made.second.push_back(target.gateway6->high);
             made.second.push_back(target.gateway6->low);
         }
+    }
+    return made;
+}
+
+hop_table::key hop_table::key_of(std::span<const nexthop_id> choice) {
+    key made{~std::uint64_t{0}, {}};
+    for (const nexthop_id each : choice) {
+        made.second.push_back(each.value);
     }
     return made;
 }
@@ -130,15 +137,38 @@ result<nexthop_id> hop_table::take(const spec& wanted, std::optional<nexthop_id>
             return grouped.failure();
         }
     }
+    return keep(std::move(made), wanted_key);
+}
+
+result<nexthop_id> hop_table::take_choice(std::span<const nexthop_id> hops) {
+    key wanted_key = key_of(hops);
+    if (const auto known = ids_.find(wanted_key); known != ids_.end()) {
+        ++entries_[known->second].uses;
+        return nexthop_id{known->second};
+    }
+    entry made;
+    made.members.assign(hops.begin(), hops.end());
+    made.choice = true;
+    made.uses = 1;
+    made.used = true;
+    for (const nexthop_id member : made.members) {
+        use(member);
+    }
+    return keep(std::move(made), std::move(wanted_key));
+}
+
+// Gives it an id, or its members back.
+result<nexthop_id> hop_table::keep(entry made, key made_key) {
     const std::optional<std::uint16_t> id = free_id();
     if (!id) {
         drop_group(made);
         return error{ENOSPC, "all 32,768 next hops are in use"};
     }
-    ids_.emplace(wanted_key, *id);
+    ids_.emplace(std::move(made_key), *id);
     note_gateway(made, *id, true);
     entries_[*id] = std::move(made);
-    write(*id, evaluate(entries_[*id]));
+    ++dead_; // until it is seen to lead somewhere
+    settle_one(nexthop_id{*id});
     return nexthop_id{*id};
 }
 
@@ -148,9 +178,10 @@ void hop_table::release(nexthop_id id) {
     if (--gone.uses != 0) {
         return;
     }
-    ids_.erase(key_of(gone.what));
+    ids_.erase(gone.choice ? key_of(gone.members) : key_of(gone.what));
     note_gateway(gone, id.value, false);
     write(id.value, nexthop{});
+    dead_ -= gone.live ? 0 : 1;
     entry old = std::move(gone);
     entries_[id.value] = entry{};
     free_.push_back(id.value);
@@ -298,132 +329,22 @@ void hop_table::write_buckets(const entry& group) {
     }
 }
 
-// --- records ---
-
-namespace {
-
-void set_gateway(nexthop& record, const route_target& target) {
-    record.via6 = target.gateway6.has_value();
-    if (target.gateway6) {
-        record.gateway6 = target.gateway6->bytes();
-    } else {
-        record.gateway4 = be32::from(target.gateway);
-    }
-}
-
-} // namespace
-
-nexthop hop_table::evaluate(entry& made) {
-    if (made.alias) {
-        return made.follows ? records_.hops[made.follows->value] : nexthop{};
-    }
-    if (made.members.empty()) {
-        return resolve(made.what.targets.front(), made.what, 0);
-    }
-    spread(made);
-    const bool any = std::any_of(
-        made.members.begin(), made.members.end(), [this](nexthop_id id) { return live(id); });
-    nexthop record;
-    if (any) {
-        record.kind = nexthop_kind::group;
-        record.mtu = made.what.mtu;
-        record.group_first = made.first_bucket;
-        record.group_count = static_cast<std::uint16_t>(made.owners.size());
-    }
-    return record;
-}
-
-nexthop hop_table::resolve(const route_target& target, const spec& what, unsigned depth) const {
-    nexthop record;
-    record.mtu = what.mtu;
-    record.kind = target.kind;
-    if (target.interface) {
-        record.iface = *target.interface;
-        const bool there = target.kind == nexthop_kind::local
-                               ? records_.ifaces[target.interface->value].present
-                               : iface_up(*target.interface);
-        if (!there) {
-            return {};
-        }
-    }
-    if (target.kind != nexthop_kind::gateway) {
-        return record;
-    }
-    set_gateway(record, target);
-    return target.interface ? record : resolve_gateway(target, what, depth);
-}
-
-nexthop
-hop_table::resolve_gateway(const route_target& target, const spec& what, unsigned depth) const {
-    if (depth == resolve_depth_max) {
-        return {};
-    }
-    const std::optional<nexthop_id> way = find_(what.table, target);
-    if (!way) {
-        return {};
-    }
-    const entry& through = entries_[way->value];
-    if (!through.members.empty()) { // ECMP on the way: share its buckets
-        nexthop record = records_.hops[way->value];
-        record.mtu = what.mtu != 0 ? what.mtu : record.mtu;
-        return record;
-    }
-    nexthop record = resolve(through.what.targets.front(), through.what, depth + 1);
-    if (record.kind == nexthop_kind::connected) {
-        record.kind = nexthop_kind::gateway;
-        set_gateway(record, target);
-    } else if (record.kind != nexthop_kind::gateway && record.kind != nexthop_kind::group) {
-        return {};
-    }
-    record.mtu = what.mtu != 0 ? what.mtu : record.mtu;
-    return record;
-}
-
-// True: it died or came to life.
-bool hop_table::write(std::uint16_t id, const nexthop& record) {
-    nexthop& now = records_.hops[id];
-    if (now == record) {
-        return false;
-    }
-    const bool turned = (now.kind == nexthop_kind::none) != (record.kind == nexthop_kind::none);
-    now = record;
-    std::array<std::uint64_t, (sizeof(nexthop) + 7) / 8> body{};
-    std::memcpy(body.data(), &record, sizeof record);
-    writer_.write({body.size() + 1, route_op::nexthop_write, 0, id}, body.data());
-    return turned;
-}
-
-bool hop_table::refresh() {
-    bool turned = false;
-    for (unsigned round = 0; round < refresh_rounds_max; ++round) {
-        const std::uint64_t before = writer_.generation();
-        for (std::size_t id = 0; id < entries_.size(); ++id) {
-            if (entries_[id].used) {
-                turned |= write(static_cast<std::uint16_t>(id), evaluate(entries_[id]));
-            }
-        }
-        if (writer_.generation() == before) {
-            break;
-        }
-    }
-    return turned;
-}
-
 // --- aliases ---
 
-result<nexthop_id> hop_table::take_alias() {
+result<nexthop_id> hop_table::take_alias(unsigned table, bool is6) {
     const std::optional<std::uint16_t> id = free_id();
     if (!id) {
         return error{ENOSPC, "all 32,768 next hops are in use"};
     }
     entries_[*id].alias = true;
     entries_[*id].used = true;
+    defaults_[{table, is6}] = nexthop_id{*id};
     return nexthop_id{*id};
 }
 
 void hop_table::point_alias(nexthop_id alias, std::optional<nexthop_id> at) {
     entries_[alias.value].follows = at;
-    write(alias.value, evaluate(entries_[alias.value]));
+    settle_one(alias);
 }
 
 } // namespace pantala

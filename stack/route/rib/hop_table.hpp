@@ -1,8 +1,15 @@
 // The hops of the RIB: targets interned to ids, counted by use, resolved to the records that
 // workers see. A gateway without an interface is resolved through the table, recursively, so a
 // change of the way to it rewrites records only. A set of targets is a group of buckets; when a
-// member dies or comes back only the buckets that must move are rewritten (resilient ECMP).
-// Owner: control.
+// member dies or comes back only the buckets that must move are rewritten (resilient ECMP). A
+// choice is the hops of one prefix's routes in the order of their metrics: its record is that of
+// the first live one, so that the next metric takes over without a table being touched.
+//
+// A hop is live if it leads somewhere. The record of a dead one is that of its table's default
+// route, which most of its prefixes would fall back to (rib_fallback.cpp sees to the others).
+//
+// Records are written in such an order that nothing in use leads to what is not there yet, or not
+// any more. Owner: control.
 #pragma once
 
 #include "engine/base/result.hpp"
@@ -27,9 +34,13 @@ std::string format_gateway(const route_target& target);
 
 class hop_table {
   public:
-    // The hop of the longest route, the default excepted, to a target's gateway in a table.
-    using route_finder =
-        std::function<std::optional<nexthop_id>(unsigned table, const route_target& gateway)>;
+    struct way {
+        nexthop_id hop;
+        unsigned length; // of its prefix
+    };
+    // The longest route of less than `below` bits, the default excepted, to a target's gateway.
+    using route_finder = std::function<std::optional<way>(
+        unsigned table, const route_target& gateway, unsigned below)>;
 
     hop_table(route_records& records, route_writer& writer, route_finder finder);
 
@@ -44,17 +55,21 @@ class hop_table {
     // The id of a hop with one more use. `like`: a group whose flows should stay where they are.
     // Errors: EINVAL, ENOSPC.
     result<nexthop_id> take(const spec& wanted, std::optional<nexthop_id> like = std::nullopt);
+    // The choice among hops, best first, two or more; it has a use of each. Errors: ENOSPC.
+    result<nexthop_id> take_choice(std::span<const nexthop_id> hops);
+    bool is_choice(nexthop_id id) const { return entries_[id.value].choice; }
     void use(nexthop_id id) { ++entries_[id.value].uses; }
     void release(nexthop_id id);
     const spec& of(nexthop_id id) const { return entries_[id.value].what; }
-    bool live(nexthop_id id) const { return records_.hops[id.value].kind != nexthop_kind::none; }
+    bool live(nexthop_id id) const { return entries_[id.value].live; }
+    bool any_dead() const { return dead_ != 0; }
     bool in_use(nexthop_id id) const {
         return id.value < entries_.size() && entries_[id.value].used;
     }
     std::size_t size() const { return ids_.size(); }
 
     // An id whose record follows another's (the default route), or leads nowhere.
-    result<nexthop_id> take_alias();
+    result<nexthop_id> take_alias(unsigned table, bool is6);
     void point_alias(nexthop_id alias, std::optional<nexthop_id> at);
 
     // Resolves all anew after a change of interfaces or of routes to gateways, and writes the
@@ -68,12 +83,16 @@ class hop_table {
     struct entry {
         spec what;
         std::uint32_t uses = 0;
-        std::vector<nexthop_id> members;   // of a group, one a target
+        std::vector<nexthop_id> members;   // of a group, one a target; or what a choice is among
         std::vector<std::uint16_t> owners; // which member has each bucket
         std::uint16_t first_bucket = 0;
         std::optional<nexthop_id> follows; // of an alias
         bool alias = false;
+        bool choice = false;
         bool used = false;
+        bool live = false;
+
+        bool group() const { return !members.empty() && !choice; }
     };
     using key = std::pair<std::uint64_t, std::vector<std::uint64_t>>;
     // A gateway that is looked up: IPv4 addresses are the low half of theirs.
@@ -87,17 +106,26 @@ class hop_table {
     };
 
     static key key_of(const spec& wanted);
+    static key key_of(std::span<const nexthop_id> choice);
+    result<nexthop_id> keep(entry made, key made_key);
     result<void> check(const spec& wanted) const;
     std::optional<std::uint16_t> free_id();
     result<void> make_group(entry& made, std::optional<nexthop_id> like);
     void drop_group(entry& gone);
     // Gives dead members' buckets, and what live ones lack, to those that should have more.
     void spread(entry& group);
-    nexthop evaluate(entry& made);
+    // --- hop_resolve.cpp ---
+    nexthop resolve_hop(nexthop_id id, unsigned depth) const;
     nexthop resolve(const route_target& target, const spec& what, unsigned depth) const;
     nexthop resolve_gateway(const route_target& target, const spec& what, unsigned depth) const;
+    nexthop fallback(const entry& dead) const;
+    bool leads_somewhere(nexthop_id id) const;
+    void set_live(entry& of, bool live);
+    bool settle_lives();
+    void settle_one(nexthop_id id);
+    void write_records();
     bool iface_up(iface_id id) const { return records_.ifaces[id.value].up; }
-    bool write(std::uint16_t id, const nexthop& record);
+    void write(std::uint16_t id, const nexthop& record);
     void write_buckets(const entry& group);
     void note_gateway(const entry& made, std::uint16_t id, bool there);
 
@@ -109,6 +137,8 @@ class hop_table {
     std::vector<std::uint16_t> free_;
     std::map<key, std::uint16_t> ids_;
     std::set<lookup> gateways_;
+    std::map<std::pair<unsigned, bool>, nexthop_id> defaults_; // by table and whether IPv6
+    std::size_t dead_ = 0;                                     // in use, but leading nowhere
 };
 
 } // namespace pantala

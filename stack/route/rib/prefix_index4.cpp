@@ -99,8 +99,12 @@ void prefix_index4::walk_block(std::uint32_t block, std::vector<prefix4>& out) c
             out.push_back(make_prefix4(base | path << (16 - depth), block_length + depth));
         }
     }
-    const auto end = block + 1 == blocks ? rest_.end() : rest_.lower_bound({base + 0x10000, 0});
-    out.insert(out.end(), rest_.lower_bound({base, 0}), end);
+    if (!rest_.empty()) {
+        for (auto at = rest_.lower_bound({base, 0});
+             at != rest_.end() && at->address >> 16 == block; ++at) {
+            out.push_back(*at);
+        }
+    }
     std::sort(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
 }
 

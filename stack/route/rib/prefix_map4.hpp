@@ -18,9 +18,10 @@ struct rib_entry4 {
 
     std::uint32_t address = 0;
     std::uint8_t length = empty;
-    std::uint8_t protocol = 0; // route_protocol; of the single route of metric 0
-    nexthop_id hop{};          // that the replica has
-    std::uint32_t more = 0;    // 0: a single route of metric 0; else where its routes are
+    std::uint8_t protocol : 7 = 0; // route_protocol; of the single route of metric 0
+    std::uint8_t out : 1 = 0;      // the compiler does not have it: see rib_fallback.cpp
+    nexthop_id hop{};              // that the replica has
+    std::uint32_t more = 0;        // 0: a single route of metric 0; else where its routes are
 
     prefix4 prefix() const { return {address, length}; }
 };

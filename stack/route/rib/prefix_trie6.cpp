@@ -118,6 +118,7 @@ void prefix_trie6::erase(rib_entry6* entry) {
         above = {at, above[0]};
         at = nodes_[at].child[bit_of(prefix.address, nodes_[at].length)];
     }
+    entry->out = false;
     entry->present = false;
     entry->more = 0;
     // Takes a mere branch with less than two children out from between.

@@ -22,6 +22,7 @@ struct rib_entry6 {
     std::uint8_t length = 0;
     std::uint8_t protocol = 0; // route_protocol
     bool present = false;      // false: a mere branch
+    bool out = false;          // the compiler passes over it: see rib_fallback.cpp
 
     prefix6 prefix() const { return {address, length}; }
 };

@@ -31,6 +31,10 @@ const nexthop& rib::record(nexthop_id id) const {
     return state_->records->hops[id.value];
 }
 
+bool rib::live(nexthop_id id) const {
+    return state_->hops.live(id);
+}
+
 result<nexthop_id> rib::hop(std::span<const route_target> targets, std::uint16_t mtu) {
     return state_->hops.take({{targets.begin(), targets.end()}, mtu, 0});
 }

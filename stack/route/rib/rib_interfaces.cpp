@@ -278,9 +278,12 @@ result<void> rib::set_up(iface_id id, bool up) {
     (*record)->up = up;
     if (up) {
         ask_anew(**record);
+        state_->write_iface(id);
     }
-    state_->write_iface(id);
-    state_->refresh(); // every route through it, by its hops' records
+    state_->refresh(); // every route through it, by its hops' records; away before it is down
+    if (!up) {
+        state_->write_iface(id);
+    }
     for (const iface_address4& address : (*record)->ip4()) {
         if (result<void> turned = state_->turn_own(id, address, up); !turned) {
             return turned;

@@ -229,10 +229,14 @@ result<basic_route<Prefix>> route_of(
     if (in == nullptr) {
         return error{ENETUNREACH, "there is no table " + std::to_string(table)};
     }
-    const auto* entry = in->match(address);
-    if (entry != nullptr) {
+    const auto* entry = in->longest(address);
+    while (entry != nullptr && !state.hops.live(entry->hop)) {
+        entry = in->cover(entry->prefix());
+    }
+    entry = entry != nullptr ? entry : in->find(Prefix{});
+    if (entry != nullptr && state.hops.live(entry->hop)) {
         for (const candidate& each : state.routes_of(*in, *entry)) {
-            if (each.hop == entry->hop) {
+            if (state.hops.live(each.hop)) {
                 return to_route(state.hops, entry->prefix(), table, each);
             }
         }

@@ -69,18 +69,25 @@ struct rib_state {
     template <class Prefix>
     void settle(unsigned number, const Prefix& prefix);
     void refresh();
-    template <class Table>
-    void choose_anew(Table& in);
     template <class Prefix>
-    std::optional<nexthop_id>
-    find_hop(unsigned number, const typename rib_table<Prefix>::address& address) const;
-    nexthop_id best(const candidates& routes) const;
+    std::optional<hop_table::way> find_way(
+        unsigned number, const typename rib_table<Prefix>::address& address, unsigned below) const;
+    nexthop_id choose(const candidates& routes);
     template <class Table>
     result<void> may_change(const Table& in, const typename Table::prefix& prefix) const;
     // Compiles a table from its map and swaps it in everywhere. `images`: empty ones, the master's
     // and one a worker in their order (prepare_images).
     template <class Table>
     void rebuild(Table& in, typename Table::image_set images);
+
+    // --- dead routes (rib_fallback.cpp) ---
+    void look_for_dead() { walk.again = true; }
+    // Goes some way through the tables; true: at the end, and nothing has changed since.
+    bool walk_on();
+    template <class Prefix>
+    std::optional<Prefix> revise(unsigned number, const Prefix& from);
+    template <class Table>
+    void revise_entry(Table& in, typename Table::entry& entry);
 
     // --- interfaces (rib_interfaces.cpp) ---
     result<iface*> iface_at(iface_id id);
@@ -138,6 +145,14 @@ struct rib_state {
     std::vector<worker> workers;
     std::deque<shipment> shipments;
     std::uint64_t changes = 0;
+    struct dead_walk {
+        bool again = false; // from the start, once it is at the end
+        bool going = false;
+        unsigned table = 0;
+        bool six = false;
+        prefix4 at4;
+        prefix6 at6;
+    } walk;
 };
 
 } // namespace pantala

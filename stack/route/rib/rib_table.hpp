@@ -10,6 +10,7 @@
 #include "stack/route/rib/prefix_map4.hpp"
 #include "stack/route/rib/prefix_trie6.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -70,9 +71,11 @@ struct rib_table4 {
     void prefetch(const prefix4& of) const { map.prefetch(of); }
     entry* find(const prefix4& of) { return map.find(of); }
     const entry* find(const prefix4& of) const { return map.find(of); }
-    const entry* match(std::uint32_t host) const {
-        return map.find(make_prefix4(host, compiler->match_length(host)));
-    }
+    // The longest prefix that covers an address, of 1 to below - 1 bits; nullptr: none. Dead or
+    // not.
+    const entry* longest(std::uint32_t host, unsigned below = 33) const;
+    // The longest that covers a prefix and is not itself.
+    const entry* cover(const prefix4& of) const { return longest(of.address, of.length); }
     entry& insert(const prefix4& of) {
         if (of.length != 0) {
             index.add(of);
@@ -99,6 +102,7 @@ struct rib_table4 {
     void compile(const prefix4& of, nexthop_id hop, bool is_new) { compiler->set(of, hop, is_new); }
     void compile_out(const prefix4& gone);
     result<void> reserve(const prefix4& of) const { return compiler->reserve(of); }
+    result<void> reserve_again(const prefix4& of) const { return compiler->reserve(of); }
     result<std::unique_ptr<image>> make_image() const; // an empty one; errors: ENOMEM
     void compile_all(std::unique_ptr<image> into);
     const image& master() const { return compiler->image(); }
@@ -124,7 +128,11 @@ struct rib_table6 {
     void prefetch(const prefix6&) const {} // a trie's nodes are found one by one
     entry* find(const prefix6& of) { return trie.find(of); }
     const entry* find(const prefix6& of) const { return trie.find(of); }
-    const entry* match(const address6& host) const { return trie.match(host); }
+    const entry* longest(const address6& host, unsigned below = 129) const {
+        const entry* found = below > 0 ? trie.match(host, std::min(below - 1, 128U)) : nullptr;
+        return found != nullptr && found->length != 0 ? found : nullptr;
+    }
+    const entry* cover(const prefix6& of) const { return longest(of.address, of.length); }
     entry& insert(const prefix6& of) { return trie.insert(of); }
     void erase(entry* gone) { trie.erase(gone); }
     std::size_t size() const { return trie.size(); }
@@ -142,8 +150,11 @@ struct rib_table6 {
     void compile_out(const prefix6& gone) { compiler->changed(gone, -1); }
     // What is there has room to change and to go.
     result<void> reserve(const prefix6& of) const {
-        return trie.find(of) != nullptr ? result<void>{} : compiler->reserve(of);
+        const entry* there = trie.find(of);
+        return there != nullptr && !there->out ? result<void>{} : compiler->reserve(of);
     }
+    // Of what is there, but out.
+    result<void> reserve_again(const prefix6& of) const { return compiler->reserve(of); }
     result<std::unique_ptr<image>> make_image() const;
     void compile_all(std::unique_ptr<image> into) { compiler->load(std::move(into)); }
     const image& master() const { return compiler->image(); }

@@ -8,9 +8,9 @@ namespace pantala {
 
 rib_state::rib_state(route_log& to)
     : log(to), writer(to),
-      hops(*records, writer, [this](unsigned number, const route_target& to_gateway) {
-          return to_gateway.gateway6 ? find_hop<prefix6>(number, *to_gateway.gateway6)
-                                     : find_hop<prefix4>(number, to_gateway.gateway);
+      hops(*records, writer, [this](unsigned number, const route_target& what, unsigned below) {
+          return what.gateway6 ? find_way<prefix6>(number, *what.gateway6, below)
+                               : find_way<prefix4>(number, what.gateway, below);
       }) {}
 
 template <class Prefix>
@@ -25,7 +25,7 @@ result<rib_table<Prefix>*> rib_state::table(unsigned number) {
     }
     nexthop_id default_id = std::is_same_v<Prefix, prefix4> ? nexthop_default : nexthop_default6;
     if (number != 0) {
-        result<nexthop_id> alias = hops.take_alias();
+        result<nexthop_id> alias = hops.take_alias(number, std::is_same_v<Prefix, prefix6>);
         if (!alias) {
             return alias.failure();
         }
@@ -57,12 +57,19 @@ candidates rib_state::routes_of(const Table& in, const typename Table::entry& en
     return {only_route(entry)};
 }
 
-// The live one of the lowest metric; the lowest where none is live.
-nexthop_id rib_state::best(const candidates& routes) const {
-    const auto found = std::find_if(routes.begin(), routes.end(), [this](const candidate& route) {
-        return hops.live(route.hop);
-    });
-    return found == routes.end() ? routes.front().hop : found->hop;
+// What the replicas get for the routes of a prefix. The next metric takes over only where there is
+// a next hop to spare for the choice.
+nexthop_id rib_state::choose(const candidates& routes) {
+    if (routes.size() > 1) {
+        std::vector<nexthop_id> by_metric;
+        for (const candidate& each : routes) {
+            by_metric.push_back(each.hop);
+        }
+        if (const result<nexthop_id> choice = hops.take_choice(by_metric); choice) {
+            return *choice;
+        }
+    }
+    return routes.front().hop;
 }
 
 template <class Table>
@@ -99,21 +106,28 @@ void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) 
     auto& in = *tables<Prefix>()[number];
     auto* entry = in.find(prefix);
     const candidates before = entry != nullptr ? routes_of(in, *entry) : candidates{};
+    const auto choice_before =
+        entry != nullptr && hops.is_choice(entry->hop) ? std::optional(entry->hop) : std::nullopt;
     if (routes.empty()) {
         if (entry == nullptr) {
             return;
         }
+        const bool was_out = entry->out;
         in.more.drop(entry->more);
         in.erase(entry);
-        compile_out(in, prefix);
+        if (!was_out) {
+            compile_out(in, prefix);
+        }
     } else {
         const bool is_new = entry == nullptr;
         entry = is_new ? &in.insert(prefix) : entry;
-        const nexthop_id hop = best(routes);
-        const bool moved = is_new || entry->hop != hop;
+        const nexthop_id hop = choose(routes);
+        const bool comes_in = is_new || entry->out;
+        const bool moved = comes_in || entry->hop != hop;
         const candidate& first = routes.front();
         const bool plain = routes.size() == 1 && first.metric == metric_of(first.protocol);
         entry->hop = hop;
+        entry->out = false;
         entry->protocol = static_cast<std::uint8_t>(first.protocol);
         if (plain) {
             in.more.drop(entry->more);
@@ -121,11 +135,14 @@ void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) 
             in.more.put(entry->more, std::move(routes));
         }
         if (moved) {
-            compile(in, prefix, hop, is_new);
+            compile(in, prefix, hop, comes_in);
         }
     }
     for (const candidate& gone : before) {
         hops.release(gone.hop);
+    }
+    if (choice_before) {
+        hops.release(*choice_before);
     }
     settle(number, prefix);
 }
@@ -148,9 +165,11 @@ bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol p
         entry->protocol = static_cast<std::uint8_t>(protocol);
     }
     const nexthop_id before = entry->hop;
+    const bool comes_in = is_new || entry->out;
     entry->hop = hop;
+    entry->out = false;
     hops.use(hop);
-    compile(in, prefix, hop, is_new);
+    compile(in, prefix, hop, comes_in);
     if (!is_new) {
         hops.release(before);
     }
@@ -167,8 +186,11 @@ bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
         return false;
     }
     const nexthop_id before = entry->hop;
+    const bool was_out = entry->out;
     in.erase(entry);
-    compile_out(in, prefix);
+    if (!was_out) {
+        compile_out(in, prefix);
+    }
     hops.release(before);
     settle(0, prefix);
     return true;
@@ -176,51 +198,30 @@ bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
 
 template <class Prefix>
 void rib_state::settle(unsigned number, const Prefix& prefix) {
+    if (hops.any_dead()) [[unlikely]] {
+        look_for_dead(); // it may be dead, or what a dead one falls back to
+        if (prefix.length == 0) {
+            refresh();
+        }
+    }
     if (hops.concerns(number, prefix)) {
         refresh();
     }
 }
 
-// Prefixes that have a choice choose anew.
-template <class Table>
-void rib_state::choose_anew(Table& in) {
-    if (in.more.empty()) {
-        return;
-    }
-    in.for_each([&](typename Table::entry& entry) {
-        if (entry.more == 0) {
-            return;
-        }
-        const nexthop_id hop = best(in.more.at(entry.more));
-        if (hop != entry.hop) {
-            entry.hop = hop;
-            compile(in, entry.prefix(), hop, false);
-        }
-    });
-}
-
-// Records first, then routes.
 void rib_state::refresh() {
-    if (!hops.refresh()) {
-        return;
+    if (hops.refresh()) {
+        look_for_dead();
     }
-    for (unsigned number = 0; number < tables_max; ++number) {
-        if (tables4[number]) {
-            choose_anew(*tables4[number]);
-        }
-        if (tables6[number]) {
-            choose_anew(*tables6[number]);
-        }
-    }
-    hops.refresh();
 }
 
 template <class Prefix>
-std::optional<nexthop_id>
-rib_state::find_hop(unsigned number, const typename rib_table<Prefix>::address& address) const {
+std::optional<hop_table::way> rib_state::find_way(
+    unsigned number, const typename rib_table<Prefix>::address& address, unsigned below) const {
     const auto* in = table_if<Prefix>(number);
-    const auto* entry = in != nullptr ? in->match(address) : nullptr;
-    return entry != nullptr && entry->length != 0 ? std::optional{entry->hop} : std::nullopt;
+    const auto* entry = in != nullptr ? in->longest(address, below) : nullptr;
+    return entry != nullptr ? std::optional(hop_table::way{entry->hop, entry->length})
+                            : std::nullopt;
 }
 
 template <class Table>
@@ -244,11 +245,25 @@ rib_table4::make_compiler(route_writer& writer, fib4_compiler::populate_hook pop
     return {};
 }
 
+const rib_entry4* rib_table4::longest(std::uint32_t host, unsigned below) const {
+    if (below > 32) {
+        if (const rib_entry4* found = map.find({host, 32}); found != nullptr) {
+            return found;
+        }
+        below = 32;
+    }
+    const std::optional<prefix4> found = index.covering(make_prefix4(host, below));
+    return found ? map.find(*found) : nullptr;
+}
+
 void rib_table4::compile_out(const prefix4& gone) {
-    const std::optional<prefix4> wider = index.covering(gone);
+    const rib_entry4* wider = cover(gone);
+    while (wider != nullptr && wider->out) {
+        wider = cover(wider->prefix());
+    }
     compiler->clear(
-        gone,
-        wider ? fib4_entry{*wider, map.find(*wider)->hop} : fib4_entry{prefix4{}, default_id});
+        gone, wider != nullptr ? fib4_entry{wider->prefix(), wider->hop}
+                               : fib4_entry{prefix4{}, default_id});
 }
 
 result<std::unique_ptr<fib4_image>> rib_table4::make_image() const {
@@ -259,7 +274,7 @@ void rib_table4::compile_all(std::unique_ptr<fib4_image> into) {
     std::vector<fib4_entry> entries;
     entries.reserve(map.size());
     map.for_each([&](const rib_entry4& each) {
-        if (each.length != 0) {
+        if (each.length != 0 && !each.out) {
             entries.push_back({each.prefix(), each.hop});
         }
     });
@@ -320,6 +335,8 @@ rib_table6::walk(const prefix6& from, std::size_t count, std::vector<prefix6>& o
     template void rib_state::store(unsigned, const prefix##family&, candidates);                   \
     template bool rib_state::swap_only(const prefix##family&, nexthop_id, route_protocol);         \
     template bool rib_state::erase_only(const prefix##family&, route_protocol);                    \
+    template void rib_state::compile(rib_table##family&, const prefix##family&, nexthop_id, bool); \
+    template void rib_state::compile_out(rib_table##family&, const prefix##family&);               \
     template result<void> rib_state::may_change(const rib_table##family&, const prefix##family&)   \
         const;                                                                                     \
     template void rib_state::rebuild(rib_table##family&, rib_table##family::image_set);

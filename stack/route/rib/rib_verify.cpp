@@ -31,18 +31,15 @@ result<std::vector<replica_state>> rib::hash_replicas() const {
 
 namespace {
 
-// The longest prefix that covers an address, by the RIB's own maps and none of the compiler's.
-const rib_entry4* longest(const rib_table4& in, std::uint32_t address) {
-    if (const rib_entry4* host = in.map.find({address, 32}); host != nullptr) {
-        return host;
+// The longest prefix that covers an address and that workers should have, by the RIB's own maps and
+// none of the compiler's.
+template <class Table>
+const typename Table::entry* longest(const Table& in, const typename Table::address& address) {
+    const auto* found = in.longest(address);
+    while (found != nullptr && found->out) {
+        found = in.cover(found->prefix());
     }
-    const std::optional<prefix4> wider = in.index.covering({address, 32});
-    return wider ? in.map.find(*wider) : nullptr;
-}
-
-const rib_entry6* longest(const rib_table6& in, const address6& address) {
-    const rib_entry6* found = in.trie.match(address);
-    return found != nullptr && found->length != 0 ? found : nullptr;
+    return found;
 }
 
 template <class Prefix>

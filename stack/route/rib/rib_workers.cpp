@@ -110,7 +110,8 @@ void rib::leave(route_replica& replica) {
 }
 
 bool rib::pump() {
-    const bool done = state_->writer.flush();
+    const bool walked = state_->walk_on();
+    const bool done = state_->writer.flush() && walked;
     const std::uint64_t slowest = state_->slowest_generation();
     while (!state_->shipments.empty() && state_->shipments.front().generation <= slowest) {
         state_->shipments.pop_front();
@@ -119,7 +120,9 @@ bool rib::pump() {
 }
 
 bool rib::settled() const {
-    return state_->slowest_generation() == state_->writer.generation();
+    const rib_state::dead_walk& walk = state_->walk;
+    return !walk.going && !walk.again &&
+           state_->slowest_generation() == state_->writer.generation();
 }
 
 std::uint64_t rib::generation() const {

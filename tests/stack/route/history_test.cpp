@@ -1,11 +1,13 @@
 // Random histories of route operations, of both families: after each step every replica that has
 // caught up answers as a naive model does. The seed is printed when a step fails; PANTALA_SEED=n
-// replays it. PANTALA_STEPS=n makes the histories longer.
+// replays it. PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the comparison at the
+// end.
 #include "stack/route/rib.hpp"
 #include "tests/harness/slow_trie.hpp"
 
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -49,6 +51,8 @@ struct family4 {
     static address within(const prefix& of, random_source& random) {
         return of.address | (any_address(random) & ~mask4(of.length));
     }
+    static prefix around(address of, unsigned length) { return make_prefix4(of, length); }
+    static constexpr unsigned bits = 32;
     static test::key128 key(address of) { return test::key_of4(of); }
     static nexthop_id lookup(const route_replica& in, address of) { return in.fib4().lookup(of); }
     static std::string text(address of) { return format_address4(of); }
@@ -90,6 +94,8 @@ struct family6 {
         const address6 mask = mask6(of.length);
         return {of.address.high | (random() & ~mask.high), of.address.low | (random() & ~mask.low)};
     }
+    static prefix around(const address& of, unsigned length) { return make_prefix6(of, length); }
+    static constexpr unsigned bits = 128;
     static test::key128 key(const address& of) {
         return static_cast<test::key128>(of.high) << 64 | of.low;
     }
@@ -113,8 +119,15 @@ class history {
         iface link;
         link.up = true;
         link_ = *rib_->add_interface(link);
+        link.port = port_id{1};
+        unsteady_ = *rib_->add_interface(link);
         for (std::uint32_t i = 0; i < 40; ++i) {
-            const route_target target{nexthop_kind::gateway, 0x0a000001 + i, link_, 1};
+            route_target target{
+                nexthop_kind::gateway, 0x0a000001 + i, i % 4 == 3 ? unsteady_ : link_, 1};
+            if (Family::bits == 128) {
+                target.gateway = 0;
+                target.gateway6 = address6{0x20010db8ffff0000, i + 1};
+            }
             hops_.push_back(*rib_->hop({&target, 1}));
         }
         for (unsigned i = 0; i < replicas; ++i) {
@@ -128,19 +141,23 @@ class history {
         const unsigned dice = below(random_, 2000);
         if (dice < (growing_ ? 1300U : 700U)) {
             announce();
-        } else if (dice < 1996) {
+        } else if (dice < 1990) {
             withdraw();
+        } else if (dice < 1996) {
+            down_ = !down_; // routes over it fall back, or come again
+            ASSERT_TRUE(rib_->set_up(unsteady_, !down_).ok());
         } else if (dice < 1998) {
             rejoin();
         } else {
             reload();
         }
+        down_seen_ = down_seen_ || down_;
         rib_->pump();
         for (auto& replica : replicas_) {
             replica->apply(below(random_, 3) == 0 ? 0 : 1 + below(random_, 200));
         }
         for (auto& replica : replicas_) {
-            if (replica->generation() == rib_->generation()) {
+            if (replica->generation() == rib_->generation() && (!down_seen_ || fallen_back())) {
                 probe(*replica, Family::within(touched_, random_));
                 probe(*replica, touched_.last());
                 probe(*replica, Family::after(touched_.last()));
@@ -172,6 +189,9 @@ class history {
     std::size_t most() const { return most_; }
 
   private:
+    // Nothing is on its way between two states of a link.
+    bool fallen_back() { return rib_->settled(); }
+
     address near_prefix() {
         if (model_.empty()) {
             return {};
@@ -235,7 +255,7 @@ class history {
     }
 
     void probe(const route_replica& replica, const address& at) {
-        const auto expected = trie_.lookup(Family::key(at));
+        const auto expected = down_ ? longest_live(at) : trie_.lookup(Family::key(at));
         const nexthop& got = replica.hop(Family::lookup(replica, at));
         if (!expected) {
             ASSERT_EQ(got.kind, nexthop_kind::none) << Family::text(at);
@@ -244,10 +264,24 @@ class history {
         }
     }
 
+    std::optional<nexthop_id> longest_live(const address& at) const {
+        for (unsigned length = Family::bits + 1; length-- > 0;) {
+            const auto found = model_.find(Family::around(at, length));
+            if (found != model_.end() && rib_->record(found->second).iface == link_ &&
+                rib_->live(found->second)) {
+                return found->second;
+            }
+        }
+        return std::nullopt;
+    }
+
     random_source random_;
     route_log log_{4096}; // small, so that it overflows into the backlog
     std::unique_ptr<rib> rib_;
     iface_id link_;
+    iface_id unsteady_; // goes down and up
+    bool down_ = false;
+    bool down_seen_ = false;
     std::vector<nexthop_id> hops_;
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::map<prefix, nexthop_id> model_;
@@ -273,7 +307,7 @@ void run_history() {
         }
     }
     EXPECT_GE(run.most(), 3000U);
-    run.check(20000);
+    run.check(static_cast<unsigned>(number_given("PANTALA_PROBES", 20000)));
 }
 
 TEST(history, replicas_equal_the_model) {

@@ -215,6 +215,96 @@ TEST_F(rib_test, the_lower_metric_is_used_while_it_is_live) {
     EXPECT_EQ(control->find(net("192.0.2.0/24")).size(), 2U);
 }
 
+TEST_F(rib_test, the_less_specific_takes_over_where_all_next_hops_are_dead) {
+    route_target steady = via(host(10, 0, 0, 9));
+    route_target unsteady = via(host(10, 0, 1, 9));
+    steady.interface = link[0];
+    unsteady.interface = link[1];
+    ASSERT_TRUE(add("0.0.0.0/0", {via(host(10, 0, 0, 8))}).ok());
+    ASSERT_TRUE(add("20.0.0.0/8", {steady}).ok());
+    ASSERT_TRUE(add("20.1.0.0/16", {unsteady}).ok());
+    ASSERT_TRUE(add("20.1.1.0/24", {unsteady}).ok());
+    ASSERT_TRUE(add("20.1.1.7/32", {unsteady}).ok());
+    ASSERT_TRUE(add("30.0.0.0/8", {unsteady}).ok());
+    const auto verified = [&] {
+        settle();
+        const auto done = control->verify(
+            0, prefix4{}, 1000, [](const wrong_answer& wrong) { ADD_FAILURE() << wrong.prefix; });
+        return done.ok() && done->addresses > 10;
+    };
+    for (unsigned turn = 0; turn < 3; ++turn) {
+        for (const std::uint32_t to : {host(20, 1, 1, 7), host(20, 1, 1, 8), host(20, 1, 2, 1)}) {
+            EXPECT_EQ(at(to).gateway4.host(), host(10, 0, 1, 9));
+        }
+        EXPECT_TRUE(verified());
+        ASSERT_TRUE(control->set_up(link[1], false).ok());
+        for (const std::uint32_t to : {host(20, 1, 1, 7), host(20, 1, 1, 8), host(20, 1, 2, 1)}) {
+            EXPECT_EQ(at(to).gateway4.host(), host(10, 0, 0, 9));
+            EXPECT_EQ(format(control->get(to)->prefix), "20.0.0.0/8");
+        }
+        EXPECT_EQ(at(host(30, 0, 0, 1)).gateway4.host(), host(10, 0, 0, 8));
+        EXPECT_EQ(control->get(host(30, 0, 0, 1))->prefix.length, 0);
+        EXPECT_TRUE(verified());
+        // What the table is told meanwhile counts, too.
+        ASSERT_TRUE(add("20.1.0.0/20", {steady}).ok());
+        ASSERT_TRUE(add("20.1.2.0/24", {unsteady}).ok());
+        EXPECT_EQ(format(control->get(host(20, 1, 2, 1))->prefix), "20.1.0.0/20");
+        EXPECT_EQ(at(host(20, 1, 2, 1)).gateway4.host(), host(10, 0, 0, 9));
+        EXPECT_TRUE(verified());
+        ASSERT_TRUE(control->del({net("20.1.2.0/24"), 0, {}, 0U, 0, {}}).ok());
+        ASSERT_TRUE(control->del({net("20.1.0.0/20"), 0, {}, 0U, 0, {}}).ok());
+        ASSERT_TRUE(control->set_up(link[1], true).ok());
+    }
+    ASSERT_TRUE(control->del({net("0.0.0.0/0"), 0, {}, 0U, 0, {}}).ok());
+    ASSERT_TRUE(control->set_up(link[1], false).ok());
+    EXPECT_EQ(at(host(30, 0, 0, 1)).kind, nexthop_kind::none);
+    EXPECT_FALSE(control->get(host(30, 0, 0, 1)).ok());
+}
+
+TEST_F(rib_test, a_gateway_is_reached_by_the_longest_route_that_lives) {
+    route_target unsteady = via(host(10, 0, 1, 9));
+    unsteady.interface = link[1];
+    ASSERT_TRUE(add("20.0.0.0/8", {via(host(10, 0, 0, 9))}).ok());
+    ASSERT_TRUE(add("20.1.0.0/16", {unsteady}).ok());
+    ASSERT_TRUE(add("40.0.0.0/8", {via(host(20, 1, 0, 1))}).ok());
+    EXPECT_EQ(at(host(40, 0, 0, 1)).gateway4.host(), host(10, 0, 1, 9));
+    ASSERT_TRUE(control->set_up(link[1], false).ok());
+    EXPECT_EQ(at(host(40, 0, 0, 1)).gateway4.host(), host(10, 0, 0, 9));
+    ASSERT_TRUE(control->set_up(link[1], true).ok());
+    EXPECT_EQ(at(host(40, 0, 0, 1)).gateway4.host(), host(10, 0, 1, 9));
+}
+
+TEST_F(rib_test, the_next_metric_takes_over_by_records_alone_and_loses_no_packet) {
+    constexpr std::uint32_t prefixes = 500;
+    ASSERT_TRUE(add("172.16.0.0/16", {via(host(10, 0, 1, 9))}, 10).ok()); // the way to gateways
+    ASSERT_TRUE(add("172.16.0.0/16", {via(host(10, 0, 0, 9))}, 20).ok());
+    for (std::uint32_t i = 0; i < prefixes; ++i) {
+        const prefix4 to = make_prefix4(host(30, 0, 0, 0) + (i << 8), 24);
+        ASSERT_TRUE(control->add({to, 0, {}, 10U, 0, {via(host(10, 0, 1, 9))}}).ok());
+        ASSERT_TRUE(control->add({to, 0, {}, 20U, 0, {via(host(10, 0, 0, 9))}}).ok());
+    }
+    ASSERT_TRUE(add("40.0.0.0/8", {via(host(172, 16, 0, 1))}).ok());
+    settle();
+    for (unsigned turn = 0; turn < 4; ++turn) {
+        const bool up = turn % 2 == 1;
+        const std::uint64_t before = control->generation();
+        ASSERT_TRUE(control->set_up(link[1], up).ok());
+        EXPECT_LT(control->generation(), before + 20);
+        while (!control->pump() || !control->settled()) {
+            worker->apply(1);
+            for (const std::uint32_t to : {host(30, 0, 0, 1), host(40, 0, 0, 1)}) {
+                const nexthop& now = worker->hop(worker->fib4().lookup(to));
+                ASSERT_EQ(now.kind, nexthop_kind::gateway);
+                ASSERT_TRUE(worker->interface(now.iface).up);
+            }
+        }
+        for (const std::uint32_t to : {host(30, 0, 0, 1), host(40, 0, 0, 1)}) {
+            EXPECT_EQ(at(to).iface, link[up ? 1 : 0]);
+        }
+    }
+    EXPECT_EQ(control->get(host(30, 0, 0, 1))->metric, 10U);
+}
+
 TEST_F(rib_test, down_takes_the_link_away_and_keeps_the_address) {
     ASSERT_TRUE(add("192.0.2.0/24", {via(host(10, 0, 0, 9))}).ok());
     ASSERT_TRUE(control->set_up(link[0], false).ok());
