@@ -13,7 +13,8 @@ namespace pantala {
 
 namespace {
 
-constexpr std::size_t prefixes_a_turn = 512;
+constexpr std::size_t prefixes_a_slice = 512;
+constexpr std::size_t prefixes_a_slice_more = 100'000; // big tables go by several slices a turn
 constexpr std::size_t entries_ahead = 8;
 
 template <class Table>
@@ -50,7 +51,7 @@ std::optional<Prefix> rib_state::revise(unsigned number, const Prefix& from) {
         return std::nullopt;
     }
     std::vector<Prefix> prefixes;
-    const std::optional<Prefix> next = in->walk(from, prefixes_a_turn, prefixes);
+    const std::optional<Prefix> next = in->walk(from, prefixes_a_slice, prefixes);
     for (std::size_t i = 0; i < prefixes.size(); ++i) {
         in->prefetch(prefixes[std::min(i + entries_ahead, prefixes.size() - 1)]);
         if (auto* entry = in->find(prefixes[i]); entry != nullptr) {
@@ -71,6 +72,14 @@ bool rib_state::walk_on() {
         walk = {};
         walk.going = true;
     }
+    const std::size_t prefixes = tables4[0]->size() + tables6[0]->size();
+    for (std::size_t left = 1 + prefixes / prefixes_a_slice_more; left > 0 && walk.going; --left) {
+        walk_slice();
+    }
+    return !walk.going && !walk.again;
+}
+
+void rib_state::walk_slice() {
     const auto next4 = walk.six ? std::nullopt : revise(walk.table, walk.at4);
     const auto next6 = walk.six ? revise(walk.table, walk.at6) : std::nullopt;
     walk.at4 = next4.value_or(prefix4{});
@@ -80,7 +89,6 @@ bool rib_state::walk_on() {
         walk.six = !walk.six;
         walk.going = walk.table < tables_max;
     }
-    return !walk.going && !walk.again;
 }
 
 } // namespace pantala

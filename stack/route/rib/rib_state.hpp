@@ -84,6 +84,7 @@ struct rib_state {
     void look_for_dead() { walk.again = true; }
     // Goes some way through the tables; true: at the end, and nothing has changed since.
     bool walk_on();
+    void walk_slice();
     template <class Prefix>
     std::optional<Prefix> revise(unsigned number, const Prefix& from);
     template <class Table>
