@@ -13,9 +13,9 @@
 #pragma once
 
 #include "engine/base/result.hpp"
+#include "stack/route/fib/bucket_space.hpp"
 #include "stack/route/records.hpp"
 #include "stack/route/rib.hpp"
-#include "stack/route/rib/bucket_space.hpp"
 #include "stack/route/rib/route_writer.hpp"
 
 #include <compare>
