@@ -67,7 +67,9 @@ walk_down(const fib6_reader& fib, walk& on, std::size_t count, Interval interval
 [[gnu::noinline, gnu::cold]] void
 finish_long(const fib6_reader& fib, std::span<const address6> addresses, nexthop_id* answers) {
     for (std::size_t i = 0; i < addresses.size(); ++i) {
-        answers[i] = nexthop_id{fib.longer(answers[i].value, addresses[i])};
+        if ((answers[i].value & fib6_long_flag) != 0) {
+            answers[i] = nexthop_id{fib.longer(answers[i].value, addresses[i])};
+        }
     }
 }
 
