@@ -8,9 +8,9 @@ import subprocess
 
 # Stage, and what the names of its functions contain. The first that fits counts.
 STAGES = [
-    ("rx", ("gen::(anonymous namespace)::receive", "engine::receive")),
+    ("rx", ("gen::(anonymous namespace)::receive", "::fill4", "::fill6", "engine::receive")),
     ("sort", ("ether_input",)),
-    ("check and ask", ("ip4_plain", "ip4_input", "ip6_input")),
+    ("check and ask", ("ip4_plain", "ip4_input", "ip6_input", "ip6_look")),
     ("lookup and rewrite", ("write_common", "look_up", "fib4_", "ip4_forward", "stack::forward", "fib6_",
                             "write_packets", "ip6_forward")),
     ("tx", ("free_burst", "gen::(anonymous namespace)::send", "engine::transmit", "memmove", "memcpy", "tx_port")),
