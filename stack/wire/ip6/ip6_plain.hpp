@@ -64,7 +64,7 @@ template <class Address>
 unsigned
 ip6_look_four(const std::uint8_t* const* header, const std::uint32_t* bytes, Address* destination) {
     static_assert(sizeof(Address) == 16 && offsetof(Address, low) == 8);
-    using namespace ip6_four;
+    using ip6_four::load, ip6_four::masked_equal, ip6_four::routed_between_links;
     const __m128i halves = _mm_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
     __m128i about[4]; // words 0 and 1 of a header, the first of its source, of its destination
     for (unsigned i = 0; i < 4; ++i) {
