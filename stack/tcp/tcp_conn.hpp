@@ -166,6 +166,8 @@ struct alignas(64) conn {
     std::uint8_t quick_acks = 0; // ACKs still sent at once
     std::uint8_t events = 0;
     bool send_blocked = false;    // the application waits for room in the send buffer
+    bool more_follows = false;    // as cork, until the next ACK comes
+    bool push_withheld = false;   // the last bytes were given with `more`
     tcp_seq tune_seq;             // receive-buffer tuning: round ends here
     std::uint32_t tune_bytes = 0; // taken by the application in this round
     std::uint32_t tune_start_us = 0;

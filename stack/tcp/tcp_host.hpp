@@ -70,6 +70,7 @@ struct accept_list {
 struct listener {
     ip_endpoint local; // an "any" address accepts for every address of ours
     std::uint32_t backlog = 0;
+    std::uint16_t segment_size = 0; // most payload of a segment of its connections; 0: no wish
     bool open = false;
     bool told = false; // it is in accept_ready
     void* user = nullptr;

@@ -157,7 +157,8 @@ bool worth_sending(const conn& c, std::uint32_t bytes) {
         if (c.has(conn_flag::fin_queued)) {
             return true; // nothing will ever follow to fill it up
         }
-        if (!c.has(conn_flag::cork) && (c.has(conn_flag::no_delay) || c.snd_una == c.snd_nxt)) {
+        const bool held = c.has(conn_flag::cork) || c.more_follows;
+        if (!held && (c.has(conn_flag::no_delay) || c.snd_una == c.snd_nxt)) {
             return true; // (2) all there is, and Nagle agrees
         }
         return false;
@@ -276,7 +277,8 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
     segment.payload = bytes;
     const bool last = bytes == c.unsent();
     const bool fin = last && c.has(conn_flag::fin_queued);
-    segment.flags |= last ? wire::tcp_flag::psh : std::uint8_t{0};
+    const bool push = last && bytes > 0 && !c.push_withheld;
+    segment.flags |= push ? wire::tcp_flag::psh : std::uint8_t{0};
     segment.flags |= fin ? wire::tcp_flag::fin : std::uint8_t{0};
     if (c.has(conn_flag::ecn)) { // RFC 3168 6.1.2 to 6.1.5: new data only
         segment.ect = bytes > 0;
@@ -288,9 +290,10 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
     }
     const tcp_seq end = c.snd_nxt + bytes + (fin ? 1 : 0);
     // The record first: a segment that is not remembered could never be repeated.
+    const unsigned marks = (fin ? sent_flag::fin : 0U) | (push ? sent_flag::push : 0U);
     if (!sent_append(
             h, c, c.snd_nxt, end, segment.data, segment.data_offset,
-            fin ? sent_flag::fin : std::uint8_t{0})) {
+            static_cast<std::uint8_t>(marks))) {
         h.stats.sndnomem.add(1);
         return false;
     }
@@ -333,7 +336,7 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
     segment.data = record.payload() > 0 ? record.data : nullptr;
     segment.data_offset = record.data_offset;
     segment.payload = record.payload();
-    segment.flags |= wire::tcp_flag::psh;
+    segment.flags |= record.has(sent_flag::push) ? wire::tcp_flag::psh : std::uint8_t{0};
     segment.flags |= record.has(sent_flag::fin) ? wire::tcp_flag::fin : std::uint8_t{0};
     send_segment(h, segment);
     const std::uint32_t bytes = record.bytes();
@@ -416,7 +419,7 @@ void send_syn(host& h, conn& c) {
 }
 
 void send_conn_reset(host& h, conn& c) {
-    segment_out segment{.key = &c.key, .seq = c.snd_nxt, .ack = c.rcv_nxt};
+    segment_out segment = begin_segment(h, c, c.snd_nxt); // with a timestamp: RFC 7323 3.2, SHOULD
     segment.flags = wire::tcp_flag::rst | wire::tcp_flag::ack;
     if (send_segment(h, segment)) {
         h.stats.sndrst.add(1);

@@ -222,6 +222,14 @@ std::uint32_t timestamp_offset(const host& h, const flow_key& key) {
     return static_cast<std::uint32_t>(sum.finish(0, 32));
 }
 
+std::uint16_t mtu_for(const host& h, const flow_key& key, std::uint16_t segment_size) {
+    const std::uint16_t mtu = h.paths.mtu(h.paths.context, key.remote);
+    const unsigned headers = (key.is_v4() ? 20U : 40U) + sizeof(wire::tcp_header);
+    return segment_size == 0
+               ? mtu
+               : static_cast<std::uint16_t>(std::min<unsigned>(mtu, segment_size + headers));
+}
+
 std::uint16_t mss_to_offer(const host& h, const flow_key& key, std::uint16_t mtu) {
     const unsigned headers = (key.is_v4() ? 20U : 40U) + sizeof(wire::tcp_header);
     const unsigned room = mtu > headers + h.config.mss_min ? mtu - headers : h.config.mss_min;

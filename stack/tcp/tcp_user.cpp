@@ -181,7 +181,7 @@ open_answer open(host& h, const open_request& request) {
         key.remote_port.host() == 0) {
         return {user_error::invalid, {}};
     }
-    const std::uint16_t mtu = h.paths.mtu(h.paths.context, key.remote);
+    const std::uint16_t mtu = mtu_for(h, key, request.segment_size);
     if (mtu == 0) {
         return {user_error::no_route, {}};
     }
@@ -239,6 +239,12 @@ listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, v
     return {user_error::none, id};
 }
 
+void set_listener_segment_size(host& h, std::uint32_t id, std::uint16_t bytes) {
+    if (id < h.listeners.size()) {
+        h.listeners[id].segment_size = bytes;
+    }
+}
+
 void close_listener(host& h, std::uint32_t id) {
     if (id >= h.listeners.size() || !h.listeners[id].open) {
         return;
@@ -264,7 +270,7 @@ conn_handle accept(host& h, std::uint32_t id, void* user) {
     return h.handle_of(c);
 }
 
-std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes) {
+std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more) {
     conn* c = h.find(handle);
     if (c == nullptr || !may_send(*c)) {
         return 0;
@@ -272,6 +278,8 @@ std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes) 
     const std::size_t fits = std::min(bytes.size(), room_of(*c));
     const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
     c->send_blocked = taken_bytes < bytes.size();
+    c->more_follows = more;
+    c->push_withheld = more;
     if (taken_bytes > 0) {
         h.want_output(*c);
     }
@@ -393,6 +401,9 @@ void abort(host& h, conn_handle handle) {
 }
 
 void set_no_delay(host& h, conn_handle handle, bool on) {
+    if (conn* c = h.find(handle)) {
+        c->more_follows = c->more_follows && !on;
+    }
     set_flag(h, handle, conn_flag::no_delay, on);
 }
 void set_cork(host& h, conn_handle handle, bool on) {

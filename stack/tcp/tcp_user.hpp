@@ -33,6 +33,7 @@ struct open_request {
     l4_port local_port; // 0: choose (RFC 6056)
     ip_endpoint remote;
     void* user = nullptr;
+    std::uint16_t segment_size = 0; // most payload of a segment, either way; 0: no wish
 };
 struct open_answer {
     user_error error = user_error::none;
@@ -47,6 +48,8 @@ struct listen_answer {
 };
 // OPEN, passive. Backlog: connections established and not yet accepted.
 listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user);
+// The most payload of a segment of the connections that follow, either way; 0: no wish.
+void set_listener_segment_size(host& h, std::uint32_t listener, std::uint16_t bytes);
 // Half-open and unaccepted connections of the listener are reset.
 void close_listener(host& h, std::uint32_t listener);
 // The oldest connection nobody accepted yet; id no_id if there is none.
@@ -54,7 +57,9 @@ conn_handle accept(host& h, std::uint32_t listener, void* user);
 
 // SEND: how many bytes the send buffer took; 0 when it is full (then `writable` comes) or the
 // connection takes no more.
-std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes);
+// `more`: more will follow at once, so a short segment waits for it, but no longer than until an
+// ACK comes, and is not pushed.
+std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more = false);
 std::size_t send_room(host& h, conn_handle handle);
 // RECEIVE without copying: the first contiguous piece of what is there; empty: nothing now. Valid
 // until the next call for this connection or the next round. `consume` gives room back.

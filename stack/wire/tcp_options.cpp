@@ -108,8 +108,12 @@ class writer {
     unsigned size_ = 0;
 };
 
-void sack_permitted_and_timestamp(writer& out, const tcp_options& options) {
+void sack_permitted_and_timestamp(writer& out, const tcp_options& options, tcp_option_order order) {
     if (options.sack_permitted) {
+        if (!options.has_timestamp && order == tcp_option_order::linux_like) {
+            out.byte(tcp_option_nop);
+            out.byte(tcp_option_nop);
+        }
         out.sack_permitted();
     }
     if (options.has_timestamp) {
@@ -163,7 +167,7 @@ unsigned write_tcp_syn_options(
     if (options.has_window_scale && order == tcp_option_order::freebsd_like) {
         list.window_scale(options.window_scale);
     }
-    sack_permitted_and_timestamp(list, options);
+    sack_permitted_and_timestamp(list, options, order);
     if (options.has_window_scale && order == tcp_option_order::linux_like) {
         list.window_scale(options.window_scale);
     }

@@ -82,7 +82,7 @@ reference take_accepted(bsd_socket& self) {
         }
         self.take_arrived();
         if (!self.accepted.empty()) {
-            const reference fresh = self.accepted.front();
+            reference fresh = self.accepted.front();
             self.accepted.pop_front();
             self.waiting.fetch_sub(1, std::memory_order_relaxed);
             return fresh;

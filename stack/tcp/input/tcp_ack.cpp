@@ -196,6 +196,7 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
     settle_timer(h, c, result, reorder_armed);
     settle_persist(c);
     if (result.advanced) {
+        c.more_follows = false;
         tell_room(h, c);
     }
     if (c.unsent() > 0 || c.lost_bytes > 0 || c.has(conn_flag::fin_queued)) {

@@ -2,6 +2,7 @@
 
 #include "stack/tcp/input/tcp_states.hpp"
 #include "stack/tcp/open/tcp_isn.hpp"
+#include "stack/tcp/recovery/tcp_rtt.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
 #include "stack/tcp/tcp_user.hpp"
@@ -46,13 +47,16 @@ void send_syn_ack(host& h, const syn_entry& entry, std::uint32_t ts_value) {
     }
 }
 
-syn_entry entry_from(const host& h, const segment_in& segment, std::uint64_t hash) {
+syn_entry
+entry_from(const host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t listening) {
     const wire::tcp_options& options = segment.options;
     syn_entry entry;
+    entry.listener = listening;
     entry.key = segment.key;
     entry.hash = hash;
     entry.irs = segment.seq;
     entry.began_ms = h.now_ms();
+    entry.asked_us = std::max(h.now_us(), 1U);
     entry.timestamps = options.has_timestamp && h.config.timestamps;
     entry.ts_recent = entry.timestamps ? options.ts_value : 0;
     entry.sack = options.sack_permitted && h.config.sack;
@@ -60,7 +64,7 @@ syn_entry entry_from(const host& h, const segment_in& segment, std::uint64_t has
     entry.snd_wscale = std::min<std::uint8_t>(options.window_scale, wire::tcp_window_scale_max);
     entry.ecn = segment.has(ece) && segment.has(cwr) && h.config.ecn_accept;
     entry.peer_mss = options.has_mss ? options.mss : (segment.key.is_v4() ? 536 : 1'220);
-    entry.path_mtu = h.paths.mtu(h.paths.context, segment.key.remote);
+    entry.path_mtu = mtu_for(h, segment.key, h.listeners[listening].segment_size);
     return entry;
 }
 
@@ -82,8 +86,7 @@ void answer_with_cookie(host& h, syn_entry& entry) {
 void take_syn(
     host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id,
     const tcp_seq* floor) {
-    syn_entry entry = entry_from(h, segment, hash);
-    entry.listener = id;
+    syn_entry entry = entry_from(h, segment, hash, id);
     if (entry.path_mtu == 0) {
         h.stats.sc_dropped.add(1); // no way back to the peer
         return;
@@ -185,6 +188,13 @@ void complete(host& h, segment_in& segment, const syn_entry& entry) {
         h.stats.connfull.add(1);
         return;
     }
+    // RFC 6298 section 3, 5.7: a SYN-ACK that was sent once times the round trip. A cookie
+    // remembers nothing of the kind.
+    const std::uint32_t rtt_us = h.now_us() - entry.asked_us;
+    if (entry.asked_us != 0 && entry.retries == 0 && rtt_us != 0) {
+        rtt_sample(*c, h.config, rtt_us);
+        min_rtt_sample(*c, rtt_us, h.now_ms());
+    }
     h.stats.sc_completed.add(1);
     h.stats.accepts.add(1);
     accept_push(h, *c, entry.listener);
@@ -245,7 +255,7 @@ bool take_cookie(host& h, segment_in& segment, std::uint64_t hash, std::uint32_t
     entry.iss = segment.ack - 1;
     entry.irs = irs;
     entry.peer_mss = *mss;
-    entry.path_mtu = h.paths.mtu(h.paths.context, segment.key.remote);
+    entry.path_mtu = mtu_for(h, segment.key, h.listeners[listening].segment_size);
     if (segment.options.has_timestamp && h.config.timestamps) {
         syn_cookie memory;
         read_cookie_timestamp(segment.options.ts_echo, memory);

@@ -29,6 +29,7 @@ struct syn_entry {
     std::uint32_t previous = no_id; // in the list of its retry
     std::uint32_t next = no_id;
     std::uint32_t began_ms = 0;
+    std::uint32_t asked_us = 0; // when the first SYN-ACK left: its ACK times the round trip
     std::uint16_t peer_mss = 0;
     std::uint16_t path_mtu = 0;
     std::uint8_t snd_wscale = 0;

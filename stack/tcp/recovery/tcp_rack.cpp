@@ -29,7 +29,8 @@ std::uint32_t reorder_window_us(const conn& c) {
         }
     }
     const std::uint64_t window = std::uint64_t{c.min_rtt_us / 4} * c.rack_wnd_mult;
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(window, c.srtt()));
+    return static_cast<std::uint32_t>(
+        c.has(conn_flag::rtt_seen) ? std::min<std::uint64_t>(window, c.srtt()) : window);
 }
 
 } // namespace

@@ -275,7 +275,7 @@ bool sent_split(host& h, conn& c, std::uint32_t id, tcp_seq at) {
     right = left;
     right.start = at;
     left.end = at;
-    left.flags &= static_cast<std::uint8_t>(~sent_flag::fin);
+    left.flags &= static_cast<std::uint8_t>(~(sent_flag::fin | sent_flag::push));
     right.flags &= static_cast<std::uint8_t>(~sent_flag::syn);
     advance_data(right, left.payload());
     right.seq_prev = id;

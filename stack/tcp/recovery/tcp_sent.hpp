@@ -21,6 +21,7 @@ inline constexpr std::uint8_t sacked = 4;       // the peer holds it
 inline constexpr std::uint8_t lost = 8;         // to be sent again
 inline constexpr std::uint8_t resent = 16;      // sent again, and that copy is in flight
 inline constexpr std::uint8_t ever_resent = 32; // Karn: its acknowledgment times nothing
+inline constexpr std::uint8_t push = 64;        // the application's last byte at that time
 } // namespace sent_flag
 
 // Sequence numbers [start, end), SYN and FIN included.
