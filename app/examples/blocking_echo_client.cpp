@@ -1,5 +1,6 @@
 // Sends what it reads from its standard input to an echo server and prints what comes back:
-// blocking_echo_client 10.0.0.1:7 --port ... --addr ... (as for `pantala run`).
+// blocking_echo_client 10.0.0.1:7 --port ... --addr ... (as for `pantala run`), behind what the
+// host says of itself.
 #include <pantala/bsd.hpp>
 #include <pantala/program.hpp>
 

@@ -63,6 +63,7 @@ std::uint8_t options_of(const tcp::conn& c) {
     info.tcpi_snd_ssthresh = c.ssthresh / mss;
     info.tcpi_snd_cwnd = c.cwnd / mss;
     info.tcpi_advmss = tcp::mss_to_offer(host, c.key, c.path_mtu);
+    info.tcpi_reordering = c.reordering;
     info.tcpi_rcv_space = c.rcv_limit;
     info.tcpi_bytes_acked = c.delivered;
     info.tcpi_bytes_received = c.rcv_nxt - c.irs; // modulo 2^32

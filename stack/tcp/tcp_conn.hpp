@@ -209,6 +209,7 @@ struct alignas(64) conn {
     std::uint8_t rexmt_shift = 0; // retries so far; index of the back-off table
     std::uint8_t rack_wnd_mult = 1;
     std::uint8_t rack_wnd_persist = 0;
+    std::uint8_t reordering = 3; // segments: the farthest that one was seen to come late
     std::uint32_t srtt_us = 0;   // 8 times the smoothed RTT
     std::uint32_t rttvar_us = 0; // 4 times the mean deviation
     std::uint32_t rto_us = 0;    // without back-off

@@ -142,6 +142,7 @@ void persist_due(host& h, conn& c) {
     c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
     const std::uint32_t fits = std::min(usable_window(c), c.unsent());
     h.stats.sndprobe.add(1);
+    c.push_withheld = false; // it has waited long enough for more
     if (fits > 0 && send_new(h, c, std::min<std::uint32_t>(fits, c.snd_mss))) {
         return; // it has a retransmission timer behind it now
     }
@@ -260,11 +261,9 @@ void timer_restart_rexmt(host& h, conn& c) {
     }
     const std::uint32_t rto_us = rto_backed_off_us(h, c);
     if (tail_probe_wanted(h, c)) {
-        const std::uint32_t probe_us = tail_probe_timeout_us(c);
-        if (probe_us < rto_us) {
-            timer_arm_rexmt(h, c, rexmt_kind::tail_probe, probe_us);
-            return;
-        }
+        // RFC 8985 7.2: never later than the timeout, but then in its place.
+        timer_arm_rexmt(h, c, rexmt_kind::tail_probe, std::min(tail_probe_timeout_us(c), rto_us));
+        return;
     }
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_us);
 }

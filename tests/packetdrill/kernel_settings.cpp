@@ -85,6 +85,7 @@ std::optional<host_choice> read_choice(const std::string& flags) {
     chosen.settings = tcp::settings_of(chosen.persona);
     if (persona == "linux") {
         heed_sysctls(chosen.settings);
+        read_sysctl("tcp_min_tso_segs", {&chosen.chunk_segments});
         chosen.segmentation_offload = has_offload();
     }
     return chosen;

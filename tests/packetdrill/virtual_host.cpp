@@ -19,8 +19,6 @@ constexpr unsigned expire_budget = 1'000;
 constexpr unsigned rounds_max = 1'000;     // at one instant
 constexpr std::size_t packet_max = 65'535; // of one large segment
 
-using bytes = std::vector<std::uint8_t>;
-
 // Where the parts of a whole TCP packet lie.
 struct view {
     explicit view(const bytes& of) {
@@ -78,6 +76,12 @@ bool continues(const bytes& first, const bytes& next, std::size_t segment) {
            a.tcp.window == b.tcp.window &&
            std::memcmp(first.data() + a.l4 + 20, next.data() + b.l4 + 20, headers - 20) == 0 &&
            first.size() + b.length <= packet_max;
+}
+
+void append(bytes& chunk, const bytes& next) {
+    const view at(next);
+    chunk.insert(chunk.end(), next.begin() + static_cast<std::ptrdiff_t>(at.payload), next.end());
+    chunk[view(chunk).l4 + 13] |= at.tcp.flags;
 }
 
 // A packet of any size in as many buffers as it takes.
@@ -168,12 +172,24 @@ bool virtual_host::advance_to_next(std::uint64_t latest_us) {
     return true;
 }
 
-// What the round sent, as the sniffer on a Linux device sees it: with segmentation offload as
-// large segments, which Linux marks PSH when they are new (tcp_output.c, to flush the peer's GRO).
+// What the round sent, as the sniffer on a Linux device sees it. Linux hands segments down in
+// chunks, and marks a chunk of several PSH when it is new (to flush the peer's GRO); a device
+// without segmentation offload gets its segments one by one, of which the last bears the mark.
 void virtual_host::collect() {
     std::vector<bytes> packets;
-    std::vector<unsigned> parts; // of how many segments each is made
-    std::size_t segment = 0;     // payload of the first of those that became the last packet
+    unsigned parts = 0;      // segments of the last chunk
+    std::size_t segment = 0; // payload of its first
+    bytes chunk;
+    const auto finish = [&] {
+        if (parts == 0) {
+            return;
+        }
+        bytes& last = packets.back();
+        if (is_new(last) && parts > 1 && chosen_.persona == tcp::persona::linux_like) {
+            last[view(last).l4 + 13] |= wire::tcp_flag::psh;
+        }
+        parts = 0;
+    };
     for (rte_mbuf* packet : node_.sent) {
         bytes one(packet->pkt_len);
         const void* from = rte_pktmbuf_read(packet, 0, packet->pkt_len, one.data());
@@ -181,36 +197,41 @@ void virtual_host::collect() {
             std::memcpy(one.data(), from, one.size());
         }
         rte_pktmbuf_free(packet);
-        const view at(one);
-        if (chosen_.segmentation_offload && segment != 0 && !packets.empty() &&
-            continues(packets.back(), one, segment)) {
-            bytes& last = packets.back();
-            last.insert(
-                last.end(), one.begin() + static_cast<std::ptrdiff_t>(at.payload), one.end());
-            last[at.l4 + 13] |= at.tcp.flags;
-            ++parts.back();
-            continue;
+        const bool more =
+            parts != 0 && parts < chosen_.chunk_segments && continues(chunk, one, segment);
+        if (!more) {
+            finish();
+            segment = view(one).length;
+            chunk = one;
+            packets.push_back(std::move(one));
+        } else {
+            append(chunk, one);
+            if (chosen_.segmentation_offload) {
+                packets.back() = chunk;
+            } else {
+                packets.push_back(std::move(one));
+            }
         }
-        segment = at.length;
-        packets.push_back(std::move(one));
-        parts.push_back(1);
+        ++parts;
     }
+    finish();
     node_.sent.clear();
-    for (std::size_t i = 0; i < packets.size(); ++i) {
-        bytes& one = packets[i];
-        const view at(one);
-        const auto end = static_cast<std::uint32_t>(at.tcp.sequence.host() + at.length);
-        const bool fresh = !any_sent_ || static_cast<std::int32_t>(end - highest_sent_) > 0;
-        if (fresh && at.length != 0) {
-            any_sent_ = true;
-            highest_sent_ = end;
-        }
-        if (fresh && parts[i] > 1 && chosen_.persona == tcp::persona::linux_like) {
-            one[at.l4 + 13] |= wire::tcp_flag::psh;
-        }
+    for (bytes& one : packets) {
         fill_checksums(one);
         sent.push_back({std::move(one), now_us()});
     }
+}
+
+// Its last byte was never sent before.
+bool virtual_host::is_new(const bytes& packet) {
+    const view at(packet);
+    const auto end = static_cast<std::uint32_t>(at.tcp.sequence.host() + at.length);
+    const bool fresh = !any_sent_ || static_cast<std::int32_t>(end - highest_sent_) > 0;
+    if (fresh && at.length != 0) {
+        any_sent_ = true;
+        highest_sent_ = end;
+    }
+    return fresh;
 }
 
 } // namespace pantala::packetdrill

@@ -14,10 +14,12 @@
 
 namespace pantala::packetdrill {
 
+using bytes = std::vector<std::uint8_t>;
+
 struct host_choice {
     tcp::persona persona = tcp::persona::linux_like;
-    bool segmentation_offload = true; // as the kernel's device has it: segments of a round leave
-                                      // as one
+    bool segmentation_offload = true; // as the kernel's device has it
+    unsigned chunk_segments = 2;      // that leave as one large segment at most
     tcp::settings settings;
     ip_address local; // of active opens
     std::uint16_t mtu = 1500;
@@ -42,7 +44,7 @@ class virtual_host {
     bool advance_to_next(std::uint64_t latest_us);
 
     struct sent_packet {
-        std::vector<std::uint8_t> bytes;
+        packetdrill::bytes bytes;
         std::uint64_t at_us = 0;
     };
     std::deque<sent_packet> sent;
@@ -52,6 +54,7 @@ class virtual_host {
   private:
     void round();
     void collect();
+    bool is_new(const bytes& packet);
 
     host_choice chosen_;
     instant now_{1'000 * ns_per_s};

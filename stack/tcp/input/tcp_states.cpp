@@ -283,8 +283,10 @@ verdict take_text(host& h, conn& c, segment_in& segment) {
     }
     if (c.has(conn_flag::orphan)) {
         // RFC 9293 3.6 MUST-13, RFC 2525 2.17: nobody will read it; the peer must learn.
+        // With the number that the peer's ACK names: a number beyond what it has would only be
+        // challenged (RFC 5961 3.2).
         h.stats.rcvafterclose.add(1);
-        send_conn_reset(h, c);
+        send_reset(h, {&segment.key, segment.seq, segment.ack, 0, true});
         h.finish(c, conn_error::aborted);
         return verdict::done;
     }

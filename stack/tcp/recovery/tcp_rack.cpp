@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint8_t rack_wnd_mult_max = 20; // reo_wnd is capped by SRTT anyway
 constexpr std::uint8_t rack_wnd_persist_recoveries = 16;
 constexpr unsigned dup_thresh = 3;
+constexpr std::uint32_t reordering_max = 255;
 constexpr std::uint32_t worst_delayed_ack_us = 200'000; // TLP.max_ack_delay
 constexpr std::uint32_t probe_timeout_unknown_us = 1'000'000;
 
@@ -61,6 +62,9 @@ void rack_delivered(
         c.rack_fack = segment.end;
     } else if (segment.end < c.rack_fack && !segment.has(sent_flag::ever_resent)) {
         c.set(conn_flag::rack_reordering);
+        const std::uint32_t distance = (c.rack_fack - segment.start + c.snd_mss - 1) / c.snd_mss;
+        c.reordering = static_cast<std::uint8_t>(
+            std::clamp<std::uint32_t>(distance, c.reordering, reordering_max));
     }
     c.set(conn_flag::rack_valid);
 }
