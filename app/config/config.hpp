@@ -26,6 +26,10 @@ struct ip4_config {
     std::uint32_t errors_per_second = 1000;
 };
 
+struct ip6_config {
+    std::string stable_secret; // of the addresses that are made of advertised prefixes
+};
+
 struct control_config {
     std::string socket;
 };
@@ -97,6 +101,7 @@ struct config {
     std::string file; // where it came from; empty: options only
     engine_config engine;
     ip4_config ip4;
+    ip6_config ip6;
     control_config control;
     std::vector<port_config> ports;
     std::vector<link_config> links;

@@ -132,6 +132,12 @@ const key<ip4_config> ip4_keys[] = {
      "ICMP errors that a worker sends at most"},
 };
 
+const key<ip6_config> ip6_keys[] = {
+    {"stable_secret", text_key<ip6_config>{&ip6_config::stable_secret},
+     "what addresses of advertised prefixes are made from (RFC 7217); empty: the machine's "
+     "identity"},
+};
+
 const key<control_config> control_keys[] = {
     {"socket", text_key<control_config>{&control_config::socket},
      "path of the control socket; empty: in the user's runtime directory"},
@@ -363,6 +369,7 @@ result<void> each_section(Visit&& visit) {
     return all(
         [&] { return visit("engine", all_keys(engine_keys), &config::engine); },
         [&] { return visit("ip4", all_keys(ip4_keys), &config::ip4); },
+        [&] { return visit("ip6", all_keys(ip6_keys), &config::ip6); },
         [&] { return visit("control", all_keys(control_keys), &config::control); },
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },

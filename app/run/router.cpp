@@ -2,9 +2,9 @@
 // questions: router_questions.cpp.)
 #include "app/run/router.hpp"
 
-#include "stack/socket/bsd/bsd_table.hpp"
-
 #include "app/run/port_settings.hpp"
+#include "app/run/stable_secret.hpp"
+#include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>
 #include <future>
@@ -91,7 +91,7 @@ result<void> router::start(
         return made.failure();
     }
     rib_ = std::move(*made);
-    automatic_ = std::make_unique<autoconf>(*rib_);
+    automatic_ = std::make_unique<autoconf>(*rib_, stable_secret(from.ip6.stable_secret));
     control_context_ = {rib_.get(), automatic_.get()};
     engine_->fabric().set_context(engine_->workers(), &control_context_);
     for (std::size_t i = 0; i < from.ports.size(); ++i) {

@@ -45,7 +45,7 @@ router::router(mbuf_pool& pool, const router_settings& settings)
         fabric_.set_context(w, stacks_.back().get());
         loops_.push_back(std::make_unique<worker<stack>>(rig, *stacks_.back()));
     }
-    automatic_ = std::make_unique<autoconf>(*rib_);
+    automatic_ = std::make_unique<autoconf>(*rib_, siphash_key{1, 2});
     control_context_ = {rib_.get(), automatic_.get()};
     fabric_.set_context(fabric_.workers(), &control_context_);
     fabric_.set_pump([](void* self) { static_cast<router*>(self)->round(); }, this);

@@ -27,13 +27,28 @@ route6 default_route(iface_id id, const address6& gateway) {
     return made;
 }
 
-address6 address_from(const wire::nd_prefix_option& option, const iface& here) {
-    wire::mac_address mac;
-    mac.bytes = here.mac;
-    return {option.prefix.high(), wire::eui64_identifier(mac)};
+// Of subnets' router and other anycast addresses (RFC 5453).
+bool is_reserved(std::uint64_t identifier) {
+    return identifier == 0 || (identifier | 0x7f) == 0xfdffffffffffffff;
 }
 
+constexpr std::uint8_t made_flags = address_automatic | address_probed | address_tentative;
+
 } // namespace
+
+// An interface is its port and VLAN: those stay when the MAC does not.
+address6 autoconf::make(iface_id id, std::uint64_t prefix, unsigned& attempt) const {
+    const iface& here = routes_.interface(id);
+    for (;; ++attempt) {
+        const std::uint64_t message[] = {
+            prefix,
+            here.port.value | std::uint64_t{here.vlan} << 16 | std::uint64_t{attempt} << 32};
+        const std::uint64_t identifier = siphash24::of(secret_, message, sizeof message);
+        if (!is_reserved(identifier)) {
+            return {prefix, identifier};
+        }
+    }
+}
 
 bool autoconf::accepts(iface_id id) const {
     const iface& here = routes_.interface(id);
@@ -105,13 +120,26 @@ void autoconf::add(iface_id id, const wire::nd_prefix_option& option) {
     }
     const bool on_link = (option.flags & wire::nd_prefix_option::on_link) != 0;
     const std::uint8_t length = on_link ? 64 : 128;
-    const address6 made = address_from(option, routes_.interface(id));
-    constexpr std::uint8_t flags = address_automatic | address_probed | address_tentative;
-    if (routes_.add_address(id, made, length, flags).ok()) {
+    unsigned attempt = 0;
+    const address6 made = make(id, option.prefix.high(), attempt);
+    if (routes_.add_address(id, made, length, made_flags).ok()) {
         addresses_.push_back(
             {id, prefix6{made, length}, after(option.preferred_s.host()),
-             after(option.valid_s.host())});
+             after(option.valid_s.host()), attempt});
     }
+}
+
+// Somebody has the address: the next of the prefix (RFC 7217 6). After the last the interface is
+// left with what it cannot use, for everybody to see.
+void autoconf::try_another(address& one) {
+    if (one.attempt + 1 >= attempts_max ||
+        !routes_.del_address(one.iface, one.made.address, one.made.length).ok()) {
+        return;
+    }
+    ++one.attempt;
+    one.made.address = make(one.iface, one.made.address.high, one.attempt);
+    static_cast<void>(
+        routes_.add_address(one.iface, one.made.address, one.made.length, made_flags));
 }
 
 // A lifetime is shortened to two hours at least: nobody on the link can take addresses away at once
@@ -137,7 +165,7 @@ void autoconf::tick(instant now) {
         }
         return gone;
     });
-    std::erase_if(addresses_, [&](const address& each) {
+    std::erase_if(addresses_, [&](address& each) {
         const auto mine = routes_.interface(each.iface).ip6();
         const auto at = std::ranges::find_if(mine, [&](const iface_address6& one) {
             return address6::from_bytes(one.address) == each.made.address;
@@ -147,6 +175,10 @@ void autoconf::tick(instant now) {
         }
         if (each.valid_until <= now || !accepts(each.iface)) {
             return routes_.del_address(each.iface, each.made.address, each.made.length).ok();
+        }
+        if ((at->flags & address_duplicate) != 0) {
+            try_another(each);
+            return false;
         }
         const auto flags = static_cast<std::uint8_t>(
             each.preferred_until <= now ? at->flags | address_deprecated

@@ -2,12 +2,15 @@
 // interfaces with the duty iface_accept_ra. Workers check what they hear and report it; the records
 // and routes are control's, so this is control's too.
 //
-// An address is the advertised prefix of 64 bits with the interface's EUI-64 identifier. It is
-// asked for before it is used, deprecated when its preferred lifetime is over, and deleted with its
-// valid one; a router is a default route until its lifetime is over.
+// An address is the advertised prefix of 64 bits with an identifier that is the same whenever the
+// interface meets the prefix, another with each other prefix, and tells nothing of the MAC (RFC
+// 7217). It is asked for before it is used, and another is tried if somebody has it; deprecated
+// when its preferred lifetime is over, and deleted with its valid one. A router is a default route
+// until its lifetime is over.
 #pragma once
 
 #include "engine/base/clock.hpp"
+#include "engine/base/siphash.hpp"
 #include "stack/ether/nd/router_report.hpp"
 #include "stack/route/rib.hpp"
 
@@ -24,7 +27,10 @@ class autoconf {
     static constexpr unsigned addresses_max = 4; // of an interface
     static constexpr std::uint32_t two_hours_s = 7200;
 
-    explicit autoconf(rib& routes) : routes_(routes) {}
+    static constexpr unsigned attempts_max = 4; // addresses of a prefix (RFC 7217 5: 3 retries)
+
+    // `secret`: this host's own; addresses stay the same for as long as it does.
+    autoconf(rib& routes, siphash_key secret) : routes_(routes), secret_(secret) {}
 
     void heard(const router_report& report);
     // Takes `now` as the time from here on, and does what is due: at least once a second.
@@ -44,17 +50,22 @@ class autoconf {
         prefix6 made; // with its host bits
         instant preferred_until{};
         instant valid_until{};
+        unsigned attempt = 0; // others had the addresses of those before
     };
 
     void take_router(const router_report& report);
     void take_prefix(iface_id id, const wire::nd_prefix_option& option);
     void add(iface_id id, const wire::nd_prefix_option& option);
+    // RFC 7217 5; counts `attempt` on past identifiers that are not to be had.
+    address6 make(iface_id id, std::uint64_t prefix, unsigned& attempt) const;
+    void try_another(address& one);
     void refresh(address& one, const wire::nd_prefix_option& option);
     void drop(const router& gone);
     bool accepts(iface_id id) const;
     instant after(std::uint32_t seconds) const;
 
     rib& routes_;
+    siphash_key secret_;
     instant now_{};
     std::vector<router> routers_;
     std::vector<address> addresses_;

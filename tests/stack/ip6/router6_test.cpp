@@ -3,7 +3,10 @@
 #include "stack/ether/addresses6.hpp"
 #include "tests/stack/ip6/small_net6.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -194,12 +197,67 @@ TEST_F(link6, an_address_and_a_default_route_are_made) {
     ASSERT_NE(made(), nullptr);
     const address6 mine = address6::from_bytes(made()->address);
     EXPECT_EQ(mine.high, ipv6_address::of(0x2001, 0xdb8, 0x77, 0, 0, 0, 0, 0).high());
-    EXPECT_EQ(mine.low, wire::eui64_identifier(router::mac_of(0)));
+    EXPECT_NE(mine.low, wire::eui64_identifier(router::mac_of(0))); // RFC 7217: of the secret
     EXPECT_NE(made()->flags & address_tentative, 0);
     EXPECT_TRUE(has_default());
     net.advance(3 * ns_per_s);
     EXPECT_TRUE(is_usable(*made()));
     EXPECT_EQ(net.routes().get(mine)->targets[0].kind, nexthop_kind::local);
+}
+
+TEST_F(link6, an_address_is_the_same_for_the_same_prefix_and_secret_only) {
+    duties(iface_accept_ra);
+    advertise(1800, prefix_option(7200, 3600));
+    ASSERT_NE(made(), nullptr);
+    const auto first = made()->address;
+    duties(0);
+    ASSERT_EQ(made(), nullptr);
+    duties(iface_accept_ra);
+    bytes other = prefix_option(7200, 3600);
+    other[20] = 0x99; // of another prefix, first
+    advertise(1800, other);
+    ASSERT_NE(made(), nullptr);
+    EXPECT_FALSE(std::equal(first.begin() + 8, first.end(), made()->address.begin() + 8));
+    duties(0);
+    duties(iface_accept_ra);
+    advertise(1800, prefix_option(7200, 3600));
+    ASSERT_NE(made(), nullptr);
+    EXPECT_EQ(made()->address, first);
+
+    autoconf stranger(net.routes(), siphash_key{3, 4});
+    router_report report;
+    report.iface = id;
+    report.prefix_count = 1;
+    report.prefixes[0].prefix_length = 64;
+    report.prefixes[0].flags = wire::nd_prefix_option::on_link | wire::nd_prefix_option::autonomous;
+    report.prefixes[0].valid_s = report.prefixes[0].preferred_s = be32::from(3600);
+    report.prefixes[0].prefix =
+        wire::ipv6_address::from_halves(address6::from_bytes(first).high, 0);
+    stranger.heard(report);
+    EXPECT_EQ(stranger.addresses(), 1u); // beside the one that is there, so it is another
+}
+
+TEST_F(link6, another_address_is_tried_where_somebody_has_the_first) {
+    duties(iface_accept_ra);
+    advertise(1800, prefix_option(7200, 3600));
+    std::vector<std::array<std::uint8_t, 16>> tried;
+    for (unsigned attempt = 0; attempt < autoconf::attempts_max + 2; ++attempt) {
+        ASSERT_NE(made(), nullptr);
+        if (tried.empty() || tried.back() != made()->address) {
+            tried.push_back(made()->address);
+        }
+        ASSERT_TRUE(net.routes()
+                        .set_address_flags(
+                            id, address6::from_bytes(made()->address),
+                            static_cast<std::uint8_t>(
+                                (made()->flags | address_duplicate) & ~unsigned{address_tentative}))
+                        .ok());
+        net.advance(2 * ns_per_s);
+    }
+    EXPECT_EQ(tried.size(), autoconf::attempts_max);
+    std::sort(tried.begin(), tried.end());
+    EXPECT_EQ(std::unique(tried.begin(), tried.end()), tried.end());
+    EXPECT_EQ(net.automatic().addresses(), 1u);
 }
 
 TEST_F(link6, lifetimes_run_out) {
