@@ -2,8 +2,8 @@
 // questions: router_questions.cpp.)
 #include "app/run/router.hpp"
 
+#include "app/config/stable_secret.hpp"
 #include "app/run/port_settings.hpp"
-#include "app/run/stable_secret.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>

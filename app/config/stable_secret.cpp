@@ -1,4 +1,4 @@
-#include "app/run/stable_secret.hpp"
+#include "app/config/stable_secret.hpp"
 
 #include <fstream>
 #include <random>
