@@ -256,7 +256,7 @@ bool ask_link(fib_data& data, const churn_options& options) {
         std::this_thread::sleep_for(std::chrono::milliseconds(4));
         while (!router.control().settled()) {
             router.control().pump();
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            std::this_thread::yield();
         }
     }
     const forwarded counts = router.stop_count();
