@@ -140,7 +140,6 @@ int start_connecting(bsd_socket& self, const endpoint& to) {
     if (self.worker == nullptr) {
         return ENETDOWN;
     }
-    self.state.store(0, std::memory_order_relaxed);
     self.wants_shutdown.store(false, std::memory_order_relaxed);
     self.write_shut = self.read_shut = false;
     const int code =

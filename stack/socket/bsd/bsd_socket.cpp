@@ -241,6 +241,11 @@ void bsd_socket::conn_of::on_event(tcp_socket& socket, std::uint8_t events) {
 }
 
 int bsd_socket::connect(net_host& host, const endpoint& to) {
+    if (held_by_worker_) { // an attempt that ended before its rings came
+        let_go();
+    }
+    // Here and not with the caller: what the last attempt's kick still has to say was said before.
+    state.fetch_and(bit::gone, std::memory_order_relaxed);
     worker_in_.store(nullptr, std::memory_order_relaxed); // of an attempt before; adopt follows
     worker_out_.store(nullptr, std::memory_order_relaxed);
     const int code = host.native().connect(conn_, to, bound);
