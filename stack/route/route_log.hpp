@@ -2,8 +2,8 @@
 //
 // One writer (control) and up to workers_max readers, each with its own cursor; an entry is written
 // once and read by all. Lossless by credit: the writer never overruns an attached reader; it asks
-// room() first and keeps what does not fit (rib.hpp has the backlog). A reader may be detached and takes
-// a fresh image when it comes back (rib::join); nobody detaches a stuck one.
+// room() first and keeps what does not fit (rib.hpp has the backlog). A reader may be detached and
+// takes a fresh image when it comes back (rib::join); nobody detaches a stuck one.
 //
 // The ring holds 64-bit words. An entry is a header and a body, never wrapped (a pad entry fills
 // the end of the ring), so a reader uses it in place. `head_` is published once a batch with
