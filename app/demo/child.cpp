@@ -50,6 +50,7 @@ result<child> child::start(
     std::vector<std::string> line = {"pantala", "--socket", made.socket_};
     line.insert(line.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
+    argv.reserve(line.size() + 1);
     for (std::string& word : line) {
         argv.push_back(word.data());
     }

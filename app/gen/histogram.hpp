@@ -6,6 +6,7 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace pantala::app {
@@ -45,7 +46,7 @@ class histogram {
         if (all == 0) {
             return 0;
         }
-        auto wanted = static_cast<std::uint64_t>(fraction * static_cast<double>(all) + 0.5);
+        auto wanted = static_cast<std::uint64_t>(std::llround(fraction * static_cast<double>(all)));
         wanted = wanted == 0 ? 1 : wanted > all ? all : wanted;
         std::uint64_t seen = 0;
         unsigned bucket = 0;

@@ -338,6 +338,7 @@ bool start_eal(const char* program, const std::string& cpus) {
         lcores,
         "--log-level=*:error"};
     std::vector<char*> pointers;
+    pointers.reserve(words.size());
     for (std::string& word : words) {
         pointers.push_back(word.data());
     }
@@ -361,6 +362,7 @@ int main(int argc, char** argv) {
         }
     }
     std::vector<char*> pointers;
+    pointers.reserve(words.size());
     for (std::string& word : words) {
         pointers.push_back(word.data());
     }

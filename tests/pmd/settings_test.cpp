@@ -198,6 +198,7 @@ TEST(net_shmif_settings, peers_come_and_go_while_others_talk) {
 TEST(net_shmif_settings, a_full_bus_says_so) {
     const scratch_path bus;
     std::vector<std::unique_ptr<rig_port>> ports;
+    ports.reserve(16);
     for (int i = 0; i < 16; ++i) {
         ports.push_back(std::make_unique<rig_port>(bus.string()));
     }

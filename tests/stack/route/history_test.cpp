@@ -3,6 +3,7 @@
 // replays it. PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the comparison at the
 // end.
 #include "stack/route/rib.hpp"
+#include "tests/harness/instrumented.hpp"
 #include "tests/harness/slow_trie.hpp"
 
 #include <cstdlib>
@@ -294,7 +295,7 @@ class history {
 template <class Family>
 void run_history() {
     const std::uint64_t seed = number_given("PANTALA_SEED", 20260101);
-    const std::uint64_t steps = number_given("PANTALA_STEPS", 20000);
+    const std::uint64_t steps = number_given("PANTALA_STEPS", test::length(20000, 4000));
     SCOPED_TRACE("PANTALA_SEED=" + std::to_string(seed));
     history<Family> run(seed, 3);
     for (std::uint64_t step = 0; step < steps; ++step) {

@@ -7,10 +7,10 @@
 namespace pantala::test {
 namespace {
 
-struct BsdMisuse : with_host<3> {};
-struct BsdEnd : testing::Test {};
+struct bsd_misuse : with_host<3> {};
+struct bsd_end : testing::Test {};
 
-TEST_F(BsdMisuse, UnreadBytesMakeAReset) {
+TEST_F(bsd_misuse, UnreadBytesMakeAReset) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -25,7 +25,7 @@ TEST_F(BsdMisuse, UnreadBytesMakeAReset) {
     bsd::close(listener);
 }
 
-TEST_F(BsdMisuse, MisuseIsAnError) {
+TEST_F(bsd_misuse, MisuseIsAnError) {
     char byte = 0;
     const int fresh = bsd::socket(AF_INET, SOCK_STREAM, 0);
     expect_error(EBADF, bsd::close(12'345));
@@ -57,7 +57,7 @@ TEST_F(BsdMisuse, MisuseIsAnError) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(BsdMisuse, PointersToNowhereAndHugeSizes) {
+TEST_F(bsd_misuse, PointersToNowhereAndHugeSizes) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -90,7 +90,7 @@ TEST_F(BsdMisuse, PointersToNowhereAndHugeSizes) {
     }
 }
 
-TEST_F(BsdMisuse, EpollMisuse) {
+TEST_F(bsd_misuse, EpollMisuse) {
     const int fresh = bsd::socket(AF_INET, SOCK_STREAM, 0);
     const int epoll = bsd::epoll_create1(0);
     char byte = 0;
@@ -116,7 +116,7 @@ TEST_F(BsdMisuse, EpollMisuse) {
     waits.join();
 }
 
-TEST_F(BsdMisuse, CloseWakesThoseWhoWait) {
+TEST_F(bsd_misuse, CloseWakesThoseWhoWait) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -139,7 +139,7 @@ TEST_F(BsdMisuse, CloseWakesThoseWhoWait) {
     EXPECT_EQ(0, bsd::close(peer));
 }
 
-TEST_F(BsdMisuse, CloseWakesAWriter) {
+TEST_F(bsd_misuse, CloseWakesAWriter) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -154,7 +154,7 @@ TEST_F(BsdMisuse, CloseWakesAWriter) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(BsdEnd, IsTold) {
+TEST_F(bsd_end, IsTold) {
     auto host = std::make_unique<running_host>(2);
     const int listener = listening(80);
     const int client = connected(80);
@@ -178,7 +178,7 @@ TEST_F(BsdEnd, IsTold) {
     }
 }
 
-TEST_F(BsdMisuse, AForksChildHasNothing) {
+TEST_F(bsd_misuse, AForksChildHasNothing) {
     const int listener = listening(80);
     const pid_t child = fork();
     if (child == 0) {
@@ -195,7 +195,7 @@ TEST_F(BsdMisuse, AForksChildHasNothing) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(BsdMisuse, ABacklogIsALimit) {
+TEST_F(bsd_misuse, ABacklogIsALimit) {
     const int listener = bsd::socket(AF_INET, SOCK_STREAM, 0);
     EXPECT_EQ(0, bsd::bind(listener, plain(at(80, "0.0.0.0")), sizeof(sockaddr_in)));
     EXPECT_EQ(0, bsd::listen(listener, 2));

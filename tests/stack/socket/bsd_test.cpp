@@ -8,8 +8,8 @@
 namespace pantala::test {
 namespace {
 
-struct Bsd : with_host<3> {};
-struct BsdOneWorker : with_host<1> {};
+struct bsd_sockets : with_host<3> {};
+struct bsd_one_worker : with_host<1> {};
 
 void carry_both_ways() {
     const int listener = listening(80);
@@ -37,14 +37,14 @@ void carry_both_ways() {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(Bsd, BlockingCallsCarryBytesBothWays) {
+TEST_F(bsd_sockets, BlockingCallsCarryBytesBothWays) {
     carry_both_ways();
 }
-TEST_F(BsdOneWorker, BlockingCallsCarryBytesBothWays) {
+TEST_F(bsd_one_worker, BlockingCallsCarryBytesBothWays) {
     carry_both_ways();
 }
 
-TEST_F(Bsd, NothingBlocksThatMustNot) {
+TEST_F(bsd_sockets, NothingBlocksThatMustNot) {
     const int listener = listening(80, SOCK_NONBLOCK);
     EXPECT_EQ(-1, bsd::accept(listener, nullptr, nullptr));
     EXPECT_EQ(EAGAIN, errno);
@@ -82,7 +82,7 @@ TEST_F(Bsd, NothingBlocksThatMustNot) {
     bsd::close(listener);
 }
 
-TEST_F(Bsd, ARefusalIsTold) {
+TEST_F(bsd_sockets, ARefusalIsTold) {
     const int client = bsd::socket(AF_INET, SOCK_STREAM, 0);
     EXPECT_EQ(-1, bsd::connect(client, plain(at(81)), sizeof(sockaddr_in)));
     EXPECT_EQ(ECONNREFUSED, errno);
@@ -160,14 +160,14 @@ void serve_many() {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(Bsd, EpollServesMany) {
+TEST_F(bsd_sockets, EpollServesMany) {
     serve_many();
 }
-TEST_F(BsdOneWorker, EpollServesMany) {
+TEST_F(bsd_one_worker, EpollServesMany) {
     serve_many();
 }
 
-TEST_F(Bsd, InformationIsInLinuxsLayout) {
+TEST_F(bsd_sockets, InformationIsInLinuxsLayout) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -191,7 +191,7 @@ TEST_F(Bsd, InformationIsInLinuxsLayout) {
     bsd::close(listener);
 }
 
-TEST_F(Bsd, AnAttemptMayBeRepeated) {
+TEST_F(bsd_sockets, AnAttemptMayBeRepeated) {
     const int client = bsd::socket(AF_INET, SOCK_STREAM, 0);
     for (unsigned i = 0; i < 3; ++i) {
         expect_error(ECONNREFUSED, bsd::connect(client, plain(at(80)), sizeof(sockaddr_in)));
@@ -206,7 +206,7 @@ TEST_F(Bsd, AnAttemptMayBeRepeated) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(Bsd, HalvesAreShut) {
+TEST_F(bsd_sockets, HalvesAreShut) {
     const int listener = listening(80);
     const int client = connected(80);
     const int peer = bsd::accept(listener, nullptr, nullptr);
@@ -230,7 +230,7 @@ TEST_F(Bsd, HalvesAreShut) {
     }
 }
 
-TEST_F(Bsd, LingerResetsOrWaits) {
+TEST_F(bsd_sockets, LingerResetsOrWaits) {
     const int listener = listening(80);
     int client = connected(80);
     int peer = bsd::accept(listener, nullptr, nullptr);
@@ -253,7 +253,7 @@ TEST_F(Bsd, LingerResetsOrWaits) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
-TEST_F(Bsd, OptionsAreKeptAndInherited) {
+TEST_F(bsd_sockets, OptionsAreKeptAndInherited) {
     const int listener = listening(80);
     const auto set = [](int number, int level, int name, int value) {
         return bsd::setsockopt(number, level, name, &value, sizeof value);
@@ -368,10 +368,10 @@ void share_sockets() {
     }
 }
 
-TEST_F(Bsd, ThreadsShareSockets) {
+TEST_F(bsd_sockets, ThreadsShareSockets) {
     share_sockets();
 }
-TEST_F(BsdOneWorker, ThreadsShareSockets) {
+TEST_F(bsd_one_worker, ThreadsShareSockets) {
     share_sockets();
 }
 

@@ -43,7 +43,7 @@ constexpr family ip4_family{"ip4", "10.0.0.2", "0.0.0.0", "192.0.2.1", "10.0.0.7
 constexpr family ip6_family{"ip6",           "[2001:db8::2]",  "[::]",
                             "[2001:db9::1]", "[2001:db8::77]", 1280};
 
-class Families : public testing::TestWithParam<family> {
+class families : public testing::TestWithParam<family> {
   protected:
     static endpoint at(const char* address, unsigned port) {
         return *parse_endpoint(address + (":" + std::to_string(port)));
@@ -91,7 +91,7 @@ class Families : public testing::TestWithParam<family> {
     unsigned lost = 0;
 };
 
-TEST_P(Families, TcpCarriesBytesBothWays) {
+TEST_P(families, TcpCarriesBytesBothWays) {
     two_hosts net;
     test_server server(net.right, 79, true);
     ASSERT_EQ(
@@ -109,7 +109,7 @@ TEST_P(Families, TcpCarriesBytesBothWays) {
     EXPECT_EQ(0u, net.at_left().tcp.stats.rexmttimeo.read());
 }
 
-TEST_P(Families, AListenerOfAllFamiliesTakesBoth) {
+TEST_P(families, AListenerOfAllFamiliesTakesBoth) {
     two_hosts net;
     test_server server(net.left, 79, true); // for its acceptor
     ASSERT_EQ(0, net.at_right().native().listen(at("[::]", 80), 128, {test_server::make, &server}));
@@ -119,7 +119,7 @@ TEST_P(Families, AListenerOfAllFamiliesTakesBoth) {
     EXPECT_TRUE(client.seen & socket_event::connected);
 }
 
-TEST_P(Families, AClosedPortRefuses) {
+TEST_P(families, AClosedPortRefuses) {
     two_hosts net;
     test_conn client;
     ASSERT_EQ(0, net.at_left().native().connect(client, server_at(80)));
@@ -127,7 +127,7 @@ TEST_P(Families, AClosedPortRefuses) {
     EXPECT_EQ(ECONNREFUSED, client.error());
 }
 
-TEST_P(Families, NoWayIsToldAtOnce) {
+TEST_P(families, NoWayIsToldAtOnce) {
     two_hosts net;
     test_conn client;
     mailbox_socket socket;
@@ -137,7 +137,7 @@ TEST_P(Families, NoWayIsToldAtOnce) {
     EXPECT_EQ(ENETUNREACH, socket.send_to(at(GetParam().nobody_near, 80), {}));
 }
 
-TEST_P(Families, TalksToItself) {
+TEST_P(families, TalksToItself) {
     two_hosts net;
     test_server server(net.right, 79, true);
     ASSERT_EQ(0, net.at_right().native().listen(at("[::]", 80), 9, {test_server::make, &server}));
@@ -156,7 +156,7 @@ TEST_P(Families, TalksToItself) {
     EXPECT_EQ(std::vector<std::string>{"it is me"}, asker.received);
 }
 
-TEST_P(Families, DatagramsOfAnyLength) {
+TEST_P(families, DatagramsOfAnyLength) {
     two_hosts net;
     mailbox_socket server;
     mailbox_socket client;
@@ -173,7 +173,7 @@ TEST_P(Families, DatagramsOfAnyLength) {
 }
 
 // A connected socket hears nothing from another address than the one it asked.
-TEST_P(Families, WhoWasAskedAnswers) {
+TEST_P(families, WhoWasAskedAnswers) {
     two_hosts net;
     net.right.add_address6(iface_id{0}, "2001:db8::22/64");
     net.right.add_iface(0, {"10.0.2.1/24", "10.0.2.2/24"});
@@ -189,7 +189,7 @@ TEST_P(Families, WhoWasAskedAnswers) {
     EXPECT_EQ(std::vector<std::string>{"who?"}, client.received);
 }
 
-TEST_P(Families, NobodyThereIsToldToTheConnected) {
+TEST_P(families, NobodyThereIsToldToTheConnected) {
     two_hosts net;
     mailbox_socket client;
     ASSERT_EQ(0, net.at_left().native().connect(client, server_at(53)));
@@ -200,7 +200,7 @@ TEST_P(Families, NobodyThereIsToldToTheConnected) {
     EXPECT_EQ(0, client.take_error());
 }
 
-TEST_P(Families, FlowsHaveOneWorkerEach) {
+TEST_P(families, FlowsHaveOneWorkerEach) {
     constexpr unsigned workers = 4;
     two_hosts net(workers);
     test_server server(net.right, 80, true);
@@ -239,7 +239,7 @@ TEST_P(Families, FlowsHaveOneWorkerEach) {
 // ---------------------------------------------------------------------------------------------
 // RFC 1191, RFC 8201.
 
-TEST_P(Families, TcpFindsThePathMtu) {
+TEST_P(families, TcpFindsThePathMtu) {
     two_hosts net;
     test_server server(net.right, 80, true);
     ASSERT_EQ(0, net.at_right().native().listen(at("[::]", 81), 9, {test_server::make, &server}));
@@ -266,7 +266,7 @@ TEST_P(Families, TcpFindsThePathMtu) {
     EXPECT_EQ(before, lost);
 }
 
-TEST_P(Families, APathIsNeverBelievedToBeTiny) {
+TEST_P(families, APathIsNeverBelievedToBeTiny) {
     two_hosts net;
     test_server server(net.right, 80, false);
     ASSERT_EQ(0, net.at_right().native().listen(at("[::]", 81), 9, {test_server::make, &server}));
@@ -280,7 +280,7 @@ TEST_P(Families, APathIsNeverBelievedToBeTiny) {
     EXPECT_EQ(GetParam().least_mtu, ip.path_mtu(ip.context, to_internal(server_at(81)).address));
 }
 
-TEST_P(Families, WhatNobodySentTellsNothing) {
+TEST_P(families, WhatNobodySentTellsNothing) {
     two_hosts net;
     test_server server(net.right, 80, false);
     ASSERT_EQ(0, net.at_right().native().listen(at("[::]", 81), 9, {test_server::make, &server}));
@@ -306,9 +306,9 @@ TEST_P(Families, WhatNobodySentTellsNothing) {
 }
 
 // Routers cut IPv4's.
-class DatagramsOfIp6 : public Families {};
+class datagrams_of_ip6 : public families {};
 
-TEST_P(DatagramsOfIp6, AreCutToThePathMtu) {
+TEST_P(datagrams_of_ip6, AreCutToThePathMtu) {
     two_hosts net;
     mailbox_socket server;
     mailbox_socket client;
@@ -336,9 +336,9 @@ TEST_P(DatagramsOfIp6, AreCutToThePathMtu) {
     EXPECT_EQ(2u, lost);
 }
 
-INSTANTIATE_TEST_SUITE_P(Long, DatagramsOfIp6, testing::Values(ip6_family));
+INSTANTIATE_TEST_SUITE_P(Long, datagrams_of_ip6, testing::Values(ip6_family));
 INSTANTIATE_TEST_SUITE_P(
-    Both, Families, testing::Values(ip4_family, ip6_family),
+    Both, families, testing::Values(ip4_family, ip6_family),
     [](const testing::TestParamInfo<family>& of) { return of.param.name; });
 
 // ---------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ struct test_conn : tcp_socket {
             consume(here);
         }
     }
-    void send(std::string text) {
+    void send(const std::string& text) {
         to_send += text;
         write_more();
     }

@@ -3,6 +3,7 @@
 #include "tests/stack/tcp/scripted_peer.hpp"
 
 #include "stack/tcp/open/tcp_isn.hpp"
+#include "tests/harness/instrumented.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>
@@ -268,10 +269,11 @@ TEST(tcp_hostile, a_million_half_open_connections) {
     tcp::limits sizes = scripted_peer::small();
     sizes.syn_entries = 8'192;
     sizes.syn_bucket = 32;
+    const std::uint32_t flood = test::length(1'000'000U, 100'000U);
     {
         scripted_peer peer({}, sizes);
         peer.listen();
-        for (std::uint32_t i = 0; i < 1'000'000; ++i) {
+        for (std::uint32_t i = 0; i < flood; ++i) {
             wire_segment half = flood_syn(i);
             half.peer_port = static_cast<std::uint16_t>(1'024 + i % 64'000);
             half.peer_last = static_cast<std::uint8_t>(10 + i / 64'000);
@@ -280,7 +282,7 @@ TEST(tcp_hostile, a_million_half_open_connections) {
             }
         }
         EXPECT_LE(peer.host().syns.size(), 8'192U);
-        EXPECT_GT(peer.stats().sc_sendcookie.read(), 990'000U);
+        EXPECT_GT(peer.stats().sc_sendcookie.read(), flood - 10'000);
         EXPECT_NE(peer.establish().id, tcp::no_id);
         peer.wait_ms(20'000);
         EXPECT_EQ(peer.host().syns.size(), 0U);
