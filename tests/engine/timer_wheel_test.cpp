@@ -134,7 +134,7 @@ TEST_P(timer_wheel_against_map, nothing_fires_early_nothing_is_missed) {
     const instant start = at_ms(GetParam());
     crowd set(500, start);
     random_source random(GetParam() + 1);
-    for (int step = 0; step < test::length(700'000, 100'000); ++step) {
+    for (int step = 0; step < test::length(700'000, 200'000); ++step) {
         const std::uint32_t id = random.below(500);
         const unsigned k = random.below(timers);
         switch (random.below(16)) {
