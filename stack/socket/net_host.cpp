@@ -59,6 +59,14 @@ flow_key key_of(const rte_mbuf& packet) {
     return key;
 }
 
+// Workers share the pool: each has its part of what connections may hold.
+tcp::limits limits_for(tcp::limits sizes, const worker_services& worker) {
+    if (sizes.buffers == 0) {
+        sizes.buffers = worker.pool->size / 4 * 3 / worker.workers;
+    }
+    return sizes;
+}
+
 } // namespace
 
 net_host::net_host(worker_services& worker, const host_settings& settings, const ip_services& ip)
@@ -67,7 +75,7 @@ net_host::net_host(worker_services& worker, const host_settings& settings, const
            .random = worker.random,
            .sink = {ip.output, ip.context},
            .paths = {ask_mtu, worker.workers == 1 ? nullptr : ask_home, this}},
-          settings.tcp, settings.limits, instant{}),
+          settings.tcp, limits_for(settings.limits, worker), instant{}),
       udp({.pool = worker.pool,
            .drops = worker.drops,
            .random = worker.random,

@@ -165,9 +165,12 @@ struct alignas(64) conn {
     std::uint8_t rcv_sack_count = 0;
     std::uint8_t quick_acks = 0; // ACKs still sent at once
     std::uint8_t events = 0;
-    bool send_blocked = false;    // the application waits for room in the send buffer
-    bool more_follows = false;    // as cork, until the next ACK comes
-    bool push_withheld = false;   // the last bytes were given with `more`
+    bool send_blocked = false;     // the application waits for room in the send buffer
+    bool more_follows = false;     // as cork, until the next ACK comes
+    bool push_withheld = false;    // the last bytes were given with `more`
+    bool waits_for_memory = false; // its id stands in host::waiting; outlives the connection
+    std::uint16_t account = 0;     // what its buffers are charged to (tcp_memory.hpp)
+    std::uint16_t peer_account = 0;
     tcp_seq tune_seq;             // receive-buffer tuning: round ends here
     std::uint32_t tune_bytes = 0; // taken by the application in this round
     std::uint32_t tune_start_us = 0;
@@ -276,7 +279,7 @@ struct conn_handle {
 };
 
 // "Memory per idle connection well under 1,024 bytes": the record, 16 bytes in the table, 4 in the
-// list of free ids, 8 in the ready lists.
+// list of free ids, 12 in the worker's lists of ready and waiting ones.
 static_assert(sizeof(conn) <= 704);
 static_assert(offsetof(conn, snd_mss) < 128, "what every segment reads lies in two lines");
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include <rte_mbuf.h>
+#include <rte_mempool.h>
 
 namespace pantala::tcp {
 
@@ -19,8 +20,31 @@ siphash_key draw_key(random_source& random) {
 }
 
 host_secrets draw_secrets(random_source& random) {
+    return {draw_key(random), draw_key(random), draw_key(random),
+            draw_key(random), draw_key(random), draw_key(random)};
+}
+
+std::uint32_t chosen_or(std::uint32_t chosen, std::uint32_t usual) {
+    return chosen != 0 ? chosen : usual;
+}
+
+memory_limits memory_limits_of(const rte_mempool* pool, const limits& sizes) {
+    const std::uint32_t all = chosen_or(sizes.buffers, pool->size - pool->size / 4);
+    const std::uint32_t half = std::max(all / 2, 1U); // for receiving, and for sending
     return {
-        draw_key(random), draw_key(random), draw_key(random), draw_key(random), draw_key(random)};
+        .all = half,
+        .peer = chosen_or(sizes.peer_buffers, half),
+        .listener = chosen_or(sizes.listener_buffers, std::max(half / 4, 1U))};
+}
+
+syn_cache_limits syn_limits_of(const limits& sizes) {
+    return {
+        .entries = sizes.syn_entries,
+        .bucket = sizes.syn_bucket,
+        .peer = chosen_or(sizes.syn_peer, sizes.syn_entries / 4),
+        .listener = chosen_or(sizes.syn_listener, sizes.syn_entries - sizes.syn_entries / 4),
+        .listeners = sizes.listeners,
+        .accounts = memory_ledger::peers};
 }
 
 // Once a second the rate limits are full again.
@@ -43,8 +67,8 @@ void prefetch_record(const host& h, std::uint32_t id) {
     }
 }
 
-void free_send_queue(conn& c) {
-    free_chain(c.snd_head);
+void free_send_queue(host& h, conn& c) {
+    h.memory.let_go(memory_use::send, c.account, free_chain(c.snd_head));
     c.snd_head = nullptr;
     c.snd_tail = nullptr;
     c.snd_cursor = nullptr;
@@ -65,12 +89,14 @@ void free_segment(rte_mbuf* segment) {
     rte_pktmbuf_free_seg(segment);
 }
 
-void free_chain(rte_mbuf* head) {
-    while (head != nullptr) {
+std::uint32_t free_chain(rte_mbuf* head) {
+    std::uint32_t count = 0;
+    for (; head != nullptr; ++count) {
         rte_mbuf* next = head->next;
         free_segment(head);
         head = next;
     }
+    return count;
 }
 
 void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes) {
@@ -97,8 +123,10 @@ host::host(
       pool(services.pool), drops(services.drops), random(services.random), sink(services.sink),
       paths(services.paths), conns(capacity.conns), table(capacity.conns),
       sents(capacity.sent_segments), wheel(start, capacity.conns), time_waits(capacity.time_waits),
-      syns(capacity.syn_entries, capacity.syn_bucket), listeners_by_endpoint(capacity.listeners),
-      output_ready(capacity.conns), event_ready(capacity.conns), accept_ready(capacity.listeners) {
+      memory(memory_limits_of(services.pool, capacity), capacity.listeners, secrets.peer),
+      syns(syn_limits_of(capacity)), listeners_by_endpoint(capacity.listeners),
+      output_ready(capacity.conns), event_ready(capacity.conns), accept_ready(capacity.listeners),
+      waiting(capacity.conns) {
     listeners.reserve(capacity.listeners);
     generation = static_cast<std::uint32_t>(random.next()) | 1;
     refill_limits(*this);
@@ -108,8 +136,8 @@ host::~host() {
     for (std::uint32_t id = 0; id < conns.high_water(); ++id) {
         conn& c = conns[id];
         if (c.generation != 0) {
-            receive_clear(c);
-            free_send_queue(c);
+            receive_clear(*this, c);
+            free_send_queue(*this, c);
         }
     }
     flush_spent();
@@ -163,9 +191,11 @@ conn* host::new_conn() {
         return nullptr;
     }
     const std::uint32_t listed = conns.at(id).flags & conn_flag::listed;
+    const bool waits = conns.at(id).waits_for_memory;
     conns.allocate();
     conn& c = conns[id];
     c.flags = listed;
+    c.waits_for_memory = waits;
     generation += 2; // odd, never 0
     c.generation = generation;
     return &c;
@@ -187,13 +217,14 @@ void host::detach(conn& c) {
     timer_disarm_all(c);
     c.schedule = {};
     sent_clear(*this, c);
-    free_send_queue(c);
-    early_clear(c);
+    free_send_queue(*this, c);
+    early_clear(*this, c);
 }
 
 void host::release(conn& c) {
     detach(c);
-    receive_clear(c);
+    receive_clear(*this, c);
+    --memory.conns(c.peer_account);
     // The ready lists may still name it; such an entry finds nothing to do.
     c.flags &= conn_flag::listed;
     c.events = 0;
@@ -232,6 +263,7 @@ void accept_push(host& h, conn& c, std::uint32_t listening) {
     (queue.tail == no_id ? queue.head : h.conns[queue.tail].accept_next) = h.id_of(c);
     queue.tail = h.id_of(c);
     ++queue.count;
+    charge(h, c, h.memory.account_of_listener(listening));
     if (!one.told) {
         one.told = true;
         h.accept_ready.push(listening);
@@ -246,6 +278,7 @@ void accept_remove(host& h, conn& c) {
         c.accept_previous;
     --queue.count;
     c.listener = no_id;
+    charge(h, c, c.peer_account);
 }
 
 instant next_deadline(const host& h) {
@@ -253,7 +286,8 @@ instant next_deadline(const host& h) {
         return h.now;
     }
     return std::min(
-        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now), h.syns.next_deadline(h.now)});
+        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now), h.syns.next_deadline(h.now),
+         memory_deadline(h)});
 }
 
 unsigned expire(host& h, instant now, unsigned budget) {
@@ -280,6 +314,9 @@ void end_of_round(host& h, instant now) {
     }
     h.flush_output();
     h.flush_spent();
+    if (h.memory.is_short(memory_use::receive) || !h.waiting.ids.empty()) [[unlikely]] {
+        settle_memory(h);
+    }
 }
 
 } // namespace pantala::tcp

@@ -17,6 +17,7 @@
 #include "stack/tcp/open/tcp_syn_cache.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_conn.hpp"
+#include "stack/tcp/tcp_memory.hpp"
 #include "stack/tcp/tcp_settings.hpp"
 #include "stack/tcp/tcp_table.hpp"
 #include "stack/tcp/tcp_time_wait.hpp"
@@ -57,6 +58,7 @@ struct host_secrets {
     siphash_key timestamp;
     siphash_key cookie;
     siphash_key port;
+    siphash_key peer;
 };
 
 // Connections established and not yet accepted, oldest first; linked through conn::accept_next, so
@@ -75,6 +77,16 @@ struct listener {
     bool told = false; // it is in accept_ready
     void* user = nullptr;
     accept_list accepted;
+};
+
+// Connections that wanted to send and found no buffer.
+struct memory_waiting {
+    explicit memory_waiting(std::uint32_t conns) : ids(conns) {}
+
+    id_ring ids;                    // oldest first; each once
+    std::uint32_t unasked = 0;      // of them: not looked at since buffers were let go
+    std::uint32_t ask_again_ms = 0; // with pool_empty: all are told then
+    bool pool_empty = false;        // it was the pool that had none
 };
 
 struct host_services {
@@ -109,15 +121,18 @@ class host {
     slab<sent_segment> sents;
     timer_wheel wheel;
     time_wait_table time_waits;
+    memory_ledger memory;
     syn_cache syns;
     std::vector<listener> listeners; // by id; reserved to the limit
     flow_table listeners_by_endpoint;
-    id_ring output_ready;          // connections with something to send
-    id_ring event_ready;           // connections with something to tell
-    id_ring accept_ready;          // listeners with something to accept
-    mbuf_burst out;                // built, not yet given to `sink`
-    mbuf_burst spent;              // consumed segments, freed together
-    std::uint32_t resets_left = 0; // rate limits, refilled each second
+    id_ring output_ready;            // connections with something to send
+    id_ring event_ready;             // connections with something to tell
+    id_ring accept_ready;            // listeners with something to accept
+    memory_waiting waiting;          // for buffers
+    std::uint32_t memory_cursor = 0; // where pruning goes on
+    mbuf_burst out;                  // built, not yet given to `sink`
+    mbuf_burst spent;                // consumed segments, freed together
+    std::uint32_t resets_left = 0;   // rate limits, refilled each second
     std::uint32_t challenges_left = 0;
     std::uint32_t limits_second = 0;
     std::uint32_t generation = 0;
@@ -170,7 +185,18 @@ void accept_remove(host& h, conn& c);
 
 // Frees one mbuf segment (not the chain behind it).
 void free_segment(rte_mbuf* segment);
-void free_chain(rte_mbuf* head);
+// How many there were.
+std::uint32_t free_chain(rte_mbuf* head);
+
+// Moves what a connection holds to another account, which its buffers are charged to from now on.
+void charge(host& h, conn& c, std::uint16_t account);
+// `writable` follows when there is memory again.
+void wait_for_memory(host& h, conn& c);
+// Once a round: takes early segments back while memory is short, and tells those who waited.
+void settle_memory(host& h);
+// When settle_memory() has something to do by itself.
+instant memory_deadline(const host& h);
+
 // Leaves the first `bytes` of a packet; what lies behind is cut off and freed.
 void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes);
 

@@ -101,6 +101,17 @@ struct limits {
     std::uint32_t time_waits = 65'536;
     std::uint32_t syn_entries = 8'192;
     std::uint32_t syn_bucket = 32; // entries one bucket may hold
+    // Half-open connections that one peer and one listener may have; 0: a quarter, three quarters.
+    std::uint32_t syn_peer = 0;
+    std::uint32_t syn_listener = 0;
+    // Packet buffers that connections may hold (tcp_memory.hpp), half for receiving, half for
+    // sending; 0: three quarters of the pool.
+    std::uint32_t buffers = 0;
+    // Those of one peer, for either; 0: as many as are left for all others.
+    std::uint32_t peer_buffers = 0;
+    // Those received of one listener's connections that are not accepted; 0: a quarter of the half.
+    std::uint32_t listener_buffers = 0;
+    std::uint32_t peer_conns = 0; // connections a peer may open; 0: any number
     std::uint32_t listeners = 64;
     std::uint32_t listeners_backlog_max = 4'096;
 };

@@ -38,6 +38,22 @@ void give_up(host& h, conn& c) {
     h.finish(c, c.soft_error != 0 ? conn_error::unreachable : conn_error::timed_out);
 }
 
+// While memory is short an orphan does not keep what its peer does not take, nor does a connection
+// whose peer keeps the window closed, if that peer's connections hold more than is left for all
+// others (RFC 6429 section 3 leaves it to the one who lacks the memory).
+bool is_in_the_way(const host& h, const conn& c) {
+    constexpr unsigned probes_unread = 4; // or retransmissions unanswered
+    return h.memory.is_short(memory_use::send) && c.rexmt_shift >= probes_unread &&
+           (c.has(conn_flag::orphan) ||
+            (c.snd_wnd == 0 && h.memory.is_greedy(memory_use::send, c.account)));
+}
+
+void drop_for_memory(host& h, conn& c) {
+    h.stats.memdrops.add(1);
+    send_conn_reset(h, c);
+    h.finish(c, conn_error::no_memory);
+}
+
 // SYN or SYN-ACK not answered. True: the connection lives.
 bool rexmt_syn(host& h, conn& c) {
     if (c.rexmt_shift >= rexmt_retries_max || user_timed_out(h, c)) {
@@ -98,6 +114,10 @@ void rexmt_timeout(host& h, conn& c) {
         give_up(h, c);
         return;
     }
+    if (is_in_the_way(h, c)) {
+        drop_for_memory(h, c);
+        return;
+    }
     recovery_on_timeout(h, c);
     c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
     if (c.rexmt_shift > rexmt_retries_max / 4 && c.has(conn_flag::rtt_seen)) {
@@ -137,6 +157,10 @@ void persist_due(host& h, conn& c) {
     if ((spent && (idle >= patience || c.has(conn_flag::orphan))) || user_timed_out(h, c)) {
         h.stats.persistdrop.add(1);
         give_up(h, c);
+        return;
+    }
+    if (is_in_the_way(h, c)) {
+        drop_for_memory(h, c);
         return;
     }
     c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));

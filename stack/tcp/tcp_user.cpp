@@ -71,11 +71,14 @@ std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
     std::size_t done = 0;
     while (done < bytes.size()) {
         if (c.snd_tail == nullptr || rte_pktmbuf_tailroom(c.snd_tail) == 0) {
-            rte_mbuf* fresh = rte_pktmbuf_alloc(h.pool);
+            const bool may = h.memory.has_room(memory_use::send, c.account);
+            rte_mbuf* fresh = may ? rte_pktmbuf_alloc(h.pool) : nullptr;
             if (fresh == nullptr) {
                 h.stats.sndnomem.add(1);
+                wait_for_memory(h, c);
                 break;
             }
+            h.memory.hold(memory_use::send, c.account);
             fresh->data_off = 0; // never sent itself: no headroom needed
             (c.snd_tail == nullptr ? c.snd_head : c.snd_tail->next) = fresh;
             c.snd_tail = fresh;
@@ -111,7 +114,8 @@ void tune_receive_buffer(host& h, conn& c, std::uint32_t bytes) {
         return;
     }
     const std::uint64_t wanted = std::uint64_t{c.tune_bytes} * 2;
-    if (wanted > c.rcv_limit && c.rcv_limit < h.config.rcv_buffer_max) {
+    if (wanted > c.rcv_limit && c.rcv_limit < h.config.rcv_buffer_max &&
+        !h.memory.is_short(memory_use::receive)) {
         c.rcv_limit =
             static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, h.config.rcv_buffer_max));
         h.stats.rcvbuf_tuned.add(1);
@@ -163,6 +167,9 @@ void set_flag(host& h, conn_handle handle, std::uint32_t flag, bool on) {
 } // namespace
 
 void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu) {
+    c.peer_account = h.memory.account_of(key.remote);
+    c.account = c.peer_account;
+    ++h.memory.conns(c.account);
     c.key = key;
     c.path_mtu = path_mtu;
     c.congestion = h.config.congestion;
@@ -320,6 +327,7 @@ void consume(host& h, conn_handle handle, std::size_t bytes) {
             }
             head->next = nullptr;
             h.consume(head);
+            h.memory.let_go(memory_use::receive, c->account);
         }
     }
     tell_opened_window(h, *c);

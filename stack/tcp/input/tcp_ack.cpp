@@ -68,7 +68,7 @@ void advance_una(host& h, conn& c, tcp_seq ack, ack_result& result) {
     if (c.has(conn_flag::fin_sent) && ack == c.snd_nxt) { // our FIN
         --payload;
     }
-    send_queue_trim(c, payload);
+    send_queue_trim(h, c, payload);
     c.snd_una = ack;
     c.stalled_ms = h.now_ms();
     c.delivered += result.delivered;
@@ -105,7 +105,8 @@ void settle_persist(conn& c) {
 // Send-buffer tuning: room for two windows, so that a full window never waits for the application.
 void tune_send_buffer(host& h, conn& c) {
     const std::uint32_t wanted = std::min(2 * c.cwnd, h.config.snd_buffer_max);
-    if (h.config.auto_tune && c.has(conn_flag::cwnd_limited) && wanted > c.snd_limit) {
+    if (h.config.auto_tune && c.has(conn_flag::cwnd_limited) && wanted > c.snd_limit &&
+        !h.memory.is_short(memory_use::send)) {
         c.snd_limit = wanted;
         h.stats.sndbuf_tuned.add(1);
     }
@@ -140,7 +141,7 @@ std::uint32_t window_of(const conn& c, const segment_in& segment) {
     return std::uint32_t{segment.window} << (scaled ? c.snd_wscale : 0);
 }
 
-void send_queue_trim(conn& c, std::uint32_t bytes) {
+void send_queue_trim(host& h, conn& c, std::uint32_t bytes) {
     while (bytes > 0) {
         rte_mbuf* head = c.snd_head;
         PANTALA_DCHECK(head != nullptr);
@@ -160,6 +161,7 @@ void send_queue_trim(conn& c, std::uint32_t bytes) {
             c.snd_tail = nullptr;
         }
         free_segment(head);
+        h.memory.let_go(memory_use::send, c.account);
     }
 }
 

@@ -14,6 +14,6 @@ bool process_ack(host& h, conn& c, const segment_in& segment);
 // The window of the segment, scaled unless it is a SYN.
 std::uint32_t window_of(const conn& c, const segment_in& segment);
 // Frees `bytes` from the front of the send queue.
-void send_queue_trim(conn& c, std::uint32_t bytes);
+void send_queue_trim(host& h, conn& c, std::uint32_t bytes);
 
 } // namespace pantala::tcp

@@ -60,19 +60,39 @@ bool append_by_copy(host& h, conn& c, rte_mbuf* piece) {
     return true;
 }
 
+// Is there a place for one more buffer of this connection? What came early gives way to what is
+// next: it would be lost in any case if that never came.
+bool find_room(host& h, conn& c) {
+    if (!h.memory.has_room(memory_use::receive, c.account) && c.ooo_head != nullptr) {
+        h.stats.rcvmempruned.add(c.ooo_count);
+        early_clear(h, c);
+    }
+    return h.memory.has_room(memory_use::receive, c.account);
+}
+
 // The piece starts at rcv_nxt.
 void append_in_order(host& h, conn& c, rte_mbuf* piece) {
     const std::uint32_t bytes = piece->data_len;
+    const bool nobody_reads = c.has(conn_flag::rcv_shut) || bytes == 0;
+    if (!nobody_reads && append_by_copy(h, c, piece)) {
+        c.rcv_nxt += bytes;
+        c.rcv_unacked += bytes;
+        c.rcv_buffered += bytes;
+        return;
+    }
+    if (!nobody_reads && !find_room(h, c)) {
+        h.stats.rcvmemdrop.add(1); // not acknowledged: it comes again
+        h.consume(piece);
+        return;
+    }
     c.rcv_nxt += bytes;
     c.rcv_unacked += bytes;
-    if (c.has(conn_flag::rcv_shut) || bytes == 0) {
-        h.consume(piece); // acknowledged and thrown away: nobody will read it
+    if (nobody_reads) {
+        h.consume(piece); // acknowledged and thrown away
         return;
     }
     c.rcv_buffered += bytes;
-    if (append_by_copy(h, c, piece)) {
-        return;
-    }
+    h.memory.hold(memory_use::receive, c.account);
     (c.rcv_tail == nullptr ? c.rcv_head : c.rcv_tail->next) = piece;
     c.rcv_tail = piece;
 }
@@ -134,6 +154,7 @@ void cut_against_right(host& h, conn& c, rte_mbuf** link, rte_mbuf* piece) {
         *link = covered->next;
         isolate(covered);
         h.consume(covered);
+        h.memory.let_go(memory_use::receive, c.account);
         --c.ooo_count;
     }
     if (*link != nullptr && seq_of(*link) < end_of(piece)) {
@@ -162,11 +183,12 @@ void insert_early(host& h, conn& c, tcp_seq seq, rte_mbuf* piece) {
         return;
     }
     cut_against_right(h, c, link, piece);
-    if (c.ooo_count >= h.config.ooo_segments_max) {
+    if (c.ooo_count >= h.config.ooo_segments_max || !h.memory.has_room_early(c.account)) {
         h.stats.rcvoodrop.add(1);
         h.consume(piece);
         return;
     }
+    h.memory.hold(memory_use::receive, c.account);
     piece->next = *link;
     *link = piece;
     c.ooo_tail = piece->next == nullptr ? piece : c.ooo_tail;
@@ -181,6 +203,7 @@ void pull_early(host& h, conn& c) {
         c.ooo_head = piece->next;
         c.ooo_tail = c.ooo_head == nullptr ? nullptr : c.ooo_tail;
         isolate(piece);
+        h.memory.let_go(memory_use::receive, c.account);
         --c.ooo_count;
         if (end_of(piece) <= c.rcv_nxt) {
             h.consume(piece);
@@ -233,7 +256,8 @@ void note_duplicate(host& h, conn& c, tcp_seq left, tcp_seq right) {
 
 void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
     const std::uint32_t bytes = payload->pkt_len;
-    const bool in_order = seq == c.rcv_nxt;
+    const tcp_seq before = c.rcv_nxt;
+    const bool in_order = seq == before;
     const bool had_early = c.ooo_head != nullptr;
     if (bytes > c.rcv_mss) {
         c.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(bytes, 65'000));
@@ -246,7 +270,7 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
         receive_piece(h, c, seq, piece);
         seq += length;
     }
-    if (in_order) {
+    if (c.rcv_nxt != before) {
         h.stats.rcvpack.add(1);
         h.stats.rcvbyte.add(bytes);
         forget_sacked_below(c);
@@ -254,7 +278,8 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
             h.tell(c, conn_event::readable);
         }
     }
-    if (!in_order || had_early) { // RFC 5681 4.2: out of order, or filling a gap: at once
+    // RFC 5681 4.2: out of order, or filling a gap: at once. So is what found no room.
+    if (!in_order || had_early || c.rcv_nxt == before) {
         c.quick_acks = std::max<std::uint8_t>(c.quick_acks, 1);
         c.set(conn_flag::ack_now);
         h.want_output(c);
@@ -263,20 +288,17 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
     acknowledge_in_order(h, c);
 }
 
-void early_clear(conn& c) {
-    while (c.ooo_head != nullptr) {
-        rte_mbuf* piece = c.ooo_head;
-        c.ooo_head = piece->next;
-        free_segment(piece);
-    }
+void early_clear(host& h, conn& c) {
+    h.memory.let_go(memory_use::receive, c.account, free_chain(c.ooo_head));
+    c.ooo_head = nullptr;
     c.ooo_tail = nullptr;
     c.ooo_count = 0;
     c.rcv_sack_count = 0;
 }
 
-void receive_clear(conn& c) {
-    early_clear(c);
-    free_chain(c.rcv_head);
+void receive_clear(host& h, conn& c) {
+    early_clear(h, c);
+    h.memory.let_go(memory_use::receive, c.account, free_chain(c.rcv_head));
     c.rcv_head = nullptr;
     c.rcv_tail = nullptr;
     c.rcv_buffered = 0;

@@ -21,8 +21,8 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload);
 // Records bytes that came twice, for the next ACK (RFC 2883).
 void note_duplicate(host& h, conn& c, tcp_seq left, tcp_seq right);
 // Frees everything received.
-void receive_clear(conn& c);
+void receive_clear(host& h, conn& c);
 // Frees what came too early only.
-void early_clear(conn& c);
+void early_clear(host& h, conn& c);
 
 } // namespace pantala::tcp

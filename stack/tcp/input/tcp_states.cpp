@@ -306,7 +306,7 @@ void take_fin_in_order(host& h, conn& c) {
     c.rcv_adv = seq_max(c.rcv_adv, c.rcv_nxt);
     c.set(conn_flag::fin_received);
     c.clear(conn_flag::fin_waiting);
-    early_clear(c); // nothing can follow a FIN
+    early_clear(h, c); // nothing can follow a FIN
     acknowledge_now(h, c);
     h.tell(c, conn_event::readable);
     switch (c.state) {

@@ -54,6 +54,7 @@ entry_from(const host& h, const segment_in& segment, std::uint64_t hash, std::ui
     entry.listener = listening;
     entry.key = segment.key;
     entry.hash = hash;
+    entry.account = h.memory.account_of(segment.key.remote);
     entry.irs = segment.seq;
     entry.began_ms = h.now_ms();
     entry.asked_us = std::max(h.now_us(), 1U);
@@ -83,6 +84,28 @@ void answer_with_cookie(host& h, syn_entry& entry) {
     send_syn_ack(h, entry, cookie_timestamp(memory, clock_for(h, entry.key)));
 }
 
+// A peer with so many connections opens no more (`limits::peer_conns`).
+bool has_all_it_may(host& h, std::uint32_t account) {
+    return h.sizes.peer_conns != 0 && h.memory.conns(account) >= h.sizes.peer_conns;
+}
+
+// What an entry means that finds the cache so full.
+counter& counter_for(host& h, syn_full full) {
+    switch (full) {
+    case syn_full::bucket:
+        return h.stats.sc_bucketoverflow;
+    case syn_full::peer:
+        return h.stats.sc_peeroverflow;
+    case syn_full::listener:
+        return h.stats.sc_listeneroverflow;
+    case syn_full::cache:
+        return h.stats.sc_cacheoverflow;
+    case syn_full::no:
+        break;
+    }
+    return h.stats.sc_added;
+}
+
 void take_syn(
     host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id,
     const tcp_seq* floor) {
@@ -91,7 +114,12 @@ void take_syn(
         h.stats.sc_dropped.add(1); // no way back to the peer
         return;
     }
-    if (h.config.syn_cookies && !h.syns.has_room(hash)) {
+    if (has_all_it_may(h, entry.account)) {
+        h.stats.sc_peerlimit.add(1);
+        return;
+    }
+    const syn_full full = h.syns.full_for(entry);
+    if (h.config.syn_cookies && full != syn_full::no) {
         answer_with_cookie(h, entry);
         return;
     }
@@ -99,12 +127,8 @@ void take_syn(
     if (floor != nullptr && entry.iss <= *floor) { // RFC 6191, RFC 9293 3.6.1 (2)
         entry.iss = *floor + 64'000;
     }
-    (h.syns.bucket_full(hash)                     ? h.stats.sc_bucketoverflow
-     : h.syns.size() == h.syns.entries.capacity() ? h.stats.sc_cacheoverflow
-                                                  : h.stats.sc_added)
-        .add(1);
-    syn_entry dropped;
-    if (h.syns.add(entry, syn_ack_interval_ms, &dropped) == no_id) {
+    counter_for(h, full).add(1);
+    if (h.syns.add(entry, syn_ack_interval_ms) == no_id) {
         h.stats.sc_dropped.add(1);
         return;
     }
@@ -244,6 +268,10 @@ bool take_cookie(host& h, segment_in& segment, std::uint64_t hash, std::uint32_t
         return true;
     }
     h.stats.sc_recvcookie.add(1);
+    if (has_all_it_may(h, h.memory.account_of(segment.key.remote))) {
+        h.stats.sc_peerlimit.add(1);
+        return true;
+    }
     if (queue_full(h, listening)) {
         h.stats.listendrop.add(1);
         return true;
@@ -367,12 +395,9 @@ unsigned listen_expire(host& h, unsigned budget) {
 }
 
 void listen_forget(host& h, std::uint32_t listening) {
-    for (std::uint32_t id = 0; id < h.syns.entries.high_water(); ++id) {
-        // A released record keeps its last content; only one that is still found is alive.
-        const syn_entry& entry = h.syns.entries[id];
-        if (entry.listener == listening && h.syns.find(entry.hash, entry.key) == id) {
-            h.syns.remove(id);
-        }
+    for (std::uint32_t id = h.syns.oldest_of_listener(listening); id != no_id;
+         id = h.syns.oldest_of_listener(listening)) {
+        h.syns.remove(id);
     }
 }
 

@@ -7,10 +7,14 @@
 
 namespace pantala::tcp {
 
-syn_cache::syn_cache(std::uint32_t count, std::uint32_t bucket_limit)
-    : entries(count), limit_(std::max(bucket_limit, 1U)),
-      mask_(std::bit_ceil(std::max(count / std::max(bucket_limit / 2, 1U), 1U)) - 1),
-      buckets_(std::size_t{mask_} + 1) {}
+syn_cache::syn_cache(const syn_cache_limits& limits)
+    : entries(limits.entries), limits_(limits),
+      mask_(std::bit_ceil(std::max(limits.entries / std::max(limits.bucket / 2, 1U), 1U)) - 1),
+      buckets_(std::size_t{mask_} + 1), by_peer_(limits.accounts), by_listener_(limits.listeners) {
+    limits_.bucket = std::max(limits.bucket, 1U);
+    limits_.peer = std::max(limits.peer, 1U);
+    limits_.listener = std::max(limits.listener, 1U);
+}
 
 std::uint32_t syn_cache::find(std::uint64_t hash, const flow_key& key) const {
     std::uint32_t id = bucket_of(hash).head;
@@ -20,12 +24,12 @@ std::uint32_t syn_cache::find(std::uint64_t hash, const flow_key& key) const {
     return id;
 }
 
-bool syn_cache::bucket_full(std::uint64_t hash) const {
-    return bucket_of(hash).count >= limit_;
-}
-
-bool syn_cache::has_room(std::uint64_t hash) const {
-    return !bucket_full(hash) && entries.used() < entries.capacity();
+syn_full syn_cache::full_for(const syn_entry& entry) const {
+    return bucket_of(entry.hash).count >= limits_.bucket            ? syn_full::bucket
+           : by_peer_[entry.account].count >= limits_.peer          ? syn_full::peer
+           : by_listener_[entry.listener].count >= limits_.listener ? syn_full::listener
+           : entries.used() == entries.capacity()                   ? syn_full::cache
+                                                                    : syn_full::no;
 }
 
 // New entries go to the front: the oldest is the last.
@@ -48,13 +52,25 @@ std::uint32_t syn_cache::oldest() const {
     return best;
 }
 
-std::uint32_t
-syn_cache::add(const syn_entry& entry, std::uint32_t interval_ms, syn_entry* dropped) {
-    const std::uint32_t victim = bucket_full(entry.hash) ? oldest_of(bucket_of(entry.hash))
-                                 : entries.used() == entries.capacity() ? oldest()
-                                                                        : no_id;
-    if (victim != no_id) {
-        *dropped = entries[victim];
+std::uint32_t syn_cache::victim_for(const syn_entry& entry) const {
+    switch (full_for(entry)) {
+    case syn_full::bucket:
+        return oldest_of(bucket_of(entry.hash));
+    case syn_full::peer:
+        return by_peer_[entry.account].head;
+    case syn_full::listener:
+        return by_listener_[entry.listener].head;
+    case syn_full::cache:
+        return oldest();
+    case syn_full::no:
+        break;
+    }
+    return no_id;
+}
+
+std::uint32_t syn_cache::add(const syn_entry& entry, std::uint32_t interval_ms) {
+    // After the first victim another limit may still stand in the way: four at most.
+    for (std::uint32_t victim = victim_for(entry); victim != no_id; victim = victim_for(entry)) {
         remove(victim);
     }
     const std::uint32_t id = entries.allocate();
@@ -67,27 +83,32 @@ syn_cache::add(const syn_entry& entry, std::uint32_t interval_ms, syn_entry* dro
     entries[id].bucket_next = line.head;
     line.head = id;
     ++line.count;
-    append(id);
+    append(by_retry_[entry.retries], &syn_entry::in_retry, id);
+    append(by_peer_[entry.account], &syn_entry::in_peer, id);
+    append(by_listener_[entry.listener], &syn_entry::in_listener, id);
     return id;
 }
 
 void syn_cache::remove(std::uint32_t id) {
-    unlink(id);
-    bucket& line = bucket_of(entries[id].hash);
-    std::uint32_t* link = &line.head;
-    while (*link != id) {
-        link = &entries[*link].bucket_next;
+    const syn_entry& entry = entries[id];
+    unlink(by_retry_[entry.retries], &syn_entry::in_retry, id);
+    unlink(by_peer_[entry.account], &syn_entry::in_peer, id);
+    unlink(by_listener_[entry.listener], &syn_entry::in_listener, id);
+    bucket& line = bucket_of(entry.hash);
+    std::uint32_t* at = &line.head;
+    while (*at != id) {
+        at = &entries[*at].bucket_next;
     }
-    *link = entries[id].bucket_next;
+    *at = entry.bucket_next;
     --line.count;
     entries.release(id);
 }
 
 void syn_cache::retry_later(std::uint32_t id, std::uint32_t deadline_ms) {
-    unlink(id);
+    unlink(by_retry_[entries[id].retries], &syn_entry::in_retry, id);
     ++entries[id].retries;
     entries[id].deadline_ms = deadline_ms;
-    append(id);
+    append(by_retry_[entries[id].retries], &syn_entry::in_retry, id);
 }
 
 std::uint32_t syn_cache::due(std::uint32_t now_ms) const {
@@ -112,19 +133,18 @@ instant syn_cache::next_deadline(instant now) const {
     return earliest;
 }
 
-void syn_cache::append(std::uint32_t id) {
-    list& order = by_retry_[entries[id].retries];
-    entries[id].previous = order.tail;
-    entries[id].next = no_id;
-    (order.tail == no_id ? order.head : entries[order.tail].next) = id;
+void syn_cache::append(list& order, link_of link, std::uint32_t id) {
+    entries[id].*link = {order.tail, no_id};
+    (order.tail == no_id ? order.head : (entries[order.tail].*link).next) = id;
     order.tail = id;
+    ++order.count;
 }
 
-void syn_cache::unlink(std::uint32_t id) {
-    const syn_entry& entry = entries[id];
-    list& order = by_retry_[entry.retries];
-    (entry.previous == no_id ? order.head : entries[entry.previous].next) = entry.next;
-    (entry.next == no_id ? order.tail : entries[entry.next].previous) = entry.previous;
+void syn_cache::unlink(list& order, link_of link, std::uint32_t id) {
+    const syn_link at = entries[id].*link;
+    (at.previous == no_id ? order.head : (entries[at.previous].*link).next) = at.next;
+    (at.next == no_id ? order.tail : (entries[at.next].*link).previous) = at.previous;
+    --order.count;
 }
 
 } // namespace pantala::tcp

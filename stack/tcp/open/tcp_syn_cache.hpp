@@ -1,7 +1,8 @@
 // Half-open passive connections (RFC 4987 section 3.3): what a SYN said, in a small record, until
-// the handshake completes. A bucket holds a limited number, so that a flood reaches only its own
-// buckets; the oldest of all gives way when the records run out. Retransmission of SYN-ACKs goes by
-// FIFO lists, one for each retry: within a list all wait equally long.
+// the handshake completes. A bucket, a peer and a listener hold a limited number each, so that a
+// flood reaches only its own; where there is no room the oldest of the same bucket, peer or
+// listener gives way, and when the records run out the oldest of all. Retransmission of SYN-ACKs
+// goes by FIFO lists, one for each retry: within a list all wait equally long.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -17,6 +18,12 @@ namespace pantala::tcp {
 
 inline constexpr unsigned syn_ack_retries_max = 3; // classic BSD: 1, 2, 4 s, then forgotten
 
+// Neighbours in one of the lists that an entry stands in.
+struct syn_link {
+    std::uint32_t previous = no_id;
+    std::uint32_t next = no_id;
+};
+
 struct syn_entry {
     flow_key key;
     tcp_seq iss;
@@ -24,10 +31,12 @@ struct syn_entry {
     tcp_seq irs;
     std::uint32_t ts_recent = 0;
     std::uint32_t listener = no_id;
+    std::uint32_t account = 0; // of its peer (tcp_memory.hpp)
     std::uint32_t deadline_ms = 0;
     std::uint32_t bucket_next = no_id;
-    std::uint32_t previous = no_id; // in the list of its retry
-    std::uint32_t next = no_id;
+    syn_link in_retry;
+    syn_link in_peer;
+    syn_link in_listener;
     std::uint32_t began_ms = 0;
     std::uint32_t asked_us = 0; // when the first SYN-ACK left: its ACK times the round trip
     std::uint16_t peer_mss = 0;
@@ -39,29 +48,43 @@ struct syn_entry {
     bool timestamps = false;
     bool ecn = false;
 };
-static_assert(sizeof(syn_entry) <= 104);
+static_assert(sizeof(syn_entry) <= 128);
+
+struct syn_cache_limits {
+    std::uint32_t entries = 0; // in all
+    std::uint32_t bucket = 1;
+    std::uint32_t peer = 1;
+    std::uint32_t listener = 1;
+    std::uint32_t listeners = 0; // how many there may be
+    std::uint32_t accounts = 0;  // of peers
+};
+
+// Why there is no room for an entry without dropping another.
+enum class syn_full : std::uint8_t { no, bucket, peer, listener, cache };
 
 class syn_cache {
   public:
-    syn_cache(std::uint32_t entries, std::uint32_t bucket_limit);
+    explicit syn_cache(const syn_cache_limits& limits);
 
     slab<syn_entry> entries;
 
     std::uint32_t find(std::uint64_t hash, const flow_key& key) const;
-    // Is there room for this hash without dropping anyone?
-    bool has_room(std::uint64_t hash) const;
-    // Enters a filled record; the bucket's oldest, or the oldest of all, gives way (returned
-    // through `dropped`, so that its listener can be told; the id is free again). no_id: no records
-    // at all.
-    std::uint32_t add(const syn_entry& entry, std::uint32_t interval_ms, syn_entry* dropped);
+    // Reads its hash, account and listener.
+    syn_full full_for(const syn_entry& entry) const;
+    // Enters a filled record; where there is no room the oldest that stands in its way goes. no_id:
+    // no records at all.
+    std::uint32_t add(const syn_entry& entry, std::uint32_t interval_ms);
     void remove(std::uint32_t id);
     // To the next retry's list.
     void retry_later(std::uint32_t id, std::uint32_t deadline_ms);
     // The first whose time has come, or no_id.
     std::uint32_t due(std::uint32_t now_ms) const;
+    // The oldest of a listener, or no_id.
+    std::uint32_t oldest_of_listener(std::uint32_t listener) const {
+        return by_listener_[listener].head;
+    }
     std::uint32_t size() const { return entries.used(); }
     instant next_deadline(instant now) const;
-    bool bucket_full(std::uint64_t hash) const;
 
   private:
     struct bucket {
@@ -69,20 +92,26 @@ class syn_cache {
         std::uint32_t count = 0;
     };
     struct list {
-        std::uint32_t head = no_id;
+        std::uint32_t head = no_id; // the oldest
         std::uint32_t tail = no_id;
+        std::uint32_t count = 0;
     };
+    using link_of = syn_link syn_entry::*;
+
     std::uint32_t oldest_of(const bucket& line) const;
     std::uint32_t oldest() const;
-    void append(std::uint32_t id);
-    void unlink(std::uint32_t id);
+    std::uint32_t victim_for(const syn_entry& entry) const;
+    void append(list& order, link_of link, std::uint32_t id);
+    void unlink(list& order, link_of link, std::uint32_t id);
     bucket& bucket_of(std::uint64_t hash) { return buckets_[(hash >> 20) & mask_]; }
     const bucket& bucket_of(std::uint64_t hash) const { return buckets_[(hash >> 20) & mask_]; }
 
-    std::uint32_t limit_;
+    syn_cache_limits limits_;
     std::uint32_t mask_;
     std::vector<bucket> buckets_;
     std::array<list, syn_ack_retries_max + 1> by_retry_;
+    std::vector<list> by_peer_;
+    std::vector<list> by_listener_;
 };
 
 } // namespace pantala::tcp

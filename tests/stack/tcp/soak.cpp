@@ -80,6 +80,8 @@ pair_settings draw(std::uint64_t seed) {
     how.v6 = random.one_in(3);
     how.sizes.syn_entries = random.one_in(4) ? 0 : 64; // 0: every handshake by cookie
     how.mtu = how.v6 ? std::max<std::uint16_t>(how.mtu, 1'280) : how.mtu;
+    // Hardly room for what is under way; three quarters of the pool where it is 0.
+    how.sizes.buffers = random.one_in(4) ? one_of<std::uint32_t>(random, {20, 60, 200}) : 0;
     return how;
 }
 
@@ -95,7 +97,8 @@ std::string describe(const pair_settings& how) {
     return "forth " + describe(how.forth) + "; back " + describe(how.back) + "; " +
            std::to_string(how.client_stream.send_bytes) + " bytes forth, " +
            std::to_string(how.server_stream.send_bytes) + " back; mtu " + std::to_string(how.mtu) +
-           (how.v6 ? " v6" : " v4") + (how.sizes.syn_entries == 0 ? " cookies" : "");
+           (how.v6 ? " v6" : " v4") + (how.sizes.syn_entries == 0 ? " cookies" : "") +
+           (how.sizes.buffers == 0 ? "" : " buffers " + std::to_string(how.sizes.buffers));
 }
 
 std::string fault_of(const char* who, const std::optional<stream>& end) {

@@ -35,6 +35,7 @@ std::string left_in(const node& one) {
     count("flows in the table", h.table.size());
     count("sent segments", h.sents.used());
     count("half-open", h.syns.size());
+    count("buffers in the ledger", h.memory.held());
     count("TIME-WAIT", h.time_waits.size());
     return left;
 }
