@@ -1,5 +1,5 @@
 // What `pantala run` is to do: filled from a TOML file and from options. Every key is a line of
-// the tables in schema.cpp, which give the parser, the errors and the reference alike.
+// the tables in schema.hpp, which give the parser, the errors and the reference alike.
 #pragma once
 
 #include "app/address.hpp"

@@ -1,0 +1,75 @@
+// Checks of the configuration's texts.
+#include "app/changes.hpp"
+#include "app/config/schema.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace pantala::app {
+
+namespace {
+
+template <class T>
+result<void> checked(result<T> outcome) {
+    return outcome ? result<void>() : result<void>(outcome.failure());
+}
+
+result<void> one_of(const std::string& value, std::initializer_list<std::string_view> words) {
+    if (std::find(words.begin(), words.end(), value) != words.end()) {
+        return {};
+    }
+    return error{EINVAL, fmt::format("'{}' is not one of: {}", value, fmt::join(words, ", "))};
+}
+
+} // namespace
+
+result<void> is_idle(const std::string& value) {
+    return one_of(value, {"adaptive", "busy"});
+}
+result<void> is_dispatch(const std::string& value) {
+    return one_of(value, {"direct", "deferred"});
+}
+result<void> is_kind(const std::string& value) {
+    return one_of(value, {"unicast", "blackhole", "unreachable", "prohibit"});
+}
+result<void> is_dad(const std::string& value) {
+    return one_of(value, {"optimistic", "strict", "off"});
+}
+result<void> is_ra(const std::string& value) {
+    return one_of(value, {"off", "send", "accept"});
+}
+result<void> is_rpf(const std::string& value) {
+    return one_of(value, {"off", "strict", "loose"});
+}
+result<void> is_mac(const std::string& value) {
+    return checked(parse_mac(value));
+}
+result<void> is_address(const std::string& value) {
+    neigh_change either;
+    return set_address(value, either);
+}
+result<void> is_destination(const std::string& value) {
+    route_change either;
+    return set_destination(value, either);
+}
+result<void> is_interface_address(const std::string& value) {
+    addr_change either;
+    return set_address(value, either);
+}
+result<void> is_name(const std::string& value) {
+    const bool good =
+        !value.empty() && value.size() <= 31 && std::all_of(value.begin(), value.end(), [](char c) {
+            return std::isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '-' || c == '_';
+        });
+    return good ? result<void>()
+                : error{
+                      EINVAL, fmt::format(
+                                  "'{}' is no name: 1 to 31 letters, digits, '.', '-' "
+                                  "or '_'",
+                                  value)};
+}
+
+} // namespace pantala::app
