@@ -18,10 +18,13 @@
 #include "stack/ip/ip6/ip6_input.hpp"
 #include "stack/ip/ip6/ip6_output.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
+#include "stack/route/host_cache/host_cache_command.hpp"
+#include "stack/route/host_cache/memory_alarm.hpp"
 #include "stack/socket/socket_list.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace pantala {
 namespace {
@@ -98,6 +101,10 @@ void stack::expire(instant now, unsigned budget) {
     routes_.apply(route_patches_round, *this);
     take_own_packets();
     host_.expire(now, budget);
+    hosts_.expire(now, budget);
+    if (drain_ != nullptr && !hosts_.draining()) [[unlikely]] {
+        worker_.messages.reply(*std::exchange(drain_, nullptr));
+    }
     if (owner_ != nullptr) {
         handle_reports();
         owner_->expire(now, budget);
@@ -133,7 +140,8 @@ instant stack::next_deadline() const {
         return now_;
     }
     const instant common = std::min(
-        {reassembly_.next_deadline(), reassembly6_.next_deadline(), host_.next_deadline()});
+        {reassembly_.next_deadline(), reassembly6_.next_deadline(), host_.next_deadline(),
+         hosts_.next_deadline()});
     return owner_ == nullptr ? common
                              : std::min(
                                    {common, owner_->next_deadline(), announcer_.next_deadline(),
@@ -294,6 +302,17 @@ void socket_list_handler(netmsg& message, netmsg_endpoint& here) {
     here.reply(message);
 }
 
+void host_cache_command_handler(netmsg& message, netmsg_endpoint& here) {
+    run(here.context<stack>().hosts(), static_cast<host_cache_command&>(message));
+    here.reply(message);
+}
+
+void drain_handler(netmsg& message, netmsg_endpoint& here) {
+    stack& mine = here.context<stack>();
+    mine.hosts_.drain();
+    mine.drain_ = &message;
+}
+
 void stack::report_queue::push(neighbor_report& report) {
     report.next_free = nullptr;
     (first == nullptr ? first : last->next_free) = &report;
@@ -380,11 +399,11 @@ struct host_wiring {
         stack& self = of(context);
         return remote.is_v4() ? std::min(
                                     ip4_path_mtu(self.ip4_, remote.v4()),
-                                    self.path_mtus_.find(remote, self.ip4_.now))
+                                    self.hosts_.find_mtu(remote, self.ip4_.now))
                               : ip6_path_mtu(self.ip6_, remote.v6());
     }
     static void learn_mtu(void* context, const ip_address& remote, std::uint16_t mtu) {
-        of(context).path_mtus_.learn(remote, mtu, of(context).ip4_.now);
+        of(context).hosts_.learn_mtu(remote, mtu, of(context).ip4_.now);
     }
     static ip_address source_for(void* context, const ip_address& remote) {
         stack& self = of(context);
@@ -401,7 +420,7 @@ struct host_wiring {
     }
     static void refuse(void* context, mbuf_burst& packets) { of(context).refuse(packets); }
     static ip_services services(stack& self) {
-        return {&self, output, path_mtu, learn_mtu, source_for, is_ours, refuse};
+        return {&self, output, path_mtu, learn_mtu, source_for, is_ours, refuse, &self.hosts_};
     }
 };
 
@@ -411,11 +430,10 @@ struct host_wiring {
 stack::stack(const worker_services& services, route_replica& routes, const stack_settings& settings)
     : worker_(services), routes_(routes), neighbors_(worker_, links_, neighbor_wiring::handlers),
       next_(links_, neighbors_),
-      path_mtus_({worker_.random.next(), worker_.random.next()}), ip4_{worker_,    links_,
-                                                                       routes_,    next_,
-                                                                       neighbors_, link_counts_},
-      reassembly_(worker_.drops), ip6_{worker_,    links_,       routes_,   next_,
-                                       neighbors_, link_counts_, path_mtus_},
+      hosts_({worker_.random.next(), worker_.random.next()}, routes, settings.hosts),
+      ip4_{worker_, links_, routes_, next_, neighbors_, link_counts_},
+      reassembly_(worker_.drops), ip6_{worker_,    links_,       routes_, next_,
+                                       neighbors_, link_counts_, hosts_},
       reassembly6_(worker_.drops), nd_{worker_, links_, neighbors_},
       look_(wire::choose_ip4_plain()), host_(worker_, settings.host, host_wiring::services(*this)) {
     ip4_.settings = settings.ip4;

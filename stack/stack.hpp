@@ -21,7 +21,7 @@
 #include "stack/ip/ip4_local.hpp"
 #include "stack/ip/ip6/ip6_context.hpp"
 #include "stack/ip/ip6/ip6_local.hpp"
-#include "stack/ip/path_mtu_cache.hpp"
+#include "stack/route/host_cache/host_cache.hpp"
 #include "stack/route/replica.hpp"
 #include "stack/socket/net_host.hpp"
 #include "stack/wire/ip4_plain.hpp"
@@ -37,6 +37,7 @@ struct stack_settings {
     neighbor_settings neighbors; // worker 0's
     link_duties_settings duties; // worker 0's
     host_settings host;
+    host_cache_settings hosts;
 };
 
 class stack {
@@ -63,6 +64,7 @@ class stack {
     const nd_counters& nd_counts() const { return nd_.counters; }
     const arp_counters& arp_counts() const { return arp_counts_; }
     const link_counters& link_counts() const { return link_counts_; }
+    const host_cache_counters& host_cache_counts() const { return hosts_.counts(); }
 
     // --- the owner's own: tests, messages handled here ---
     route_replica& routes() { return routes_; }
@@ -72,6 +74,7 @@ class stack {
     const adjacencies& next() const { return next_; }
     const link_table& links() const { return links_; }
     net_host& host() { return host_; }
+    host_cache& hosts() { return hosts_; }
 
     // --- called while the route log is applied (route_observer) ---
     void nexthop_changed(nexthop_id id) { next_.set(id, routes_.hop(id)); }
@@ -80,6 +83,7 @@ class stack {
   private:
     friend struct neighbor_wiring;
     friend struct host_wiring;
+    friend void drain_handler(netmsg& message, netmsg_endpoint& here);
 
     // Reports wait here for the round's instant. In order of arrival.
     struct report_queue {
@@ -110,7 +114,7 @@ class stack {
     arp_counters arp_counts_;
     neighbor_table neighbors_;
     adjacencies next_;
-    path_mtu_cache path_mtus_;
+    host_cache hosts_;
     ip4_context ip4_;
     ip4_reassembly reassembly_;
     ip6_context ip6_;
@@ -119,6 +123,7 @@ class stack {
     wire::ip4_plain_function look_;
     net_host host_;
     instant now_{};
+    netmsg* drain_ = nullptr;               // a memory alarm that is being answered
     std::unique_ptr<neighbor_owner> owner_; // worker 0 only
     arp_announcer announcer_;               // worker 0 only
     std::unique_ptr<link_duties> duties_;   // worker 0 only

@@ -74,7 +74,7 @@ net_host::net_host(worker_services& worker, const host_settings& settings, const
            .drops = worker.drops,
            .random = worker.random,
            .sink = {ip.output, ip.context},
-           .paths = {ask_mtu, worker.workers == 1 ? nullptr : ask_home, this}},
+           .paths = {ask_mtu, worker.workers == 1 ? nullptr : ask_home, this, ip.hosts}},
           settings.tcp, limits_for(settings.limits, worker), instant{}),
       udp({.pool = worker.pool,
            .drops = worker.drops,

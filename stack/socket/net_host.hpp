@@ -40,6 +40,8 @@ struct ip_services {
     bool (*is_ours)(void* context, const ip_address& address) = nullptr;
     // Tells the sources of these datagrams that nobody is there, and drops them.
     void (*refuse)(void* context, mbuf_burst& packets) = nullptr;
+    // What this worker remembers of destinations.
+    host_cache* hosts = nullptr;
 };
 
 struct host_settings {

@@ -6,6 +6,7 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/timer_wheel.hpp"
+#include "stack/route/host_cache/path_metrics.hpp"
 #include "stack/tcp/tcp_table.hpp"
 #include "stack/wire/flow.hpp"
 #include "stack/wire/tcp.hpp"
@@ -245,6 +246,7 @@ struct alignas(64) conn {
     std::uint16_t path_mtu = 0;
     std::uint16_t blackhole_mss =
         0;                          // snd_mss before large segments were suspected; 0: they are not
+    host_place remembered;          // what the host cache has of the peer
     std::uint32_t listener = no_id; // while it waits to be accepted
     std::uint32_t accept_previous = no_id;
     std::uint32_t accept_next = no_id;

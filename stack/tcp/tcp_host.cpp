@@ -1,5 +1,6 @@
 #include "stack/tcp/tcp_host.hpp"
 
+#include "stack/tcp/congestion/path_memory.hpp"
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
@@ -210,6 +211,7 @@ bool host::insert(conn& c) {
 }
 
 void host::detach(conn& c) {
+    path_release(*this, c);
     if (c.has(conn_flag::in_table)) {
         table.erase(c.hash, id_of(c));
         c.clear(conn_flag::in_table);

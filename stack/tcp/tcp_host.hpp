@@ -27,6 +27,10 @@
 
 struct rte_mempool;
 
+namespace pantala {
+class host_cache;
+}
+
 namespace pantala::tcp {
 
 struct counters {
@@ -49,6 +53,8 @@ struct path_oracle {
     // Do packets of this flow come to this worker (RSS)? nullptr: there is only one.
     bool (*comes_home)(void* context, const flow_key& key) = nullptr;
     void* context = nullptr;
+    // What earlier connections found; nullptr: nobody remembers.
+    host_cache* hosts = nullptr;
 };
 
 // Keys nobody outside knows; drawn at construction.

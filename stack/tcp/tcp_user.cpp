@@ -1,5 +1,6 @@
 #include "stack/tcp/tcp_user.hpp"
 
+#include "stack/tcp/congestion/path_memory.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/open/tcp_isn.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
@@ -180,6 +181,7 @@ void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu) {
     c.opened_ms = h.now_ms();
     c.last_heard_ms = h.now_ms();
     request_features(h, c);
+    path_attach(h, c);
 }
 
 open_answer open(host& h, const open_request& request) {

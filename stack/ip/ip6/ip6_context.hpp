@@ -9,7 +9,6 @@
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
-#include "stack/ip/path_mtu_cache.hpp"
 #include "stack/ip/token_bucket.hpp"
 #include "stack/route/prefix6.hpp"
 #include "stack/route/replica.hpp"
@@ -18,6 +17,8 @@
 #include <cstdint>
 
 namespace pantala {
+
+class host_cache;
 
 // Owner: one worker; control sums over the workers. The names that people see: ip6_counter_names.
 struct ip6_counters {
@@ -68,7 +69,7 @@ struct ip6_context {
     const adjacencies& next;
     neighbor_table& neighbors;
     link_counters& link_counts;
-    path_mtu_cache& path_mtus;
+    host_cache& hosts;
     ip6_settings settings{};
     ip6_counters counters{};
     token_bucket error_budget{};

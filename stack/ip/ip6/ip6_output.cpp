@@ -7,6 +7,7 @@
 #include "stack/ip/ip6/ip6_flow_hash.hpp"
 #include "stack/ip/ip6/ip6_forward.hpp"
 #include "stack/ip/packet_sum.hpp"
+#include "stack/route/host_cache/host_cache.hpp"
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/icmp6.hpp"
 #include "stack/wire/ipv6.hpp"
@@ -83,7 +84,7 @@ finished_way find_way(
         way.via = direct != nullptr && direct->mtu <= way.via.mtu ? *direct : way.via;
     }
     way.mtu =
-        std::min(way.via.mtu, context.path_mtus.find(ip_address::from(destination), context.now));
+        std::min(way.via.mtu, context.hosts.find_mtu(ip_address::from(destination), context.now));
     return way;
 }
 
@@ -144,21 +145,21 @@ plain_way(const ip6_context& context, const wire::ipv6_address& destination) {
 
 // The least MTU of the interfaces that are up.
 std::uint16_t least_mtu(const link_table& links) {
-    std::uint16_t least = path_mtu_cache::none;
+    std::uint16_t least = host_cache::no_mtu;
     for (std::uint16_t id = 0; id < links.end(); ++id) {
         const iface& here = links[iface_id{id}];
         least = here.present && here.up ? std::min(least, here.mtu) : least;
     }
-    return least == path_mtu_cache::none ? std::uint16_t{0} : least;
+    return least == host_cache::no_mtu ? std::uint16_t{0} : least;
 }
 
 std::uint16_t group_mtu(const ip6_context& context, const adjacency& group) {
-    std::uint16_t least = path_mtu_cache::none;
+    std::uint16_t least = host_cache::no_mtu;
     for (unsigned i = 0; i < group.group_count; ++i) {
         const adjacency& member = context.next[context.routes.bucket(group.group_first + i)];
         least = can_send(member.kind) ? std::min(least, member.mtu) : least;
     }
-    return least == path_mtu_cache::none ? std::uint16_t{0} : least;
+    return least == host_cache::no_mtu ? std::uint16_t{0} : least;
 }
 
 std::uint16_t first_hop_mtu(const ip6_context& context, const wire::ipv6_address& destination) {
@@ -170,7 +171,7 @@ std::uint16_t first_hop_mtu(const ip6_context& context, const wire::ipv6_address
         return group_mtu(context, via);
     }
     if (via.kind == adjacency_kind::local) {
-        return path_mtu_cache::none;
+        return host_cache::no_mtu;
     }
     return can_send(via.kind) ? via.mtu : std::uint16_t{0};
 }
@@ -261,7 +262,7 @@ void ip6_output_finished(ip6_context& context, mbuf_burst& packets) {
 std::uint16_t ip6_path_mtu(const ip6_context& context, const wire::ipv6_address& destination) {
     return std::min(
         first_hop_mtu(context, destination),
-        context.path_mtus.find(ip_address::from(destination), context.now));
+        context.hosts.find_mtu(ip_address::from(destination), context.now));
 }
 
 std::optional<wire::ipv6_address>

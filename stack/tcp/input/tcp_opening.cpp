@@ -1,4 +1,5 @@
 // SYN-SENT (RFC 9293 3.10.7.3), what the SYNs agree on, and the step into ESTABLISHED.
+#include "stack/tcp/congestion/path_memory.hpp"
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
@@ -101,6 +102,7 @@ void establish(host& h, conn& c) {
     h.stats.connects.add(1);
     h.stats.ecn_connects.add(c.has(conn_flag::ecn) ? 1 : 0);
     congestion_start(h, c);
+    path_seed(h, c);
     if (c.rexmt_shift > 0) {
         // RFC 6298 5.7 and RFC 6928 2: the SYN was lost: a slower clock and one segment to begin.
         c.rto_us = std::max(c.rto_us, rto_after_lost_syn_us);

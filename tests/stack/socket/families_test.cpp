@@ -329,7 +329,7 @@ TEST_P(datagrams_of_ip6, AreCutToThePathMtu) {
     EXPECT_TRUE(text_of(4'000) == server.received[2]);
 
     // What is known grows old (RFC 8201 4).
-    net.left.advance(path_mtu_cache::lifetime_ns);
+    net.left.advance(host_cache_settings{}.path_mtu_s * ns_per_s);
     net.carry();
     EXPECT_EQ(0, client.say(text_of(1'400)));
     net.carry();
