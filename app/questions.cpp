@@ -108,6 +108,25 @@ result<void> parse_stats(words text, show_question& question) {
     return {};
 }
 
+result<void> parse_hosts(words text, host_question& question) {
+    word_reader reader(text);
+    if (!reader.done()) {
+        const std::string_view verb = reader.next();
+        question.flush = verb == "flush";
+        if (verb != "flush" && verb != "show" && verb != "list" && verb != "ls") {
+            return unknown_word("hostcache", verb, {"show", "flush"});
+        }
+    }
+    if (reader.done()) {
+        return {};
+    }
+    question.address.emplace();
+    if (auto good = set_address(std::string(reader.next()), *question.address); !good) {
+        return good;
+    }
+    return reader.done() ? result<void>() : unknown_word("hostcache", reader.peek(), {"ADDRESS"});
+}
+
 bool monitor_question::wants(const json& event) const {
     const std::string object = event.value("event", "");
     return (object == "route" && route) || (object == "addr" && addr) ||

@@ -23,6 +23,12 @@ struct show_question {
     bool wants(const nlohmann::json& row) const;
 };
 
+// `hostcache show` or `flush`, of all destinations or of one.
+struct host_question {
+    bool flush = false;
+    std::optional<neigh_change> address{}; // only its address counts
+};
+
 // Whose changes are to be told.
 struct monitor_question {
     bool route = true;
@@ -38,6 +44,8 @@ result<void> parse_show_routes(words text, show_question& question);
 result<void> parse_show_of_links(words text, std::string_view object, show_question& question);
 result<void> parse_show_nothing(words text, std::string_view object);
 result<void> parse_stats(words text, show_question& question);
+// All words after `hostcache`.
+result<void> parse_hosts(words text, host_question& question);
 // Those after `monitor`: none, `all`, or some of route, addr, link, neigh.
 result<void> parse_monitor(words text, monitor_question& question);
 

@@ -22,7 +22,7 @@ struct cli_program {
 
 void add_net_commands(cli_program program);    // addr, route, neigh, link, netisr, stats
 void add_monitor_command(cli_program program); // monitor
-void add_host_commands(cli_program program);   // ss
+void add_host_commands(cli_program program);   // ss, hostcache
 void add_run_command(cli_program program);     // run
 void add_echo_command(cli_program program);    // echo
 void add_httpd_command(cli_program program);   // httpd

@@ -1,6 +1,10 @@
-// `pantala ss`: the sockets of a running pantala, as `ss -ti` shows them.
+// Of the host in a running pantala: `ss`, its sockets as `ss -ti` shows them; `hostcache`, what it
+// remembers of destinations.
 #include "app/cli/commands.hpp"
 #include "app/control/client.hpp"
+#include "app/questions.hpp"
+
+#include <memory>
 
 #include <fmt/format.h>
 
@@ -67,12 +71,70 @@ int run_ss(const cli_context& context) {
     return 0;
 }
 
+struct host_options {
+    cli_context& context;
+    int& status;
+    std::vector<std::string> words;
+};
+
+// Asks, and shows the rows that come or the answer.
+int ask_hosts(const host_options& options, const host_question& asked) {
+    auto client = control_client::connect(options.context.socket_path());
+    if (!client) {
+        return report(client.failure());
+    }
+    control_request request;
+    request.name = "hostcache";
+    request.words = options.words;
+    if (options.context.family != 0) {
+        request.args["family"] = options.context.family;
+    }
+    json rows = json::array();
+    auto done = client->call(std::move(request), [&](const json& row) { rows.push_back(row); });
+    if (!done) {
+        return report(done.failure());
+    }
+    if (asked.flush) {
+        return options.context.json ? print_line(done->dump()) : 0;
+    }
+    static constexpr column columns[] = {
+        {"address", "address"},          {"worker", "worker", true},
+        {"users", "users", true},        {"mtu", "mtu", true},
+        {"rtt_us", "rtt_us", true},      {"rttvar_us", "rttvar_us", true},
+        {"ssthresh", "ssthresh", true},  {"cwnd", "cwnd", true},
+        {"expires_s", "expires_s", true}};
+    fmt::print("{}", options.context.json ? rows.dump(2) + "\n" : format_table(columns, rows));
+    return 0;
+}
+
+int run_hosts(const host_options& options) {
+    host_question asked;
+    const auto text = views(options.words);
+    if (auto good = parse_hosts(text, asked); !good) {
+        return report_usage(good.failure());
+    }
+    if (asked.flush && options.context.family != 0) {
+        return report_usage(say("hostcache flush: -4 and -6 choose only what is shown"));
+    }
+    return ask_hosts(options, asked);
+}
+
+void add_hosts_command(const cli_program& program) {
+    auto options =
+        std::make_shared<host_options>(host_options{program.context, program.status, {}});
+    CLI::App* app = program.app.add_subcommand(
+        "hostcache", "what the host remembers of destinations: path MTU, round trip, windows");
+    app->add_option("words", options->words, "show [ADDRESS] | flush [ADDRESS]");
+    app->callback([options] { options->status = run_hosts(*options); });
+}
+
 } // namespace
 
 void add_host_commands(cli_program program) {
     CLI::App* app = program.app.add_subcommand("ss", "sockets of the host, as `ss -ti` shows them");
     app->callback(
         [&context = program.context, &status = program.status] { status = run_ss(context); });
+    add_hosts_command(program);
 }
 
 } // namespace pantala::app

@@ -30,6 +30,16 @@ struct ip6_config {
     std::string stable_secret; // of the addresses that are made of advertised prefixes
 };
 
+struct hostcache_config {
+    std::uint32_t expire = 3'600;
+    std::uint32_t min_expire = 10;
+    std::uint32_t sweep = 600;
+    std::uint32_t max_cache = 4'096;
+    std::uint32_t entries = 65'536;
+    std::uint32_t path_mtu = 600;
+    bool seed_connections = true;
+};
+
 struct control_config {
     std::string socket;
 };
@@ -102,6 +112,7 @@ struct config {
     engine_config engine;
     ip4_config ip4;
     ip6_config ip6;
+    hostcache_config hostcache;
     control_config control;
     std::vector<port_config> ports;
     std::vector<link_config> links;

@@ -55,6 +55,23 @@ inline constexpr key<ip6_config> ip6_keys[] = {
      "identity"},
 };
 
+inline constexpr key<hostcache_config> hostcache_keys[] = {
+    {"expire", number_key<hostcache_config>{&hostcache_config::expire, 0, 86'400},
+     "seconds that what is remembered of a destination outlives its last connection"},
+    {"min_expire", number_key<hostcache_config>{&hostcache_config::min_expire, 1, 86'400},
+     "seconds under which a full cache does not bring that down"},
+    {"sweep", number_key<hostcache_config>{&hostcache_config::sweep, 1, 86'400},
+     "seconds between sweeps, at most; as often may 'expire' become two thirds of itself"},
+    {"max_cache", number_key<hostcache_config>{&hostcache_config::max_cache, 0, 1'000'000},
+     "a worker's destinations without a connection above which it does"},
+    {"entries", number_key<hostcache_config>{&hostcache_config::entries, 1, 1'000'000},
+     "destinations that a worker remembers at most"},
+    {"path_mtu", number_key<hostcache_config>{&hostcache_config::path_mtu, 60, 86'400},
+     "seconds that a path MTU is believed"},
+    {"seed_connections", flag_key<hostcache_config>{&hostcache_config::seed_connections},
+     "TCP begins with the round trip and the windows that were found before"},
+};
+
 inline constexpr key<control_config> control_keys[] = {
     {"socket", text_key<control_config>{&control_config::socket},
      "path of the control socket; empty: in the user's runtime directory"},
@@ -134,7 +151,8 @@ inline constexpr key<table_config> table_keys[] = {
      "CIDR list, one a line, '.gz' or not; relative to this file", true},
     {"via", list_key<table_config>{&table_config::via, is_address},
      "gateways; prefixes without one of their own are spread over them by the skewed rule", true},
-    {"limit", number_key<table_config>{&table_config::limit, 0, any_number}, "only so many; 0: all"},
+    {"limit", number_key<table_config>{&table_config::limit, 0, any_number},
+     "only so many; 0: all"},
 };
 
 template <class T, std::size_t n>
@@ -154,6 +172,7 @@ result<void> each_section(Visit&& visit) {
         [&] { return visit("engine", all_keys(engine_keys), &config::engine); },
         [&] { return visit("ip4", all_keys(ip4_keys), &config::ip4); },
         [&] { return visit("ip6", all_keys(ip6_keys), &config::ip6); },
+        [&] { return visit("hostcache", all_keys(hostcache_keys), &config::hostcache); },
         [&] { return visit("control", all_keys(control_keys), &config::control); },
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },

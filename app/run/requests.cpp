@@ -60,6 +60,32 @@ control_handler lister(router& of, const char* object, json (router::*list)()) {
     };
 }
 
+result<job_pointer> hosts(router& of, control_request& request) {
+    host_question asked;
+    const auto text = views(request.words);
+    if (auto good = parse_hosts(text, asked); !good) {
+        return good.failure();
+    }
+    std::optional<ip_address> one;
+    if (asked.address) {
+        one = asked.address->six
+                  ? ip_address::from(wire::ipv6_address{asked.address->six->bytes()})
+                  : ip_address::from(wire::ipv4_address::from(asked.address->address));
+    }
+    if (!asked.flush) {
+        json rows = json::array();
+        for (json& row : of.list_host_cache(one)) {
+            if (is_of(row, family_of(request))) {
+                rows.push_back(std::move(row));
+            }
+        }
+        return answer_rows(std::move(rows));
+    }
+    const unsigned known = of.flush_host_cache(one);
+    return known == 0 ? result<job_pointer>(error{ENOENT, "hostcache flush: no worker knows it"})
+                      : answer(json{{"workers", known}});
+}
+
 result<job_pointer> stats(router& of, control_request& request) {
     show_question asked;
     const auto text = views(request.words);
@@ -85,6 +111,7 @@ void add_requests(control_server& server, router& of, bool& stop) {
     server.add("link.show", link_lister(of, "link", &router::list_links, false));
     server.add("ss", lister(of, "ss", &router::list_sockets));
     server.add("netisr.show", lister(of, "netisr", &router::list_netisr));
+    server.add("hostcache", [&of](control_request& request) { return hosts(of, request); });
     server.add("stats", [&of](control_request& request) { return stats(of, request); });
     server.add(
         "summary", [&of](control_request&) -> result<job_pointer> { return answer(of.summary()); });

@@ -11,10 +11,13 @@
 
 #include <fmt/format.h>
 #include <rte_ethdev.h>
+#include <rte_mempool.h>
 
 namespace pantala::app {
 
 namespace {
+
+constexpr unsigned buffers_scarce = 16; // fewer free than one in so many
 
 // Makes the worker serve the BSD-shaped sockets of this process.
 class bsd_program : public worker_program {
@@ -37,6 +40,17 @@ dad_mode dad_of(const addr_config& from) {
     return from.dad == "off"      ? dad_mode::off
            : from.dad == "strict" ? dad_mode::strict
                                   : dad_mode::optimistic;
+}
+
+host_cache_settings host_cache_of(const hostcache_config& from) {
+    return {
+        .expire_s = from.expire,
+        .min_expire_s = from.min_expire,
+        .sweep_s = from.sweep,
+        .max_cache = from.max_cache,
+        .entries = from.entries,
+        .path_mtu_s = from.path_mtu,
+        .seed_connections = from.seed_connections};
 }
 
 engine_settings engine_settings_of(const config& from) {
@@ -320,6 +334,7 @@ result<void> router::start_workers(const config& from, const program_factory& pr
     stack_settings settings;
     settings.ip4.send_redirects = from.ip4.send_redirects;
     settings.ip4.icmp_errors_per_s = from.ip4.errors_per_second;
+    settings.hosts = host_cache_of(from.hostcache);
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         auto replica = rib_->join();
@@ -346,8 +361,10 @@ result<void> router::start_workers(const config& from, const program_factory& pr
 
 bool router::turn() {
     using namespace std::chrono;
-    automatic_->tick(instant{static_cast<std::uint64_t>(
-        duration_cast<nanoseconds>(steady_clock::now() - began_).count())});
+    const instant now{static_cast<std::uint64_t>(
+        duration_cast<nanoseconds>(steady_clock::now() - began_).count())};
+    automatic_->tick(now);
+    notice_memory(now);
     engine_->control().poll();
     const bool churned = turn_churn();
     const bool quiet = rib_->pump() && !churned;
@@ -375,6 +392,18 @@ void router::notice_silent_ports() {
         }
     }
     silent_ports_ = silent;
+}
+
+// Buffers nearly gone are the alarm that BSD's mbuf allocator raised.
+void router::notice_memory(instant now) {
+    if (now.ns / ns_per_s == memory_second_) [[likely]] {
+        return;
+    }
+    memory_second_ = now.ns / ns_per_s;
+    const rte_mempool* pool = engine_->pool();
+    if (rte_mempool_avail_count(pool) < pool->size / buffers_scarce) {
+        alarm_.raise(engine_->control(), now);
+    }
 }
 
 // A worker asleep does not look at the log.

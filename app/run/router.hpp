@@ -14,6 +14,7 @@
 #include "engine/setup/engine.hpp"
 #include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/autoconf.hpp"
+#include "stack/route/host_cache/memory_alarm.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"
 
@@ -40,6 +41,7 @@ using progress_report =
 inline constexpr const char* silent_port_text =
     "its receive interrupts do not come: an idle worker looks every few milliseconds instead";
 inline constexpr std::size_t sockets_listed_max = 100'000;
+inline constexpr std::size_t hosts_listed_max = 100'000;
 
 struct load_counts {
     std::uint64_t routes4 = 0;
@@ -112,6 +114,10 @@ class router {
     json list_stats(bool all);
     json list_tcp_stats(bool all) const;
     json list_sockets(); // TCP's, at most sockets_listed_max
+    // Every worker's, or what they remember of one address.
+    json list_host_cache(const std::optional<ip_address>& of);
+    // How many workers knew the address; of all: how many workers there are.
+    unsigned flush_host_cache(const std::optional<ip_address>& of);
     json summary();
 
     // --- control's loop ---
@@ -160,8 +166,10 @@ class router {
     bool turn_churn();
     void wake_workers();
     void notice_silent_ports();
+    void notice_memory(instant now);
 
     std::unique_ptr<eal_session> eal_;
+    memory_alarm alarm_; // its messages may be with the workers
     std::unique_ptr<route_log> log_;
     std::unique_ptr<rib> rib_;
     std::unique_ptr<engine> engine_;
@@ -181,8 +189,9 @@ class router {
     std::optional<churn> churn_;
     bool restoring_ = false;
     std::string churn_failure_;
-    std::uint64_t woken_for_ = 0;    // log words that the workers know of
-    std::uint32_t silent_ports_ = 0; // a bit a port: the operator knows
+    std::uint64_t woken_for_ = 0;     // log words that the workers know of
+    std::uint64_t memory_second_ = 0; // when memory was looked at last
+    std::uint32_t silent_ports_ = 0;  // a bit a port: the operator knows
 };
 
 } // namespace pantala::app

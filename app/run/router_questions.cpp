@@ -343,6 +343,9 @@ json router::list_stats(bool all) {
         for (const arp_counter_name& one : arp_counter_names) {
             rows.add(where, one.name, (stacks_[w]->arp_counts().*one.member).read());
         }
+        for (const host_cache_counter_name& one : host_cache_counter_names) {
+            rows.add(where, one.name, (stacks_[w]->host_cache_counts().*one.member).read());
+        }
         rows.add(where, "rounds_busy", rig.rounds.busy_rounds());
         rows.add(where, "rounds_idle", rig.rounds.idle_rounds());
         rows.add(where, "sleeps", rig.rounds.sleeps());
@@ -360,6 +363,7 @@ json router::list_stats(bool all) {
     rows.add(
         "buffers", "in_use", rte_mempool_in_use_count(engine_->pool()),
         "packets held by devices, queues and connections");
+    rows.add("buffers", "alarms", alarm_.raised(), "times that too few were free: workers drained");
     const rib_counts counts = rib_->counts();
     rows.add("routes", "ipv4", counts.routes4);
     rows.add("routes", "ipv6", counts.routes6);

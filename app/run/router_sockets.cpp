@@ -1,5 +1,6 @@
-// The host's side of a router: its sockets and TCP's counters.
+// The host's side of a router: its sockets, TCP's counters, what is remembered of destinations.
 #include "app/run/router.hpp"
+#include "stack/route/host_cache/host_cache_command.hpp"
 #include "stack/socket/endpoints.hpp"
 #include "stack/socket/socket_list.hpp"
 
@@ -80,6 +81,29 @@ json row_of(const socket_list::row& row, unsigned worker) {
     return made;
 }
 
+std::string text_of(const ip_address& address) {
+    return address.is_v4() ? format_address4(address.v4().host())
+                           : format_address6(address6::from_bytes(address.v6().bytes));
+}
+
+json known(std::uint32_t value) {
+    return value == 0 ? json() : json(value);
+}
+
+json row_of(const host_cache_row& row, unsigned worker) {
+    return {
+        {"address", text_of(row.remote)},
+        {"worker", worker},
+        {"users", row.users},
+        {"mtu", known(row.mtu)},
+        {"mtu_expires_s", known(row.mtu_left_s)},
+        {"rtt_us", known(row.metrics.srtt_us)},
+        {"rttvar_us", known(row.metrics.rttvar_us)},
+        {"ssthresh", known(row.metrics.ssthresh)},
+        {"cwnd", known(row.metrics.cwnd)},
+        {"expires_s", row.users == 0 ? json(row.expires_s) : json()}};
+}
+
 struct tcp_counter_name {
     const char* name;
     const char* text;
@@ -105,6 +129,37 @@ json router::list_sockets() {
         } while (!list.done && rows.size() < sockets_listed_max);
     }
     return rows;
+}
+
+json router::list_host_cache(const std::optional<ip_address>& of) {
+    json rows = json::array();
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        host_cache_command command;
+        command.one = of.has_value();
+        command.remote = of.value_or(ip_address{});
+        do {
+            engine_->control().call(w, command);
+            for (unsigned i = 0; i < command.count; ++i) {
+                rows.push_back(row_of(command.rows[i], w));
+            }
+        } while (!command.done && rows.size() < hosts_listed_max);
+    }
+    return rows;
+}
+
+unsigned router::flush_host_cache(const std::optional<ip_address>& of) {
+    unsigned known = 0;
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        host_cache_command command;
+        command.flush = true;
+        command.one = of.has_value();
+        command.remote = of.value_or(ip_address{});
+        do {
+            engine_->control().call(w, command);
+        } while (!command.done);
+        known += of ? command.count : 1;
+    }
+    return known;
 }
 
 json router::list_tcp_stats(bool all) const {

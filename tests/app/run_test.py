@@ -217,6 +217,17 @@ def what_is_shown_is_what_was_asked_for(router):
     assert "Exit status" in router.command("--help")[1]
 
 
+def the_host_cache_is_shown_and_flushed(router):
+    assert router.ask("hostcache") == router.ask("-6", "hostcache", "show") == []
+    assert router.ask("hostcache", "show", "10.2.0.2") == []
+    assert router.ask("hostcache", "flush") == {"workers": 1}
+    router.refuses("hostcache", "flush", "2001:db8::9", because="no worker")
+    for words, because in (("frobnicate", "'frobnicate'"), ("show 10.2.0.300", "10.2.0.300"),
+                           ("flush 10.2.0.2 10.2.0.3", "'10.2.0.3'")):
+        router.misused("hostcache", *words.split(), because=because)
+    assert "hostcache_expired" in {row["name"] for row in router.ask("stats", "all")}
+
+
 def watchers_are_told_of_changes(router):
     router.misused("monitor", "rout", because="did you mean 'route'?")
     watcher = subprocess.Popen([router.program, "--json", "--socket", router.socket, "monitor"],
@@ -387,7 +398,7 @@ def main():
              what_leads_nowhere_is_refused_everywhere, a_port_hears_the_address_of_its_interfaces,
              a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
              metrics_and_weights_count, both_families_are_saved_and_restored, what_is_shown_is_what_was_asked_for,
-             watchers_are_told_of_changes,
+             the_host_cache_is_shown_and_flushed, watchers_are_told_of_changes,
              a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
              a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
     directory = tempfile.mkdtemp(prefix="pantala.")
