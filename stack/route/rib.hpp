@@ -87,6 +87,7 @@ struct rib_counts {
     std::size_t authority_bytes = 0; // control's own
     std::uint64_t generation = 0;
     std::uint64_t changes = 0; // since the start
+    std::uint64_t revised = 0; // prefixes looked at because next hops were dead
 };
 
 // What a worker has applied.

@@ -81,6 +81,45 @@ std::optional<prefix4> prefix_index4::covering(const prefix4& prefix) const {
     return std::nullopt;
 }
 
+// Of a node of the /16 that begins at `base`.
+prefix4 prefix_index4::prefix_of(std::uint32_t base, std::uint32_t node) {
+    const auto depth = static_cast<unsigned>(std::bit_width(node)) - 1;
+    const std::uint32_t path = node ^ std::uint32_t{1} << depth;
+    return make_prefix4(base | path << (16 - depth), block_length + depth);
+}
+
+// A node's descendants of one depth lie side by side.
+void prefix_index4::append_heap(const prefix4& top, std::vector<prefix4>& out) const {
+    const std::uint64_t* heap = &heaps_[std::size_t{top.address >> 16} * heap_words];
+    const std::uint32_t node = node_of(top.address, top.length, block_length);
+    for (unsigned deeper = 0; top.length + deeper <= heap_length; ++deeper) {
+        std::uint32_t at = node << deeper;
+        const std::uint32_t end = (node + 1) << deeper;
+        while (at < end) {
+            const unsigned many = std::min(64 - at % 64, end - at); // of one word
+            const std::uint64_t mask =
+                many == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << many) - 1;
+            std::uint64_t left = heap[at / 64] >> (at % 64) & mask;
+            for (; left != 0; left &= left - 1) {
+                const auto bit = static_cast<unsigned>(std::countr_zero(left));
+                out.push_back(prefix_of(top.address & mask4(block_length), at + bit));
+            }
+            at += many;
+        }
+    }
+}
+
+void prefix_index4::inside(const prefix4& top, std::vector<prefix4>& out) const {
+    const std::size_t first = out.size();
+    if (big_ && top.length <= heap_length) {
+        append_heap(top, out);
+    }
+    for (auto at = rest_.lower_bound(top); at != rest_.end() && top.covers(at->address); ++at) {
+        out.push_back(*at);
+    }
+    std::sort(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
+}
+
 // All prefixes that begin in a /16, in order.
 void prefix_index4::walk_block(std::uint32_t block, std::vector<prefix4>& out) const {
     const std::size_t first = out.size();
@@ -93,10 +132,8 @@ void prefix_index4::walk_block(std::uint32_t block, std::vector<prefix4>& out) c
     for (unsigned word = 0; word < heap_words; ++word) {
         std::uint64_t left = heaps_[std::size_t{block} * heap_words + word];
         for (; left != 0; left &= left - 1) {
-            const auto node = word * 64 + static_cast<unsigned>(std::countr_zero(left));
-            const auto depth = static_cast<unsigned>(std::bit_width(node)) - 1;
-            const std::uint32_t path = node ^ std::uint32_t{1} << depth;
-            out.push_back(make_prefix4(base | path << (16 - depth), block_length + depth));
+            out.push_back(
+                prefix_of(base, word * 64 + static_cast<unsigned>(std::countr_zero(left))));
         }
     }
     if (!rest_.empty()) {

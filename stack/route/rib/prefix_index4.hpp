@@ -26,6 +26,9 @@ class prefix_index4 {
     // Appends those of `from`'s /16 that are not before it, in order (length 0 is not kept here);
     // returns where the walk goes on.
     std::optional<prefix4> walk(const prefix4& from, std::vector<prefix4>& out) const;
+    // Appends `top`, of 16 bits and more, and what it covers, as far as they are there, in order.
+    // Cost: by their number.
+    void inside(const prefix4& top, std::vector<prefix4>& out) const;
 
     void prefetch(const prefix4& prefix) const {
         if (big_) {
@@ -36,6 +39,8 @@ class prefix_index4 {
   private:
     static constexpr unsigned heap_words = 8; // 512 bits: lengths 16 to 24 of a /16
 
+    static prefix4 prefix_of(std::uint32_t base, std::uint32_t node);
+    void append_heap(const prefix4& top, std::vector<prefix4>& out) const;
     static std::uint32_t node_of(std::uint32_t address, unsigned length, unsigned top);
     bool has(std::uint32_t address, unsigned length) const;
     void set(const prefix4& prefix, bool there);

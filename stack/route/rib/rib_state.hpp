@@ -9,8 +9,11 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace pantala {
@@ -65,9 +68,10 @@ struct rib_state {
     void compile(Table& in, const typename Table::prefix& prefix, nexthop_id value, bool is_new);
     template <class Table>
     void compile_out(Table& in, const typename Table::prefix& prefix);
-    // After a change of `prefix`: gateways that are reached through it.
+    // After a change of `prefix`: gateways that are reached through it, dead routes below it.
+    // `was_live`: before, it had a live next hop.
     template <class Prefix>
-    void settle(unsigned number, const Prefix& prefix);
+    void settle(unsigned number, const Prefix& prefix, bool was_live);
     void refresh();
     template <class Prefix>
     std::optional<hop_table::way> find_way(
@@ -81,12 +85,22 @@ struct rib_state {
     void rebuild(Table& in, typename Table::image_set images);
 
     // --- dead routes (rib_fallback.cpp) ---
+    // Next hops died or live again: every prefix may be concerned.
     void look_for_dead() { walk.again = true; }
-    // Goes some way through the tables; true: at the end, and nothing has changed since.
-    bool walk_on();
-    void walk_slice();
+    // A prefix changed: itself, and if it is live where it was not, or not where it was, what it
+    // covers.
     template <class Prefix>
-    std::optional<Prefix> revise(unsigned number, const Prefix& from);
+    void touch(unsigned number, const Prefix& prefix, bool was_live);
+    // Looks at some of what must be looked at; true: at the end, and nothing has changed since.
+    bool walk_on();
+    bool walked() const {
+        return !walk.going && !walk.again && touched4.empty() && touched6.empty();
+    }
+    std::size_t walk_slice();
+    template <class Prefix>
+    std::size_t revise_touched();
+    template <class Table>
+    std::size_t revise(Table& in, const std::vector<typename Table::prefix>& prefixes);
     template <class Table>
     void revise_entry(Table& in, typename Table::entry& entry);
 
@@ -154,6 +168,20 @@ struct rib_state {
         prefix4 at4;
         prefix6 at6;
     } walk;
+    // Changed prefixes, with their table; what they cover as well: where to go on with it.
+    template <class Prefix>
+    using touched_set = std::map<std::pair<unsigned, Prefix>, std::optional<Prefix>>;
+    touched_set<prefix4> touched4;
+    touched_set<prefix6> touched6;
+    template <class Prefix>
+    touched_set<Prefix>& touched() {
+        if constexpr (std::is_same_v<Prefix, prefix4>) {
+            return touched4;
+        } else {
+            return touched6;
+        }
+    }
+    std::uint64_t revised = 0; // prefixes looked at so
 };
 
 } // namespace pantala

@@ -97,6 +97,10 @@ struct rib_table4 {
     // Appends some of the prefixes from `from` on, in order; returns where to go on.
     std::optional<prefix4>
     walk(const prefix4& from, std::size_t count, std::vector<prefix4>& out) const;
+    // The same of `top` and what it covers.
+    std::optional<prefix4> walk_in(
+        const prefix4& top, const prefix4& from, std::size_t count,
+        std::vector<prefix4>& out) const;
 
     // The difference of a change that the map already has. Not for length 0.
     void compile(const prefix4& of, nexthop_id hop, bool is_new) { compiler->set(of, hop, is_new); }
@@ -143,6 +147,9 @@ struct rib_table6 {
     }
     std::optional<prefix6>
     walk(const prefix6& from, std::size_t count, std::vector<prefix6>& out) const;
+    std::optional<prefix6> walk_in(
+        const prefix6& top, const prefix6& from, std::size_t count,
+        std::vector<prefix6>& out) const;
 
     void compile(const prefix6& of, nexthop_id, bool is_new) {
         compiler->changed(of, is_new ? 1 : 0);

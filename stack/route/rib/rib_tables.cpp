@@ -105,6 +105,7 @@ template <class Prefix>
 void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) {
     auto& in = *tables<Prefix>()[number];
     auto* entry = in.find(prefix);
+    const bool was_live = entry != nullptr && hops.live(entry->hop);
     const candidates before = entry != nullptr ? routes_of(in, *entry) : candidates{};
     const auto choice_before =
         entry != nullptr && hops.is_choice(entry->hop) ? std::optional(entry->hop) : std::nullopt;
@@ -144,7 +145,7 @@ void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) 
     if (choice_before) {
         hops.release(*choice_before);
     }
-    settle(number, prefix);
+    settle(number, prefix, was_live);
 }
 
 // The common case of a feed: the prefix is new, or has one plain route of the same protocol.
@@ -165,6 +166,7 @@ bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol p
         entry->protocol = static_cast<std::uint8_t>(protocol);
     }
     const nexthop_id before = entry->hop;
+    const bool was_live = !is_new && hops.live(before);
     const bool comes_in = is_new || entry->out;
     entry->hop = hop;
     entry->out = false;
@@ -173,7 +175,7 @@ bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol p
     if (!is_new) {
         hops.release(before);
     }
-    settle(0, prefix);
+    settle(0, prefix, was_live);
     return true;
 }
 
@@ -186,20 +188,21 @@ bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
         return false;
     }
     const nexthop_id before = entry->hop;
+    const bool was_live = hops.live(before);
     const bool was_out = entry->out;
     in.erase(entry);
     if (!was_out) {
         compile_out(in, prefix);
     }
     hops.release(before);
-    settle(0, prefix);
+    settle(0, prefix, was_live);
     return true;
 }
 
 template <class Prefix>
-void rib_state::settle(unsigned number, const Prefix& prefix) {
+void rib_state::settle(unsigned number, const Prefix& prefix, bool was_live) {
     if (hops.any_dead()) [[unlikely]] {
-        look_for_dead(); // it may be dead, or what a dead one falls back to
+        touch(number, prefix, was_live); // it may be dead, or what a dead one falls back to
         if (prefix.length == 0) {
             refresh();
         }
@@ -294,6 +297,19 @@ rib_table4::walk(const prefix4& from, std::size_t count, std::vector<prefix4>& o
     return next;
 }
 
+std::optional<prefix4> rib_table4::walk_in(
+    const prefix4& top, const prefix4& from, std::size_t count, std::vector<prefix4>& out) const {
+    if (top.length >= 16 || number != 0) { // small tables have no heaps
+        index.inside(top, out);
+        return std::nullopt;
+    }
+    const std::optional<prefix4> next = walk(from, count, out);
+    std::erase_if(out, [&](const prefix4& each) {
+        return each.length < top.length || !top.covers(each.address);
+    });
+    return next && top.covers(next->address) ? next : std::nullopt;
+}
+
 // --- IPv6 ---
 
 result<void>
@@ -317,6 +333,22 @@ rib_table6::walk(const prefix6& from, std::size_t count, std::vector<prefix6>& o
     while (const rib_entry6* found = cursor.next()) {
         if (found->prefix() < from) {
             continue;
+        }
+        if (out.size() > count) {
+            return found->prefix();
+        }
+        out.push_back(found->prefix());
+    }
+    return std::nullopt;
+}
+
+std::optional<prefix6> rib_table6::walk_in(
+    const prefix6& top, const prefix6& from, std::size_t count, std::vector<prefix6>& out) const {
+    prefix_trie6::cursor cursor(trie, from.address);
+    for (const rib_entry6* found = cursor.next();
+         found != nullptr && top.covers(found->prefix().address); found = cursor.next()) {
+        if (found->prefix() < from) {
+            continue; // it has the same address and is shorter
         }
         if (out.size() > count) {
             return found->prefix();

@@ -120,9 +120,7 @@ bool rib::pump() {
 }
 
 bool rib::settled() const {
-    const rib_state::dead_walk& walk = state_->walk;
-    return !walk.going && !walk.again &&
-           state_->slowest_generation() == state_->writer.generation();
+    return state_->walked() && state_->slowest_generation() == state_->writer.generation();
 }
 
 std::uint64_t rib::generation() const {
@@ -154,6 +152,7 @@ rib_counts rib::counts() const {
         main.compiler->authority_bytes() + main.map.bytes() + main6.trie.bytes();
     counts.generation = state_->writer.generation();
     counts.changes = state_->changes;
+    counts.revised = state_->revised;
     return counts;
 }
 
