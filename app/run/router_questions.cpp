@@ -216,6 +216,9 @@ json router::list_links() const {
             {"mtu", record.mtu},
             {"state", record.up ? "up" : "down"},
             {"addresses", std::move(addresses)}};
+        if (record.mtu6 != 0) {
+            row["ipv6_mtu"] = record.link_mtu6();
+        }
         rte_eth_link carrier{};
         if (rte_eth_link_get_nowait(one.port.value, &carrier) == 0) {
             row["carrier"] = carrier.link_status == RTE_ETH_LINK_UP;

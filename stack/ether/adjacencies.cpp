@@ -66,6 +66,7 @@ void adjacencies::set(nexthop_id id, const nexthop& record) {
     const iface& link = links_[record.iface];
     entry.port = link.port;
     entry.mtu = record.mtu == 0 ? link.mtu : std::min(record.mtu, link.mtu);
+    entry.mtu6 = record.mtu == 0 ? link.link_mtu6() : std::min(record.mtu, link.link_mtu6());
     if (!link.present || !link.up) {
         entry.kind = adjacency_kind::down;
         return;

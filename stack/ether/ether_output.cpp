@@ -33,6 +33,7 @@ adjacency make_adjacency(const iface& record, iface_id id, const wire::mac_addre
     result.port = record.port;
     result.iface = id;
     result.mtu = record.mtu;
+    result.mtu6 = record.link_mtu6();
     result.rewrite_length = write_header(record, to, wire::ether_type::ipv4, result.rewrite.data());
     return result;
 }

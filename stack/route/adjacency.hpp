@@ -38,7 +38,7 @@ inline constexpr unsigned rewrite_bytes_max = 24; // Ethernet and two VLAN tags,
 struct alignas(cache_line_bytes) adjacency {
     adjacency_kind kind = adjacency_kind::none;
     std::uint8_t rewrite_length = 0; // bytes of L2 header, 14, 18 or 22
-    std::uint16_t mtu = 0;           // bytes of L3 that may leave here
+    std::uint16_t mtu = 0;           // bytes of IPv4 that may leave here
     port_id port{};
     iface_id iface{};
     std::uint16_t group_first = 0; // kind group: buckets [first, first + count) of the group table
@@ -46,6 +46,7 @@ struct alignas(cache_line_bytes) adjacency {
     be32 gateway4{};                                       // kinds forward and resolve
     std::array<std::uint8_t, rewrite_bytes_max> rewrite{}; // destination MAC first
     std::array<std::uint8_t, 16> gateway6{};
+    std::uint16_t mtu6 = 0; // bytes of IPv6 that may leave here
 };
 
 static_assert(sizeof(adjacency) == 64);

@@ -91,6 +91,7 @@ struct iface {
     port_id port{};
     std::uint16_t vlan = vlan_none; // 1..4094, or vlan_none
     std::uint16_t mtu = 1500;       // bytes of L3
+    std::uint16_t mtu6 = 0;         // what routers say of IPv6 packets; 0: nothing
     std::array<std::uint8_t, 6> mac{};
     std::uint8_t table = 0; // routing table (VRF) of packets that come in here
     std::uint8_t address4_count = 0;
@@ -100,6 +101,9 @@ struct iface {
     std::uint16_t ra_lifetime_s = 1800; // AdvDefaultLifetime; 0: no default router
     std::array<iface_address4, iface_addresses_max> addresses4{};
     std::array<iface_address6, iface_addresses_max> addresses6{};
+
+    // Bytes that an IPv6 packet may have here (LinkMTU of RFC 4861).
+    std::uint16_t link_mtu6() const { return mtu6 == 0 || mtu6 > mtu ? mtu : mtu6; }
 
     std::span<const iface_address4> ip4() const { return {addresses4.data(), address4_count}; }
     std::span<const iface_address6> ip6() const { return {addresses6.data(), address6_count}; }

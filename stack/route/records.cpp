@@ -21,7 +21,8 @@ std::uint64_t mix_bytes(std::uint64_t hash, std::span<const std::uint8_t> bytes)
 std::uint64_t mix_iface(std::uint64_t hash, const iface& record) {
     hash = mix(hash, record.port.value | std::uint64_t{record.vlan} << 16);
     hash =
-        mix(hash, record.mtu | std::uint64_t{record.up} << 16 | std::uint64_t{record.table} << 24);
+        mix(hash, record.mtu | std::uint64_t{record.up} << 16 | std::uint64_t{record.table} << 24 |
+                      std::uint64_t{record.mtu6} << 32);
     hash = mix_bytes(hash, record.mac);
     hash =
         mix(hash, record.duties | std::uint64_t{record.ra_interval_s} << 8 |

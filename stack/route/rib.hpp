@@ -132,6 +132,9 @@ class rib {
     // for anew that want it (address_probed).
     result<void> set_up(iface_id id, bool up);
     result<void> set_mtu(iface_id id, std::uint16_t mtu);
+    // What routers on the link say of IPv6 packets; 0: nothing. Errors: EINVAL: under 1280 or over
+    // the interface's own.
+    result<void> set_mtu6(iface_id id, std::uint16_t mtu);
     result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
     // `duties`: iface_*. Errors: EINVAL: advertising and believing others at once, strict and loose
     // at once, or a time out of range (RFC 4861 6.2.1).

@@ -1,6 +1,7 @@
 #include "stack/ether/nd/autoconf.hpp"
 
 #include "stack/ether/duties/control_context.hpp"
+#include "stack/wire/ipv6.hpp"
 
 #include <algorithm>
 
@@ -64,6 +65,7 @@ void autoconf::heard(const router_report& report) {
         return;
     }
     take_router(report);
+    take_mtu(report);
     for (unsigned i = 0; i < report.prefix_count; ++i) {
         take_prefix(report.iface, report.prefixes[i]);
     }
@@ -87,6 +89,18 @@ void autoconf::take_router(const router_report& report) {
     }
     if (routes_.append(default_route(report.iface, gateway)).ok()) {
         routers_.push_back({report.iface, gateway, after(report.lifetime_s)});
+    }
+}
+
+// What an interface cannot carry is nobody's to promise, and less than IPv6 needs is no link's.
+void autoconf::take_mtu(const router_report& report) {
+    const iface& here = routes_.interface(report.iface);
+    if (report.mtu < wire::ipv6_minimum_mtu_bytes || report.mtu > here.mtu) {
+        return;
+    }
+    const bool set = routes_.set_mtu6(report.iface, static_cast<std::uint16_t>(report.mtu)).ok();
+    if (set && std::ranges::find(narrowed_, report.iface) == narrowed_.end()) {
+        narrowed_.push_back(report.iface);
     }
 }
 
@@ -164,6 +178,9 @@ void autoconf::tick(instant now) {
             drop(each);
         }
         return gone;
+    });
+    std::erase_if(narrowed_, [&](iface_id id) {
+        return !accepts(id) && (static_cast<void>(routes_.set_mtu6(id, 0)), true);
     });
     std::erase_if(addresses_, [&](address& each) {
         const auto mine = routes_.interface(each.iface).ip6();

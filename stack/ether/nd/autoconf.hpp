@@ -7,6 +7,10 @@
 // 7217). It is asked for before it is used, and another is tried if somebody has it; deprecated
 // when its preferred lifetime is over, and deleted with its valid one. A router is a default route
 // until its lifetime is over.
+//
+// The MTU that an advertisement names is that of IPv6 packets on the interface from then on (RFC
+// 4861 6.3.4), as long as advertisements are believed there. It is 1280 bytes to the interface's
+// own MTU; anything else is passed over.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -54,6 +58,7 @@ class autoconf {
     };
 
     void take_router(const router_report& report);
+    void take_mtu(const router_report& report);
     void take_prefix(iface_id id, const wire::nd_prefix_option& option);
     void add(iface_id id, const wire::nd_prefix_option& option);
     // RFC 7217 5; counts `attempt` on past identifiers that are not to be had.
@@ -69,6 +74,7 @@ class autoconf {
     instant now_{};
     std::vector<router> routers_;
     std::vector<address> addresses_;
+    std::vector<iface_id> narrowed_; // interfaces with an advertised MTU
 };
 
 } // namespace pantala

@@ -147,6 +147,7 @@ drop_reason router_advertised(nd_context& context, const nd_view& view) {
     report->iface = view.arrived;
     report->router = view.ip.source;
     report->lifetime_s = view.as<wire::nd_router_advertisement>().lifetime_s();
+    report->mtu = options->mtu;
     report->prefix_count = options->prefix_count;
     report->prefixes = options->prefixes;
     context.worker.messages.send(context.worker.workers, *report);

@@ -50,10 +50,10 @@ rte_mbuf* make_fragment(
 } // namespace
 
 void ip6_fragment(ip6_context& context, const adjacency& via, rte_mbuf* packet) {
-    if (via.mtu < front_bytes + 8) {
+    if (via.mtu6 < front_bytes + 8) {
         return context.worker.drops.drop(packet, drop_reason::ip6_too_big);
     }
-    const std::uint32_t room = (via.mtu - front_bytes) & ~7u;
+    const std::uint32_t room = (via.mtu6 - front_bytes) & ~7u;
     const std::uint32_t payload = packet->pkt_len - wire::ipv6_header_bytes;
     // Nobody can guess the next one (RFC 7739).
     const be32 identification =

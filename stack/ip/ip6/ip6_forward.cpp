@@ -67,7 +67,7 @@ const adjacency* find_forward(
     if (via->kind == adjacency_kind::connected) {
         const adjacency* out =
             context.neighbors.resolved(make_neighbor_key(via->iface, destination_of(header)));
-        return out != nullptr && out->mtu <= via->mtu ? out : nullptr;
+        return out != nullptr && out->mtu6 <= via->mtu6 ? out : nullptr;
     }
     return via->kind == adjacency_kind::forward ? via : nullptr;
 }
@@ -98,7 +98,7 @@ void write_packets(
         }
         const std::uint32_t total = total_of(header);
         const std::uint8_t hop_limit = header[hop_limit_at];
-        if (via == nullptr || hop_limit <= 1 || total > via->mtu) [[unlikely]] {
+        if (via == nullptr || hop_limit <= 1 || total > via->mtu6) [[unlikely]] {
             slow |= std::uint64_t{1} << i;
             continue;
         }
@@ -195,8 +195,8 @@ void forward_by(ip6_context& context, rte_mbuf* packet, const adjacency& via) {
         icmp6_time_exceeded(context, *packet, wire::icmp6_time_exceeded::in_transit);
         return context.worker.drops.drop(packet, drop_reason::ip6_hop_limit);
     }
-    if (packet->pkt_len > via.mtu) {
-        icmp6_packet_too_big(context, *packet, via.mtu);
+    if (packet->pkt_len > via.mtu6) {
+        icmp6_packet_too_big(context, *packet, via.mtu6);
         return context.worker.drops.drop(packet, drop_reason::ip6_too_big);
     }
     --header[hop_limit_at];

@@ -81,10 +81,10 @@ finished_way find_way(
     if (way.via.kind == adjacency_kind::connected) {
         const neighbor_key key = make_neighbor_key(way.via.iface, destination);
         const adjacency* direct = context.neighbors.resolved(key);
-        way.via = direct != nullptr && direct->mtu <= way.via.mtu ? *direct : way.via;
+        way.via = direct != nullptr && direct->mtu6 <= way.via.mtu6 ? *direct : way.via;
     }
     way.mtu =
-        std::min(way.via.mtu, context.hosts.find_mtu(ip_address::from(destination), context.now));
+        std::min(way.via.mtu6, context.hosts.find_mtu(ip_address::from(destination), context.now));
     return way;
 }
 
@@ -113,7 +113,7 @@ void send_finished(ip6_context& context, const finished_way& way, rte_mbuf* pack
     packet->l2_len = way.via.rewrite_length; // what a device that fills checksums wants to know
     if (packet->pkt_len > way.mtu) {
         adjacency narrow = way.via;
-        narrow.mtu = way.mtu;
+        narrow.mtu6 = way.mtu;
         return ip6_fragment(context, narrow, packet);
     }
     ip6_send(context, way.via, packet);
@@ -148,7 +148,7 @@ std::uint16_t least_mtu(const link_table& links) {
     std::uint16_t least = host_cache::no_mtu;
     for (std::uint16_t id = 0; id < links.end(); ++id) {
         const iface& here = links[iface_id{id}];
-        least = here.present && here.up ? std::min(least, here.mtu) : least;
+        least = here.present && here.up ? std::min(least, here.link_mtu6()) : least;
     }
     return least == host_cache::no_mtu ? std::uint16_t{0} : least;
 }
@@ -157,7 +157,7 @@ std::uint16_t group_mtu(const ip6_context& context, const adjacency& group) {
     std::uint16_t least = host_cache::no_mtu;
     for (unsigned i = 0; i < group.group_count; ++i) {
         const adjacency& member = context.next[context.routes.bucket(group.group_first + i)];
-        least = can_send(member.kind) ? std::min(least, member.mtu) : least;
+        least = can_send(member.kind) ? std::min(least, member.mtu6) : least;
     }
     return least == host_cache::no_mtu ? std::uint16_t{0} : least;
 }
@@ -173,7 +173,7 @@ std::uint16_t first_hop_mtu(const ip6_context& context, const wire::ipv6_address
     if (via.kind == adjacency_kind::local) {
         return host_cache::no_mtu;
     }
-    return can_send(via.kind) ? via.mtu : std::uint16_t{0};
+    return can_send(via.kind) ? via.mtu6 : std::uint16_t{0};
 }
 
 } // namespace
@@ -240,7 +240,7 @@ void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& heade
         fill_icmp_checksum(*payload, ip);
     }
     context.counters.originated.add(1);
-    if (payload->pkt_len > via.mtu) {
+    if (payload->pkt_len > via.mtu6) {
         return ip6_fragment(context, via, payload);
     }
     ip6_send(context, via, payload);

@@ -9,7 +9,8 @@ namespace pantala {
 
 namespace {
 
-constexpr unsigned mtu_min = 68; // RFC 791
+constexpr unsigned mtu_min = 68;    // RFC 791
+constexpr unsigned mtu6_min = 1280; // RFC 8200 5
 
 } // namespace
 
@@ -307,6 +308,21 @@ result<void> rib::set_mtu(iface_id id, std::uint16_t mtu) {
     }
     (*record)->mtu = mtu;
     state_->write_iface(id);
+    return {};
+}
+
+result<void> rib::set_mtu6(iface_id id, std::uint16_t mtu) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if (mtu != 0 && (mtu < mtu6_min || mtu > (*record)->mtu)) {
+        return error{EINVAL, "the MTU of IPv6 is 1280 bytes to the interface's own"};
+    }
+    if ((*record)->mtu6 != mtu) {
+        (*record)->mtu6 = mtu;
+        state_->write_iface(id);
+    }
     return {};
 }
 
