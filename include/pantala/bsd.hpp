@@ -23,8 +23,10 @@ namespace pantala::bsd {
 
 // AF_INET or AF_INET6; SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC.
 int socket(int domain, int type, int protocol);
-int bind(int socket, const sockaddr* address, socklen_t length); // ports in use: listen says so
-// Listens on every worker. A connection beyond the backlog (1 to 4,096) is reset.
+// Port 0: the host chooses one that no other socket has. A port in use: listen says so.
+int bind(int socket, const sockaddr* address, socklen_t length);
+// Listens on every worker; unbound, on a port of the host's choosing. A connection beyond the
+// backlog (1 to 4,096) is reset.
 int listen(int socket, int backlog);
 int accept(int socket, sockaddr* address, socklen_t* length);
 int accept4(int socket, sockaddr* address, socklen_t* length, int flags);

@@ -103,7 +103,8 @@ class sockets {
     void stop_listening(const endpoint& local);
     // Starts a connection, whose answers come to this worker; `connected` or `closed` follows.
     int connect(tcp_socket& socket, const endpoint& remote);
-    // `local`: what is zero of it is chosen.
+    // `local`: what is zero of it is chosen. EADDRNOTAVAIL: answers to this port come to another
+    // worker.
     int connect(tcp_socket& socket, const endpoint& remote, const endpoint& local);
 
     // UDP. Port 0: one is chosen. A connected socket hears of one peer alone, and of its errors.

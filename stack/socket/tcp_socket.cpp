@@ -171,11 +171,13 @@ int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint&
             return ENETUNREACH;
         }
     }
+    const ip_endpoint to = to_internal(remote);
+    if (from.port.host() != 0 && host_.workers() != 1 &&
+        !host_.is_home({from.address, to.address, from.port, to.port})) {
+        return EADDRNOTAVAIL;
+    }
     const tcp::open_answer answer = tcp::open(
-        host_.tcp, {.local = from.address,
-                    .local_port = from.port,
-                    .remote = to_internal(remote),
-                    .user = &socket});
+        host_.tcp, {.local = from.address, .local_port = from.port, .remote = to, .user = &socket});
     if (answer.error == tcp::user_error::none) {
         attach(socket, answer.handle.id, answer.handle.generation);
     }

@@ -25,6 +25,30 @@ std::shared_ptr<door> choose_worker() {
     return all.empty() ? nullptr : all[turn.fetch_add(1, std::memory_order_relaxed) % all.size()];
 }
 
+// A port of the host's choosing: nobody holds it, nobody listens on it.
+int choose_port(bsd_socket& self) {
+    const auto all = doors();
+    if (all.empty()) {
+        return ENETDOWN;
+    }
+    return on_worker(*all.front(), [&](net_host& host) {
+        const std::uint32_t first = host.tcp.config.port_first;
+        const std::uint32_t range = host.tcp.config.port_last - first + 1;
+        const auto begin = static_cast<std::uint32_t>(host.tcp.random.next() % range);
+        for (std::uint32_t i = 0; i < range; ++i) {
+            const auto port = static_cast<std::uint16_t>(first + (begin + i) % range);
+            const bool heard = std::ranges::any_of(host.tcp.listeners, [port](const auto& one) {
+                return one.open && one.local.port.host() == port;
+            });
+            if (!heard && self.port.take_free(port)) {
+                self.bound.port = port;
+                return 0;
+            }
+        }
+        return EADDRINUSE;
+    });
+}
+
 int start_listening(const reference& socket) {
     const auto all = doors();
     if (all.empty()) {
@@ -133,23 +157,51 @@ int outcome_of(bsd_socket& self) {
     return why != 0 ? why : ECONNABORTED;
 }
 
+// The attempt before this one may have been another worker's: it lets go first.
+int connect_at(bsd_socket& self, const std::shared_ptr<door>& at, const endpoint& to) {
+    if (self.worker != nullptr && self.worker != at) {
+        on_worker(*self.worker, [&](net_host&) {
+            self.let_go();
+            return 0;
+        });
+    }
+    self.worker = at;
+    return on_worker(*at, [&](net_host& host) { return self.connect(host, to); });
+}
+
 int start_connecting(bsd_socket& self, const endpoint& to) {
-    if (self.worker == nullptr || self.worker->is_closed()) { // else it may still end the last one
-        self.worker = choose_worker();
-    }
-    if (self.worker == nullptr) {
-        return ENETDOWN;
-    }
     self.wants_shutdown.store(false, std::memory_order_relaxed);
     self.write_shut = self.read_shut = false;
-    const int code =
-        on_worker(*self.worker, [&](net_host& host) { return self.connect(host, to); });
+    int code = ENETDOWN;
+    if (self.bound.port != 0) { // answers come to one worker, which knows that it is the one
+        code = EADDRNOTAVAIL;
+        for (const auto all = doors(); const std::shared_ptr<door>& at : all) {
+            code = connect_at(self, at, to);
+            if (code != EADDRNOTAVAIL) {
+                break;
+            }
+        }
+    } else {
+        const bool same = self.worker != nullptr && !self.worker->is_closed();
+        const std::shared_ptr<door> at = same ? self.worker : choose_worker();
+        code = at == nullptr ? ENETDOWN : connect_at(self, at, to);
+    }
     if (code == 0) {
         self.peer = to;
         self.what = bsd_socket::kind::conn;
         self.adopt();
     }
     return code;
+}
+
+// The socket whose name shall be written there; nothing: errno says why.
+reference asked_for_name(int number, const sockaddr* address, const socklen_t* length) {
+    reference self = find_socket(number);
+    if (self && (address == nullptr || length == nullptr)) {
+        errno = EFAULT;
+        return {};
+    }
+    return self;
 }
 
 } // namespace
@@ -178,11 +230,16 @@ int bind(int number, const sockaddr* address, socklen_t length) {
     const std::lock_guard hold(self->lock);
     endpoint wanted;
     const int code = read_address(address, length, self->domain, wanted);
-    if (code != 0 || self->what != bsd_socket::kind::fresh) {
+    if (code != 0 || self->what != bsd_socket::kind::fresh || self->port.any()) {
         return fail(code != 0 ? code : EINVAL);
     }
     self->bound = wanted;
-    return 0;
+    if (wanted.port != 0) {
+        self->port.share(wanted.port);
+        return 0;
+    }
+    const int chosen = choose_port(*self);
+    return chosen == 0 ? 0 : fail(chosen);
 }
 
 int listen(int number, int backlog) {
@@ -194,8 +251,11 @@ int listen(int number, int backlog) {
     if (self->what == bsd_socket::kind::listener) {
         return 0;
     }
-    if (self->what != bsd_socket::kind::fresh || self->bound.port == 0) {
+    if (self->what != bsd_socket::kind::fresh) {
         return fail(EINVAL);
+    }
+    if (const int code = self->bound.port != 0 ? 0 : choose_port(*self); code != 0) {
+        return fail(code);
     }
     self->backlog = static_cast<unsigned>(std::clamp(backlog, 1, int{backlog_max}));
     if (const int code = start_listening(self); code != 0) {
@@ -337,12 +397,9 @@ int close(int number) {
 }
 
 int getsockname(int number, sockaddr* address, socklen_t* length) {
-    const reference self = find_socket(number);
+    const reference self = asked_for_name(number, address, length);
     if (!self) {
         return -1;
-    }
-    if (address == nullptr || length == nullptr) {
-        return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
     endpoint mine = self->bound;
@@ -357,12 +414,9 @@ int getsockname(int number, sockaddr* address, socklen_t* length) {
 }
 
 int getpeername(int number, sockaddr* address, socklen_t* length) {
-    const reference self = find_socket(number);
+    const reference self = asked_for_name(number, address, length);
     if (!self) {
         return -1;
-    }
-    if (address == nullptr || length == nullptr) {
-        return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
     if (self->what != bsd_socket::kind::conn ||

@@ -154,7 +154,7 @@ int epoll_create1(int flags) {
         return fail(EINVAL);
     }
     const int number = add_descriptor({{}, std::make_shared<epoll_set>()});
-    return number < 0 ? fail(EMFILE) : number;
+    return number < 0 ? fail(is_child() ? ENETDOWN : EMFILE) : number;
 }
 
 int epoll_ctl(int epoll, int operation, int number, epoll_event* event) {

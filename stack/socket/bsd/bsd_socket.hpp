@@ -3,6 +3,7 @@
 // to one side. Who waits sleeps on `changes`, which the worker counts up.
 #pragma once
 
+#include "stack/socket/bsd/bsd_ports.hpp"
 #include "stack/socket/bsd/byte_ring.hpp"
 #include "stack/socket/bsd/door.hpp"
 
@@ -107,7 +108,8 @@ class bsd_socket {
     options chosen;
     int domain = 0;
     endpoint bound;
-    endpoint peer; // of a connection; before accept() the worker's
+    port_hold port; // of `bound`
+    endpoint peer;  // of a connection; before accept() the worker's
     std::vector<std::unique_ptr<listener_at>> listening; // of a listener, by worker
     std::unique_ptr<byte_ring> in;                       // the worker produces
     std::unique_ptr<byte_ring> out;                      // the worker consumes
