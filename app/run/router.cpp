@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <future>
+#include <random>
 
 #include <fmt/format.h>
 #include <rte_ethdev.h>
@@ -51,6 +52,12 @@ host_cache_settings host_cache_of(const hostcache_config& from) {
         .entries = from.entries,
         .path_mtu_s = from.path_mtu,
         .seed_connections = from.seed_connections};
+}
+
+siphash_key random_key() {
+    std::random_device device;
+    const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
+    return {word(), word()};
 }
 
 engine_settings engine_settings_of(const config& from) {
@@ -335,6 +342,7 @@ result<void> router::start_workers(const config& from, const program_factory& pr
     settings.ip4.send_redirects = from.ip4.send_redirects;
     settings.ip4.icmp_errors_per_s = from.ip4.errors_per_second;
     settings.hosts = host_cache_of(from.hostcache);
+    settings.host.tcp.fast_open_key = random_key(); // one worker's cookies are good at all
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         auto replica = rib_->join();

@@ -34,7 +34,13 @@ int accept4(int socket, sockaddr* address, socklen_t* length, int flags);
 int connect(int socket, const sockaddr* address, socklen_t length);
 // MSG_DONTWAIT; of recv also MSG_PEEK (one contiguous piece) and MSG_WAITALL. Nobody gets SIGPIPE.
 // MSG_MORE changes nothing (TCP_CORK does). A call takes 2 GiB at most.
+// MSG_FASTOPEN (RFC 7413) on a socket that is not connected: connects to the address and sends the
+// begin of the bytes in the SYN, if the server has given a cookie; else the SYN asks for one, and a
+// non-blocking socket says EINPROGRESS with nothing sent. The server may get these bytes twice.
 ssize_t send(int socket, const void* bytes, std::size_t count, int flags);
+ssize_t sendto(
+    int socket, const void* bytes, std::size_t count, int flags, const sockaddr* to,
+    socklen_t length);
 ssize_t recv(int socket, void* bytes, std::size_t count, int flags);
 ssize_t sendmsg(int socket, const msghdr* message, int flags);
 ssize_t recvmsg(int socket, msghdr* message, int flags);
@@ -49,7 +55,9 @@ int close(int socket); // also an epoll's
 // set), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the rings: 4 KiB to 4 MiB, before the
 // connection is made; a smaller SO_SNDBUF also later; TCP's own buffers come on top),
 // SO_SNDTIMEO, SO_RCVTIMEO. IPPROTO_TCP: TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, and to ask
-// TCP_MAXSEG and TCP_INFO (Linux's layout).
+// TCP_MAXSEG and TCP_INFO (Linux's layout). Fast Open, off by default: TCP_FASTOPEN of a listener
+// (how many connections at a time may rest on a cookie alone, on each worker), TCP_FASTOPEN_CONNECT
+// (connect waits for the first bytes sent, where there is a cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
 int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
 int getsockname(int socket, sockaddr* address, socklen_t* length);

@@ -79,6 +79,17 @@ class tcp_socket {
     int error_ = 0;
 };
 
+// What a connect may ask for.
+struct connect_options {
+    endpoint local; // what is zero of it is chosen
+    // Fast Open (RFC 7413): the SYN takes along the begin of `first`, where the server has given
+    // this worker a cookie, else it asks for one. Only what may be said twice: a SYN that is
+    // repeated on the way can reach the server's application two times.
+    bool fast_open = false;
+    std::span<const std::byte> first;
+    std::size_t taken = 0; // so many of them left; write() the rest
+};
+
 // What a listener does with a new connection: returns the socket that it shall have, on the worker
 // where it arrived; nullptr refuses it (reset).
 struct acceptor {
@@ -106,6 +117,12 @@ class sockets {
     // `local`: what is zero of it is chosen. EADDRNOTAVAIL: answers to this port come to another
     // worker.
     int connect(tcp_socket& socket, const endpoint& remote, const endpoint& local);
+    int connect(tcp_socket& socket, const endpoint& remote, connect_options& how);
+    // Would the SYN of a connect with Fast Open carry data?
+    bool fast_open_ready(const endpoint& remote) const;
+    // A listener's side of it: data of SYNs is taken, for so many connections at a time whose
+    // handshake is not complete; 0: none. ENOENT: nobody listens there.
+    int allow_fast_open(const endpoint& local, unsigned pending_max);
 
     // UDP. Port 0: one is chosen. A connected socket hears of one peer alone, and of its errors.
     int bind(udp_socket& socket, const endpoint& local);

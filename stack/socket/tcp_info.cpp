@@ -29,6 +29,7 @@ std::uint8_t options_of(const tcp::conn& c) {
     options |= c.has(tcp::conn_flag::sack) ? TCPI_OPT_SACK : 0;
     options |= c.has(tcp::conn_flag::window_scale) ? TCPI_OPT_WSCALE : 0;
     options |= c.has(tcp::conn_flag::ecn) ? TCPI_OPT_ECN : 0;
+    options |= c.fast_open >= tcp::fast_open_step::acked ? TCPI_OPT_SYN_DATA : 0;
     return static_cast<std::uint8_t>(options);
 }
 

@@ -1,5 +1,6 @@
 #include "stack/socket/endpoints.hpp"
 #include "stack/socket/net_host.hpp"
+#include "stack/tcp/open/tcp_listen.hpp"
 #include "stack/tcp/tcp_user.hpp"
 
 #include <algorithm>
@@ -161,10 +162,28 @@ int sockets::connect(tcp_socket& socket, const endpoint& remote) {
 }
 
 int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint& local) {
+    connect_options how{.local = local};
+    return connect(socket, remote, how);
+}
+
+bool sockets::fast_open_ready(const endpoint& remote) const {
+    return tcp::fast_open_ready(host_.tcp, to_internal(remote));
+}
+
+int sockets::allow_fast_open(const endpoint& local, unsigned pending_max) {
+    const std::uint32_t id = tcp::listener_at(host_.tcp, to_internal(local));
+    if (id == tcp::no_id) {
+        return ENOENT;
+    }
+    tcp::set_listener_fast_open(host_.tcp, id, pending_max);
+    return 0;
+}
+
+int sockets::connect(tcp_socket& socket, const endpoint& remote, connect_options& how) {
     if (socket.is_open()) {
         return EISCONN;
     }
-    ip_endpoint from = to_internal(local);
+    ip_endpoint from = to_internal(how.local);
     if (from.address.is_any()) {
         from.address = host_.ip().source_for(host_.ip().context, to_internal(remote).address);
         if (from.address.is_any()) {
@@ -177,7 +196,13 @@ int sockets::connect(tcp_socket& socket, const endpoint& remote, const endpoint&
         return EADDRNOTAVAIL;
     }
     const tcp::open_answer answer = tcp::open(
-        host_.tcp, {.local = from.address, .local_port = from.port, .remote = to, .user = &socket});
+        host_.tcp, {.local = from.address,
+                    .local_port = from.port,
+                    .remote = to,
+                    .user = &socket,
+                    .fast_open = how.fast_open,
+                    .first = how.first});
+    how.taken = answer.taken;
     if (answer.error == tcp::user_error::none) {
         attach(socket, answer.handle.id, answer.handle.generation);
     }

@@ -112,6 +112,17 @@ inline constexpr std::uint8_t writable = 4; // room after there was none
 inline constexpr std::uint8_t closed = 8;   // the connection is over; `error` says why
 } // namespace conn_event
 
+// Fast Open (RFC 7413): how far it came with this connection.
+enum class fast_open_step : std::uint8_t {
+    none,
+    asked,   // client: our SYN asks for a cookie
+    sent,    // client: our SYN carries a cookie, and data if there was any
+    unheard, // client: nothing came back, and the SYN went out again without it
+    acked,   // client: the SYN-ACK acknowledged the data
+    pending, // server: what the SYN carried is the application's, the handshake not yet complete
+    taken,   // server: complete
+};
+
 // Congestion control's private memory: each algorithm lays its own struct over it.
 struct congestion_memory {
     alignas(8) std::array<std::byte, 64> bytes{};
@@ -250,7 +261,10 @@ struct alignas(64) conn {
     std::uint32_t listener = no_id; // while it waits to be accepted
     std::uint32_t accept_previous = no_id;
     std::uint32_t accept_next = no_id;
-    void* user = nullptr; // the socket layer's
+    std::uint32_t fast_open_listener = no_id; // with fast_open_step::pending: who counts it
+    fast_open_step fast_open = fast_open_step::none;
+    bool fast_open_grant = false; // our SYN-ACK carries a fresh cookie
+    void* user = nullptr;         // the socket layer's
 
     bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
     void set(std::uint32_t flag) { flags |= flag; }

@@ -20,9 +20,15 @@ siphash_key draw_key(random_source& random) {
     return {random.next(), random.next()};
 }
 
-host_secrets draw_secrets(random_source& random) {
-    return {draw_key(random), draw_key(random), draw_key(random),
-            draw_key(random), draw_key(random), draw_key(random)};
+host_secrets draw_secrets(random_source& random, siphash_key fast_open) {
+    host_secrets drawn = {draw_key(random), draw_key(random), draw_key(random), draw_key(random),
+                          draw_key(random), draw_key(random), fast_open};
+    if (fast_open.k0 == 0 && fast_open.k1 == 0) {
+        siphash24 one(drawn.cookie);
+        siphash24 other(drawn.cookie);
+        drawn.fast_open = {one.finish(1, 1), other.finish(2, 1)};
+    }
+    return drawn;
 }
 
 std::uint32_t chosen_or(std::uint32_t chosen, std::uint32_t usual) {
@@ -120,14 +126,14 @@ void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes) {
 
 host::host(
     const host_services& services, const settings& chosen, const limits& capacity, instant start)
-    : config(chosen), sizes(capacity), secrets(draw_secrets(services.random)), now(start),
-      pool(services.pool), drops(services.drops), random(services.random), sink(services.sink),
-      paths(services.paths), conns(capacity.conns), table(capacity.conns),
+    : config(chosen), sizes(capacity), secrets(draw_secrets(services.random, chosen.fast_open_key)),
+      now(start), pool(services.pool), drops(services.drops), random(services.random),
+      sink(services.sink), paths(services.paths), conns(capacity.conns), table(capacity.conns),
       sents(capacity.sent_segments), wheel(start, capacity.conns), time_waits(capacity.time_waits),
       memory(memory_limits_of(services.pool, capacity), capacity.listeners, secrets.peer),
-      syns(syn_limits_of(capacity)), listeners_by_endpoint(capacity.listeners),
-      output_ready(capacity.conns), event_ready(capacity.conns), accept_ready(capacity.listeners),
-      waiting(capacity.conns) {
+      syns(syn_limits_of(capacity)), fast_opens(capacity.fast_open_servers, secrets.table),
+      listeners_by_endpoint(capacity.listeners), output_ready(capacity.conns),
+      event_ready(capacity.conns), accept_ready(capacity.listeners), waiting(capacity.conns) {
     listeners.reserve(capacity.listeners);
     generation = static_cast<std::uint32_t>(random.next()) | 1;
     refill_limits(*this);
@@ -218,6 +224,7 @@ void host::detach(conn& c) {
     }
     timer_disarm_all(c);
     c.schedule = {};
+    fast_open_settle(*this, c, false);
     sent_clear(*this, c);
     free_send_queue(*this, c);
     early_clear(*this, c);

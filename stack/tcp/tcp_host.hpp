@@ -14,6 +14,7 @@
 #include "engine/mbuf_burst.hpp"
 #include "engine/random.hpp"
 #include "engine/timer_wheel.hpp"
+#include "stack/tcp/open/tcp_fast_open.hpp"
 #include "stack/tcp/open/tcp_syn_cache.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_conn.hpp"
@@ -65,6 +66,7 @@ struct host_secrets {
     siphash_key cookie;
     siphash_key port;
     siphash_key peer;
+    siphash_key fast_open; // of all workers alike
 };
 
 // Connections established and not yet accepted, oldest first; linked through conn::accept_next, so
@@ -83,6 +85,7 @@ struct listener {
     bool told = false; // it is in accept_ready
     void* user = nullptr;
     accept_list accepted;
+    fast_open_queue fast_open;
 };
 
 // Connections that wanted to send and found no buffer.
@@ -129,6 +132,7 @@ class host {
     time_wait_table time_waits;
     memory_ledger memory;
     syn_cache syns;
+    fast_open_cache fast_opens;
     std::vector<listener> listeners; // by id; reserved to the limit
     flow_table listeners_by_endpoint;
     id_ring output_ready;            // connections with something to send

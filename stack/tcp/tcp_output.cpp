@@ -5,6 +5,7 @@
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 #include "stack/wire/tcp.hpp"
 
@@ -76,6 +77,15 @@ void put_syn_options(host& h, conn& c, segment_out& segment) {
     // From the third retry on without window scale and timestamps: something on the way may choke
     // on them (BSD). A SYN-ACK that has them answers an earlier SYN, and counts.
     const bool bare = c.state == conn_state::syn_sent && c.rexmt_shift >= bare_syn_retries;
+    if (c.state == conn_state::syn_sent && c.rexmt_shift == 0) { // RFC 7413 4.2.2: never again
+        fast_open_option(h, c, options);
+    }
+    fast_open_cookie cookie;
+    if (c.fast_open_grant) {
+        cookie = make_fast_open_cookie(h.secrets.fast_open, c.key, fast_open_period(h));
+        options.fast_open = cookie.data();
+        options.fast_open_bytes = cookie.size();
+    }
     options.has_window_scale = c.has(conn_flag::window_scale) && !bare;
     options.window_scale = c.rcv_wscale;
     if (c.has(conn_flag::timestamps) && !bare) {
@@ -121,32 +131,12 @@ std::uint32_t payload_max(const conn& c) {
     return c.snd_mss - (4 + 8 * blocks);
 }
 
-// -- The send queue's cursor: where snd_nxt's byte lies.
-
-void settle_cursor(conn& c) {
-    if (c.snd_cursor == nullptr) {
-        c.snd_cursor = c.snd_head;
-        c.snd_cursor_offset = c.snd_head != nullptr ? c.snd_head->data_off : 0;
-    }
-    while (c.snd_cursor != nullptr &&
-           c.snd_cursor_offset == c.snd_cursor->data_off + c.snd_cursor->data_len &&
-           c.snd_cursor->next != nullptr) {
-        c.snd_cursor = c.snd_cursor->next;
-        c.snd_cursor_offset = c.snd_cursor->data_off;
-    }
-}
-
-void advance_cursor(conn& c, std::uint32_t bytes) {
-    while (bytes > 0) {
-        settle_cursor(c);
-        const std::uint32_t end = std::uint32_t{c.snd_cursor->data_off} + c.snd_cursor->data_len;
-        const std::uint32_t here = std::min(end - c.snd_cursor_offset, bytes);
-        c.snd_cursor_offset = static_cast<std::uint16_t>(c.snd_cursor_offset + here);
-        bytes -= here;
-    }
-}
-
 // -- What may be sent.
+
+// No data is out (a SYN-ACK may be, RFC 7413 3).
+bool nothing_out(const conn& c) {
+    return c.snd_una == c.snd_nxt || (c.snd_una == c.iss && c.snd_nxt == c.iss + 1);
+}
 
 // RFC 9293 3.8.6.2.1 (sender's silly-window avoidance) and 3.7.4 (Nagle).
 bool worth_sending(const conn& c, std::uint32_t bytes) {
@@ -158,7 +148,7 @@ bool worth_sending(const conn& c, std::uint32_t bytes) {
             return true; // nothing will ever follow to fill it up
         }
         const bool held = c.has(conn_flag::cork) || c.more_follows;
-        if (!held && (c.has(conn_flag::no_delay) || c.snd_una == c.snd_nxt)) {
+        if (!held && (c.has(conn_flag::no_delay) || nothing_out(c))) {
             return true; // (2) all there is, and Nagle agrees
         }
         return false;
@@ -235,6 +225,11 @@ unsigned send_fresh(host& h, conn& c, unsigned budget) {
     return sent;
 }
 
+// A FIN waits until the handshake is complete, also where data does not.
+bool fin_allowed(const conn& c) {
+    return c.has(conn_flag::fin_queued) && c.synchronized();
+}
+
 bool fin_pending(const conn& c) {
     return c.has(conn_flag::fin_queued) && !c.has(conn_flag::fin_sent) && c.unsent() == 0;
 }
@@ -276,7 +271,7 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
     segment.data_offset = c.snd_cursor_offset;
     segment.payload = bytes;
     const bool last = bytes == c.unsent();
-    const bool fin = last && c.has(conn_flag::fin_queued);
+    const bool fin = last && fin_allowed(c);
     const bool push = last && bytes > 0 && !c.push_withheld;
     segment.flags |= push ? wire::tcp_flag::psh : std::uint8_t{0};
     segment.flags |= fin ? wire::tcp_flag::fin : std::uint8_t{0};
@@ -360,7 +355,7 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
 }
 
 void output(host& h, conn& c) {
-    if (!c.synchronized()) {
+    if (!c.synchronized() && c.fast_open != fast_open_step::pending) {
         return;
     }
     // RFC 5681 4.1: after an idle RTO the window is no longer known to be safe.
@@ -371,7 +366,7 @@ void output(host& h, conn& c) {
     c.clear(conn_flag::cwnd_limited);
     unsigned sent = send_lost(h, c, segments_per_round_max);
     sent += send_fresh(h, c, segments_per_round_max - sent);
-    if (fin_pending(c) && usable_window(c) > 0) {
+    if (fin_pending(c) && fin_allowed(c) && usable_window(c) > 0) {
         sent += send_new(h, c, 0) ? 1 : 0;
     }
     if (sent >= segments_per_round_max) {
@@ -408,6 +403,7 @@ void send_syn(host& h, conn& c) {
             return;
         }
         c.snd_nxt = c.iss + 1;
+        fast_open_data(h, c, segment);
     } else if (c.by_seq.head != no_id) {
         sent_again(h, c, c.by_seq.head);
     }

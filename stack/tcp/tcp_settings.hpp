@@ -2,6 +2,7 @@
 // time, between rounds, on the owner's thread; a change holds for what is started after it.
 #pragma once
 
+#include "engine/base/siphash.hpp"
 #include "stack/tcp/tcp_conn.hpp"
 
 #include <array>
@@ -68,6 +69,16 @@ struct settings {
     std::uint8_t blackhole_timeouts = 3;
     std::uint8_t ttl = 64;
 
+    // -- Fast Open (RFC 7413): only for sockets that ask for it, since a peer's application may get
+    // the data of a SYN twice (section 6.1). False: these are plain connections too.
+    bool fast_open_client = true;
+    bool fast_open_server = true;
+    // Makes the cookies; the same on all workers of a host. Zero: drawn, good for a single worker.
+    siphash_key fast_open_key;
+    std::uint32_t fast_open_period_ms = 3'600'000; // a cookie lives one to two of these (4.1.2)
+    // A server that did not take it is left alone so long, twice as long each time (4.1.3.1).
+    std::uint32_t fast_open_pause_ms = 60'000;
+
     // -- Rates.
     std::uint32_t challenge_acks_per_second = 1'000; // of all; RFC 5961 7
     std::uint32_t challenge_acks_per_conn = 10;      // of one connection, a second
@@ -114,6 +125,7 @@ struct limits {
     std::uint32_t peer_conns = 0; // connections a peer may open; 0: any number
     std::uint32_t listeners = 64;
     std::uint32_t listeners_backlog_max = 4'096;
+    std::uint32_t fast_open_servers = 4'096; // whose cookies are kept
 };
 
 } // namespace pantala::tcp

@@ -62,6 +62,7 @@ bool rexmt_syn(host& h, conn& c) {
         return false;
     }
     ++c.rexmt_shift;
+    fast_open_unanswered(h, c);
     send_syn(h, c);
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
     return true;

@@ -50,23 +50,6 @@ void request_features(const host& h, conn& c) {
     c.rcv_wscale = h.config.window_scale ? window_shift_for(h) : std::uint8_t{0};
 }
 
-void start_handshake(host& h, conn& c) {
-    c.state = conn_state::syn_sent;
-    c.set(h.config.ecn_request ? conn_flag::ecn : 0);
-    c.iss = initial_sequence(h.secrets.isn, c.key, h.now);
-    c.snd_una = c.iss;
-    c.snd_nxt = c.iss;
-    c.snd_end = c.iss + 1;
-    c.high_seq = c.iss;
-    c.ecn_end = c.iss;
-    c.rack_dsack_round = c.iss;
-    c.stalled_ms = h.now_ms();
-    h.stats.connattempt.add(1);
-    send_syn(h, c);
-    timer_arm(h, c, conn_timer::keep, h.config.keepinit_ms);
-    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
-}
-
 // Copies into the last mbuf's room and fresh mbufs; how many bytes found a place.
 std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
     std::size_t done = 0;
@@ -94,6 +77,31 @@ std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
     }
     c.snd_end += static_cast<std::uint32_t>(done);
     return done;
+}
+
+// How many bytes of `first` go with the SYN.
+std::size_t start_handshake(host& h, conn& c, const open_request& request) {
+    c.state = conn_state::syn_sent;
+    c.set(h.config.ecn_request ? conn_flag::ecn : 0);
+    c.iss = initial_sequence(h.secrets.isn, c.key, h.now);
+    c.snd_una = c.iss;
+    c.snd_nxt = c.iss;
+    c.snd_end = c.iss + 1;
+    c.high_seq = c.iss;
+    c.ecn_end = c.iss;
+    c.rack_dsack_round = c.iss;
+    c.stalled_ms = h.now_ms();
+    h.stats.connattempt.add(1);
+    std::size_t taken = 0;
+    if (request.fast_open) {
+        const std::uint32_t most = fast_open_plan(h, c);
+        taken = queue_bytes(
+            h, c, request.first.first(std::min<std::size_t>(request.first.size(), most)));
+    }
+    send_syn(h, c);
+    timer_arm(h, c, conn_timer::keep, h.config.keepinit_ms);
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+    return taken;
 }
 
 bool may_send(const conn& c) {
@@ -214,8 +222,8 @@ open_answer open(host& h, const open_request& request) {
         h.release(*c);
         return {user_error::no_room, {}};
     }
-    start_handshake(h, *c);
-    return {user_error::none, h.handle_of(*c)};
+    const std::size_t went = start_handshake(h, *c, request);
+    return {user_error::none, h.handle_of(*c), went};
 }
 
 listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user) {
@@ -238,8 +246,11 @@ listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, v
     }
     listener& fresh = h.listeners[id];
     const bool told = fresh.told; // its id may still stand in accept_ready
+    const fast_open_queue counted = fresh.fast_open;
     fresh = listener{};
     fresh.told = told;
+    fresh.fast_open = counted; // connections of the one before may still be pending
+    fresh.fast_open.limit = 0;
     fresh.local = local;
     fresh.backlog = std::clamp(backlog, 1U, h.sizes.listeners_backlog_max);
     fresh.open = true;
@@ -252,6 +263,18 @@ void set_listener_segment_size(host& h, std::uint32_t id, std::uint16_t bytes) {
     if (id < h.listeners.size()) {
         h.listeners[id].segment_size = bytes;
     }
+}
+
+void set_listener_fast_open(host& h, std::uint32_t id, std::uint32_t pending_max) {
+    if (id < h.listeners.size()) {
+        h.listeners[id].fast_open.limit = pending_max;
+    }
+}
+
+bool fast_open_ready(host& h, const ip_endpoint& remote) {
+    const fast_open_server* server = h.fast_opens.find(remote.address);
+    return h.config.fast_open_client && server != nullptr && server->cookie_bytes != 0 &&
+           !server->is_paused(remote.port, h.now_ms());
 }
 
 void close_listener(host& h, std::uint32_t id) {

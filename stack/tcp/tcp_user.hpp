@@ -34,10 +34,15 @@ struct open_request {
     ip_endpoint remote;
     void* user = nullptr;
     std::uint16_t segment_size = 0; // most payload of a segment, either way; 0: no wish
+    // Fast Open (RFC 7413): the SYN takes along the begin of `first`, where the server has given a
+    // cookie, else it asks for one. The server's application may get these bytes twice.
+    bool fast_open = false;
+    std::span<const std::byte> first;
 };
 struct open_answer {
     user_error error = user_error::none;
     conn_handle handle;
+    std::size_t taken = 0; // bytes of `first` that left; the rest is for send()
 };
 // OPEN, active: sends the SYN.
 open_answer open(host& h, const open_request& request);
@@ -50,6 +55,10 @@ struct listen_answer {
 listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user);
 // The most payload of a segment of the connections that follow, either way; 0: no wish.
 void set_listener_segment_size(host& h, std::uint32_t listener, std::uint16_t bytes);
+// Fast Open: so many connections may be open that rest on a cookie alone (RFC 7413 5.1); 0: none.
+void set_listener_fast_open(host& h, std::uint32_t listener, std::uint32_t pending_max);
+// Would an open with data put it into the SYN?
+bool fast_open_ready(host& h, const ip_endpoint& remote);
 // Half-open and unaccepted connections of the listener are reset.
 void close_listener(host& h, std::uint32_t listener);
 // The oldest connection nobody accepted yet; id no_id if there is none.

@@ -35,6 +35,16 @@ void parse_sack(const std::uint8_t* option, unsigned length, tcp_options& result
     }
 }
 
+// RFC 7413 4.1.1: no cookie asks for one; other lengths must be ignored.
+void parse_fast_open(const std::uint8_t* option, unsigned length, tcp_options& result) {
+    const unsigned bytes = length - 2;
+    const bool cookie = bytes >= tcp_fast_open_bytes_min && bytes <= tcp_fast_open_bytes_max;
+    if (bytes == 0 || (cookie && bytes % 2 == 0)) {
+        result.fast_open = option + 2;
+        result.fast_open_bytes = static_cast<std::uint8_t>(bytes);
+    }
+}
+
 void parse_one(const std::uint8_t* option, unsigned length, tcp_options& result) {
     switch (option[0]) {
     case tcp_option_mss:
@@ -61,6 +71,9 @@ void parse_one(const std::uint8_t* option, unsigned length, tcp_options& result)
             result.ts_value = load32(option + 2);
             result.ts_echo = load32(option + 6);
         }
+        break;
+    case tcp_option_fast_open:
+        parse_fast_open(option, length, result);
         break;
     default:
         break;
@@ -101,6 +114,17 @@ class writer {
         byte(10);
         word(value);
         word(echo);
+    }
+
+    void fast_open(const std::uint8_t* cookie, std::uint8_t bytes) {
+        if (room() < (2U + bytes + 3) / 4 * 4) {
+            return;
+        }
+        byte(tcp_option_fast_open);
+        byte(static_cast<std::uint8_t>(2 + bytes));
+        std::memcpy(&out_[size_], cookie, bytes);
+        size_ += bytes;
+        align();
     }
 
   private:
@@ -170,6 +194,9 @@ unsigned write_tcp_syn_options(
     sack_permitted_and_timestamp(list, options, order);
     if (options.has_window_scale && order == tcp_option_order::linux_like) {
         list.window_scale(options.window_scale);
+    }
+    if (options.fast_open != nullptr) {
+        list.fast_open(options.fast_open, options.fast_open_bytes);
     }
     return list.size();
 }

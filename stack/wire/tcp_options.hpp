@@ -1,5 +1,5 @@
 // TCP options: checked and parsed once into a view; written in the order of a persona. MSS (RFC
-// 9293 3.7.1), window scale and timestamps (RFC 7323), SACK (RFC 2018).
+// 9293 3.7.1), window scale and timestamps (RFC 7323), SACK (RFC 2018), Fast Open (RFC 7413).
 #pragma once
 
 #include "stack/wire/tcp.hpp"
@@ -17,10 +17,13 @@ inline constexpr std::uint8_t tcp_option_window_scale = 3;
 inline constexpr std::uint8_t tcp_option_sack_permitted = 4;
 inline constexpr std::uint8_t tcp_option_sack = 5;
 inline constexpr std::uint8_t tcp_option_timestamp = 8;
+inline constexpr std::uint8_t tcp_option_fast_open = 34;
 
 inline constexpr unsigned tcp_options_bytes_max = 40;
-inline constexpr unsigned tcp_window_scale_max = 14; // RFC 7323 2.3
-inline constexpr unsigned tcp_sack_blocks_max = 4;   // 2 + 4 * 8 bytes fill the 40
+inline constexpr unsigned tcp_window_scale_max = 14;   // RFC 7323 2.3
+inline constexpr unsigned tcp_sack_blocks_max = 4;     // 2 + 4 * 8 bytes fill the 40
+inline constexpr unsigned tcp_fast_open_bytes_min = 4; // RFC 7413 4.1.1: 4 to 16, even
+inline constexpr unsigned tcp_fast_open_bytes_max = 16;
 
 // Bytes [left, right) that the receiver holds (RFC 2018 section 3).
 struct sack_block {
@@ -37,9 +40,11 @@ struct tcp_options {
     bool malformed = false; // parsing stopped at a length that cannot be; what came before counts
     std::uint8_t window_scale = 0; // as sent, not yet limited to 14
     std::uint8_t sack_count = 0;
+    std::uint8_t fast_open_bytes = 0; // of the cookie; 0: it is asked for
     std::uint16_t mss = 0;
     std::uint32_t ts_value = 0;
     std::uint32_t ts_echo = 0;
+    const std::uint8_t* fast_open = nullptr; // the cookie, in the parsed bytes; nullptr: no option
     std::array<sack_block, tcp_sack_blocks_max> sack{};
 };
 
@@ -57,8 +62,8 @@ enum class tcp_option_order : std::uint8_t {
     freebsd_like, // MSS, window scale, SACK permitted, timestamp
 };
 
-// Writes the options of a SYN or SYN-ACK (`options.sack` is not sent on these) and returns their
-// length in bytes, a multiple of 4.
+// Writes the options of a SYN or SYN-ACK (`options.sack` is not sent on these; a Fast Open cookie
+// is left out where it does not fit) and returns their length in bytes, a multiple of 4.
 unsigned write_tcp_syn_options(
     std::span<std::uint8_t, tcp_options_bytes_max> out, const tcp_options& options,
     tcp_option_order order);

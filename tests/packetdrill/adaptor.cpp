@@ -185,12 +185,14 @@ void fill_transfer(call_table& table) {
         return sockets().send(number, {&one, 1}, flags);
     };
     table.sendto = [](void*, int number, const void* bytes, size_t count, int flags,
-                      const sockaddr*, socklen_t) {
+                      const sockaddr* to, socklen_t length) {
         const iovec one = piece(bytes, count);
-        return sockets().send(number, {&one, 1}, flags);
+        return sockets().send(number, {&one, 1}, flags, to, length);
     };
     table.sendmsg = [](void*, int number, const msghdr* message, int flags) {
-        return sockets().send(number, {message->msg_iov, message->msg_iovlen}, flags);
+        return sockets().send(
+            number, {message->msg_iov, message->msg_iovlen}, flags,
+            static_cast<const sockaddr*>(message->msg_name), message->msg_namelen);
     };
 }
 

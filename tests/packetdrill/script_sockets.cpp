@@ -42,7 +42,8 @@ int errno_of(tcp::conn_error error) {
     }
 }
 
-// False: not an address of the family.
+} // namespace
+
 bool read_address(const sockaddr* address, socklen_t length, ip_endpoint& out) {
     if (address == nullptr) {
         return false;
@@ -64,6 +65,8 @@ bool read_address(const sockaddr* address, socklen_t length, ip_endpoint& out) {
     }
     return false;
 }
+
+namespace {
 
 void write_address(
     const ip_address& from, l4_port port, int domain, sockaddr* address, socklen_t* length) {
@@ -272,14 +275,21 @@ int script_sockets::accept(int number, sockaddr* address, socklen_t* length) {
     return add(std::move(made));
 }
 
-int script_sockets::start_connecting(script_socket& self, const ip_endpoint& to) {
+// `with`: Fast Open; afterwards what did not go with the SYN.
+int script_sockets::start_connecting(
+    script_socket& self, const ip_endpoint& to, std::vector<std::byte>* with) {
     const ip_address from = self.bound.address.is_any() ? chosen_.local : self.bound.address;
     const auto answer = tcp::open(
         host_.tcp(), {.local = from,
                       .local_port = self.bound.port,
                       .remote = to,
                       .user = &self,
-                      .segment_size = static_cast<std::uint16_t>(self.segment_size)});
+                      .segment_size = static_cast<std::uint16_t>(self.segment_size),
+                      .fast_open = with != nullptr,
+                      .first = with != nullptr ? *with : std::vector<std::byte>{}});
+    if (with != nullptr) {
+        with->erase(with->begin(), with->begin() + static_cast<std::ptrdiff_t>(answer.taken));
+    }
     if (answer.error != tcp::user_error::none) {
         return answer.error == tcp::user_error::no_route ? ENETUNREACH : EINVAL;
     }
@@ -300,10 +310,16 @@ int script_sockets::connect(int number, const sockaddr* address, socklen_t lengt
     if (!read_address(address, length, to)) {
         return fail(EINVAL);
     }
-    if (self->what == script_socket::kind::conn) {
-        return fail(self->connected ? EISCONN : EALREADY);
+    if (self->what == script_socket::kind::conn || self->deferred) {
+        return fail(self->connected || self->deferred ? EISCONN : EALREADY);
     }
-    if (const int code = start_connecting(*self, to); code != 0) {
+    if (self->fast_open_connect && tcp::fast_open_ready(host_.tcp(), to)) {
+        self->deferred = to;
+        return 0;
+    }
+    std::vector<std::byte> nothing;
+    const int code = start_connecting(*self, to, self->fast_open_connect ? &nothing : nullptr);
+    if (code != 0) {
         return fail(code);
     }
     const auto decided = [self] { return self->connected || self->over; };
@@ -311,6 +327,19 @@ int script_sockets::connect(int number, const sockaddr* address, socklen_t lengt
         return fail(EINPROGRESS);
     }
     return self->connected ? 0 : fail(std::exchange(self->error, 0));
+}
+
+ssize_t
+script_sockets::open_with(script_socket& self, std::span<const iovec> from, const ip_endpoint& to) {
+    std::vector<std::byte> left;
+    for (const iovec& one : from) {
+        const auto* begin = static_cast<const std::byte*>(one.iov_base);
+        left.insert(left.end(), begin, begin + one.iov_len);
+    }
+    const std::size_t all = left.size();
+    self.deferred.reset();
+    const int code = start_connecting(self, to, &left);
+    return code != 0 ? fail(code) : static_cast<ssize_t>(all - left.size());
 }
 
 int script_sockets::shutdown(int number, int how) {

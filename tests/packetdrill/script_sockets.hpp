@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -44,6 +45,9 @@ struct script_socket {
     std::uint32_t segment_size = 0;
     std::uint32_t send_buffer = 0;
     std::uint32_t receive_buffer = 0;
+    std::uint32_t fast_open = 0;
+    bool fast_open_connect = false;
+    std::optional<ip_endpoint> deferred; // where the first bytes will connect to
     // An epoll's.
     struct watch {
         epoll_event wanted{};
@@ -51,6 +55,9 @@ struct script_socket {
     };
     std::map<int, watch> watched;
 };
+
+// False: not an address of a family that is known.
+bool read_address(const sockaddr* address, socklen_t length, ip_endpoint& out);
 
 // All return as the system calls do, with errno. Every call runs what follows from it.
 class script_sockets {
@@ -69,7 +76,9 @@ class script_sockets {
     int listen(int number, int backlog);
     int accept(int number, sockaddr* address, socklen_t* length);
     int connect(int number, const sockaddr* address, socklen_t length);
-    ssize_t send(int number, std::span<const iovec> from, int flags);
+    ssize_t send(
+        int number, std::span<const iovec> from, int flags, const sockaddr* to = nullptr,
+        socklen_t length = 0);
     ssize_t receive(int number, std::span<const iovec> to, int flags);
     int shutdown(int number, int how);
     int close(int number);
@@ -93,7 +102,10 @@ class script_sockets {
     template <class Ready>
     bool wait(guard& hold, std::uint64_t until_us, Ready ready);
     void apply(script_socket& of);
-    int start_connecting(script_socket& self, const ip_endpoint& to);
+    int start_connecting(
+        script_socket& self, const ip_endpoint& to, std::vector<std::byte>* with = nullptr);
+    // Fast Open: connects with the begin of the bytes; how many went, or -1.
+    ssize_t open_with(script_socket& self, std::span<const iovec> from, const ip_endpoint& to);
     std::uint32_t ready(script_socket& of);
     int report(script_socket& epoll, epoll_event* events, int most);
     int get_info(const script_socket& of, void* value, socklen_t* length);

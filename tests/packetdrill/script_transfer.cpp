@@ -35,7 +35,8 @@ constexpr std::uint32_t always_told = EPOLLERR | EPOLLHUP;
 // ---------------------------------------------------------------------------------------------
 // Bytes.
 
-ssize_t script_sockets::send(int number, std::span<const iovec> from, int flags) {
+ssize_t script_sockets::send(
+    int number, std::span<const iovec> from, int flags, const sockaddr* to, socklen_t length) {
     guard hold(lock_);
     script_socket* self = find(number);
     if (self == nullptr) {
@@ -44,13 +45,39 @@ ssize_t script_sockets::send(int number, std::span<const iovec> from, int flags)
     if (points_nowhere(from)) {
         return fail(EFAULT);
     }
+    const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
+    ssize_t done = 0;
+    if (self->what == script_socket::kind::fresh &&
+        (self->deferred || (flags & MSG_FASTOPEN) != 0)) {
+        ip_endpoint where;
+        if (!self->deferred && !read_address(to, length, where)) {
+            return fail(EINVAL);
+        }
+        done = open_with(*self, from, self->deferred.value_or(where));
+        const auto decided = [self] { return self->connected || self->over; };
+        if (done < 0 || (done == 0 && (!may_sleep || !wait(hold, ~0ULL, decided)))) {
+            return done < 0 ? done : fail(EINPROGRESS);
+        }
+        if (done == 0 && !self->connected) {
+            return fail(std::exchange(self->error, 0));
+        }
+    }
     if (self->what != script_socket::kind::conn || self->write_shut) {
         return fail(EPIPE);
     }
     const bool more = (flags & MSG_MORE) != 0;
-    ssize_t done = 0;
+    auto skip = static_cast<std::size_t>(done); // went with the SYN
     for (const iovec& one : from) {
         std::span<const std::byte> left(static_cast<const std::byte*>(one.iov_base), one.iov_len);
+        const std::size_t here = std::min(skip, left.size());
+        left = left.subspan(here);
+        skip -= here;
+        if (!left.empty() && !self->connected && !self->over && done != 0) {
+            const auto decided = [self] { return self->connected || self->over; };
+            if (!may_sleep || !wait(hold, ~0ULL, decided)) {
+                return done; // Linux: the rest waits for the handshake
+            }
+        }
         while (!left.empty()) {
             if (self->over || self->write_shut) {
                 const int why = std::exchange(self->error, 0);
@@ -62,10 +89,9 @@ ssize_t script_sockets::send(int number, std::span<const iovec> from, int flags)
             const auto room = [&] {
                 return self->over || tcp::send_room(host_.tcp(), self->conn) != 0;
             };
-            const bool may_wait = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
             if (!left.empty()) {
                 host_.settle();
-                if (!may_wait || !wait(hold, ~0ULL, room)) {
+                if (!may_sleep || !wait(hold, ~0ULL, room)) {
                     return done != 0 ? done : fail(EAGAIN);
                 }
             }
@@ -120,7 +146,7 @@ std::uint32_t script_sockets::ready(script_socket& of) {
         return host_.tcp().listeners[of.listener].accepted.count != 0 ? std::uint32_t{EPOLLIN} : 0;
     }
     if (of.what != script_socket::kind::conn) {
-        return std::uint32_t{EPOLLOUT} | std::uint32_t{EPOLLHUP};
+        return std::uint32_t{EPOLLOUT} | (of.deferred ? 0 : std::uint32_t{EPOLLHUP});
     }
     const bool ended = of.over || of.read_shut || tcp::at_end(host_.tcp(), of.conn);
     std::uint32_t result = 0;
@@ -235,6 +261,7 @@ void script_sockets::apply(script_socket& of) {
     if (of.what == script_socket::kind::listener) {
         tcp::set_listener_segment_size(
             host_.tcp(), of.listener, static_cast<std::uint16_t>(of.segment_size));
+        tcp::set_listener_fast_open(host_.tcp(), of.listener, of.fast_open);
     }
     if (tcp::conn* c = conn_of(of); c != nullptr && of.what == script_socket::kind::conn) {
         tcp::set_no_delay(host_.tcp(), of.conn, of.no_delay);
@@ -327,7 +354,9 @@ int script_sockets::set(int number, int level, int name, const void* value, sock
     } else if (level == SOL_SOCKET && name == SO_RCVBUF) {
         self->receive_buffer = wanted;
     } else if (level == IPPROTO_TCP && name == TCP_FASTOPEN_CONNECT) {
-        return fail(ENOPROTOOPT);
+        self->fast_open_connect = wanted != 0;
+    } else if (level == IPPROTO_TCP && name == TCP_FASTOPEN) {
+        self->fast_open = wanted;
     } else {
         return 0; // SO_REUSEADDR, IP_TOS and what else leaves this host as it is
     }

@@ -34,6 +34,8 @@ class stream {
 
     // One round of the application.
     void run();
+    // These many bytes of what is to be sent went with the open.
+    void began_with(std::size_t bytes) { sent_ += bytes; }
     // What an event said.
     void told(const tcp::event& event);
 

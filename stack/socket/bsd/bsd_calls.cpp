@@ -1,6 +1,7 @@
 // Making, joining and ending sockets. (Bytes: bsd_transfer.cpp; waiting for several: bsd_poll.cpp;
 // options: bsd_options.cpp.)
 #include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_connect.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 #include "stack/socket/net_host.hpp"
 
@@ -18,12 +19,6 @@ namespace pantala::bsd {
 namespace {
 
 constexpr unsigned backlog_max = 4096;
-
-std::shared_ptr<door> choose_worker() {
-    static std::atomic<unsigned> turn{0};
-    const auto all = doors();
-    return all.empty() ? nullptr : all[turn.fetch_add(1, std::memory_order_relaxed) % all.size()];
-}
 
 // A port of the host's choosing: nobody holds it, nobody listens on it.
 int choose_port(bsd_socket& self) {
@@ -58,8 +53,11 @@ int start_listening(const reference& socket) {
     for (const std::shared_ptr<door>& at : all) {
         auto context = std::make_unique<listener_at>(listener_at{socket, at});
         code = on_worker(*at, [&](net_host& host) {
-            return host.native().listen(
+            const int failed = host.native().listen(
                 socket->bound, socket->backlog, {bsd_socket::accept, context.get()});
+            return failed != 0
+                       ? failed
+                       : host.native().allow_fast_open(socket->bound, socket->chosen.fast_open);
         });
         if (code != 0) {
             break;
@@ -138,60 +136,6 @@ void linger(bsd_socket& self, std::uint32_t seconds) {
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     }
-}
-
-// Where a connection attempt stands: 0, errno, or EINPROGRESS.
-int outcome_of(bsd_socket& self) {
-    const std::uint32_t state = self.state.load(std::memory_order_acquire);
-    if ((state & bit::gone) != 0) {
-        return EBADF;
-    }
-    if ((state & bit::connected) != 0) {
-        return 0;
-    }
-    if ((state & bit::over) == 0) {
-        return EINPROGRESS;
-    }
-    const int why = self.error.exchange(0, std::memory_order_acq_rel);
-    self.what = bsd_socket::kind::fresh; // it may try again
-    return why != 0 ? why : ECONNABORTED;
-}
-
-// The attempt before this one may have been another worker's: it lets go first.
-int connect_at(bsd_socket& self, const std::shared_ptr<door>& at, const endpoint& to) {
-    if (self.worker != nullptr && self.worker != at) {
-        on_worker(*self.worker, [&](net_host&) {
-            self.let_go();
-            return 0;
-        });
-    }
-    self.worker = at;
-    return on_worker(*at, [&](net_host& host) { return self.connect(host, to); });
-}
-
-int start_connecting(bsd_socket& self, const endpoint& to) {
-    self.wants_shutdown.store(false, std::memory_order_relaxed);
-    self.write_shut = self.read_shut = false;
-    int code = ENETDOWN;
-    if (self.bound.port != 0) { // answers come to one worker, which knows that it is the one
-        code = EADDRNOTAVAIL;
-        for (const auto all = doors(); const std::shared_ptr<door>& at : all) {
-            code = connect_at(self, at, to);
-            if (code != EADDRNOTAVAIL) {
-                break;
-            }
-        }
-    } else {
-        const bool same = self.worker != nullptr && !self.worker->is_closed();
-        const std::shared_ptr<door> at = same ? self.worker : choose_worker();
-        code = at == nullptr ? ENETDOWN : connect_at(self, at, to);
-    }
-    if (code == 0) {
-        self.peer = to;
-        self.what = bsd_socket::kind::conn;
-        self.adopt();
-    }
-    return code;
 }
 
 // The socket whose name shall be written there; nothing: errno says why.
@@ -325,12 +269,14 @@ int connect(int number, const sockaddr* address, socklen_t length) {
     }
     endpoint to;
     const int wrong = read_address(address, length, self->domain, to);
-    if (wrong != 0 || self->what == bsd_socket::kind::listener) {
+    if (wrong != 0 || self->what == bsd_socket::kind::listener || self->deferred) {
         return fail(wrong != 0 ? wrong : EISCONN);
     }
-    int code = start_connecting(*self, to);
-    if (code != 0) {
-        return fail(code);
+    connect_options plain;
+    int code = self->chosen.fast_open_connect ? defer_connecting(*self, to)
+                                              : start_connecting(*self, to, plain);
+    if (code != 0 || self->deferred) {
+        return code == 0 ? 0 : fail(code);
     }
     const deadline until = deadline::in(self->chosen.send_timeout_ms);
     for (;;) {

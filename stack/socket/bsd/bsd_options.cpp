@@ -26,6 +26,7 @@ constexpr std::array switches = {
     switch_option{SOL_SOCKET, SO_KEEPALIVE, &options::keep_alive},
     switch_option{IPPROTO_TCP, TCP_NODELAY, &options::no_delay},
     switch_option{IPPROTO_TCP, TCP_CORK, &options::cork},
+    switch_option{IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &options::fast_open_connect},
 };
 
 struct number_option {
@@ -39,6 +40,7 @@ constexpr std::array numbers = {
     number_option{SOL_SOCKET, SO_SNDBUF, &options::send_buffer, ring_bytes_min, ring_bytes_max},
     number_option{SOL_SOCKET, SO_RCVBUF, &options::receive_buffer, ring_bytes_min, ring_bytes_max},
     number_option{IPPROTO_TCP, TCP_USER_TIMEOUT, &options::user_timeout_ms, 0, INT32_MAX},
+    number_option{IPPROTO_TCP, TCP_FASTOPEN, &options::fast_open, 0, 65'535},
 };
 
 struct timeout_option {
@@ -154,8 +156,13 @@ int set_timeout(std::uint32_t& ms, const void* value, socklen_t length) {
     return 0;
 }
 
-// Has the worker heed what was chosen, if there is a connection.
+// Has the workers heed what was chosen, if there is a connection or listener.
 int apply(bsd_socket& self) {
+    for (const auto& one : self.listening) {
+        on_worker(*one->worker, [&](net_host& host) {
+            return host.native().allow_fast_open(self.bound, self.chosen.fast_open);
+        });
+    }
     if (self.what == bsd_socket::kind::conn) {
         on_worker(*self.worker, [&](net_host& host) {
             self.apply_options(host);

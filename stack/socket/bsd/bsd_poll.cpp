@@ -42,7 +42,8 @@ std::uint32_t readiness(bsd_socket& socket) {
         return any ? std::uint32_t{EPOLLIN} : 0;
     }
     if (socket.what == bsd_socket::kind::fresh) {
-        return std::uint32_t{EPOLLOUT} | std::uint32_t{EPOLLHUP};
+        // Deferred: what is sent first connects.
+        return std::uint32_t{EPOLLOUT} | (socket.deferred ? 0 : std::uint32_t{EPOLLHUP});
     }
     const bool over = (state & bit::over) != 0;
     const bool no_input = over || (state & bit::input_over) != 0 || socket.read_shut;

@@ -240,7 +240,7 @@ void bsd_socket::conn_of::on_event(tcp_socket& socket, std::uint8_t events) {
     }
 }
 
-int bsd_socket::connect(net_host& host, const endpoint& to) {
+int bsd_socket::connect(net_host& host, const endpoint& to, connect_options& how) {
     if (held_by_worker_) { // an attempt that ended before its rings came
         let_go();
     }
@@ -248,7 +248,8 @@ int bsd_socket::connect(net_host& host, const endpoint& to) {
     state.fetch_and(bit::gone, std::memory_order_relaxed);
     worker_in_.store(nullptr, std::memory_order_relaxed); // of an attempt before; adopt follows
     worker_out_.store(nullptr, std::memory_order_relaxed);
-    const int code = host.native().connect(conn_, to, bound);
+    how.local = bound;
+    const int code = host.native().connect(conn_, to, how);
     if (code == 0) {
         apply_options(host);
         ended_ = false;

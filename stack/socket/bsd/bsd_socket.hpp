@@ -16,6 +16,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -85,6 +86,8 @@ struct options {
     std::uint32_t receive_buffer = ring_bytes;
     std::uint32_t send_timeout_ms = 0; // 0: none
     std::uint32_t receive_timeout_ms = 0;
+    bool fast_open_connect = false; // connect waits for the first bytes where there is a cookie
+    std::uint32_t fast_open = 0;    // of a listener, on each worker: TCP_FASTOPEN's number
 };
 
 class bsd_socket {
@@ -108,8 +111,9 @@ class bsd_socket {
     options chosen;
     int domain = 0;
     endpoint bound;
-    port_hold port; // of `bound`
-    endpoint peer;  // of a connection; before accept() the worker's
+    port_hold port;                   // of `bound`
+    std::optional<endpoint> deferred; // of a fresh one: where the first bytes will connect to
+    endpoint peer;                    // of a connection; before accept() the worker's
     std::vector<std::unique_ptr<listener_at>> listening; // of a listener, by worker
     std::unique_ptr<byte_ring> in;                       // the worker produces
     std::unique_ptr<byte_ring> out;                      // the worker consumes
@@ -148,7 +152,7 @@ class bsd_socket {
     // Moves bytes between the rings and the connection, says what changed.
     void pump();
     void changed(std::uint32_t bits = 0); // also close(), for `gone`
-    int connect(net_host& host, const endpoint& to);
+    int connect(net_host& host, const endpoint& to, connect_options& how);
     void let_go(); // the worker's reference, once
     tcp_socket& conn() { return conn_; }
     bsd_socket* next_arrived = nullptr;

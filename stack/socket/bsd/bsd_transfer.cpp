@@ -1,5 +1,6 @@
 // Bytes in and out.
 #include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_connect.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <pantala/bsd.hpp>
@@ -8,12 +9,15 @@
 #include <cerrno>
 #include <climits>
 #include <span>
+#include <vector>
 
 namespace pantala::bsd {
 namespace {
 
 constexpr std::size_t bytes_max = 0x7fff'f000; // of one call, as in Linux: more is cut
-constexpr int flags_known = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE;
+constexpr int flags_known =
+    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE | MSG_FASTOPEN;
+constexpr std::size_t syn_bytes_max = 16 * 1024; // more than a segment carries
 
 // The pieces of a message, of which the first `done` bytes are done with.
 class pieces {
@@ -47,6 +51,25 @@ class pieces {
         done_ += count;
         offset_ += count;
         skip_empty();
+    }
+    // Steps over several pieces.
+    void skip(std::size_t count) {
+        while (count != 0) {
+            const std::size_t here = std::min(count, next().size());
+            advance(here);
+            count -= here;
+        }
+    }
+    // The next bytes, at most so many.
+    std::vector<std::byte> copy(std::size_t most) const {
+        std::vector<std::byte> bytes;
+        for (pieces rest = *this; bytes.size() < most && !rest.complete();) {
+            const auto piece = rest.next();
+            const auto here = piece.first(std::min(piece.size(), most - bytes.size()));
+            bytes.insert(bytes.end(), here.begin(), here.end());
+            rest.advance(here.size());
+        }
+        return bytes;
     }
     void skip_empty() {
         while (index_ < all_.size() && offset_ == all_[index_].iov_len) {
@@ -83,7 +106,32 @@ int may_send(bsd_socket& self) {
     return (state & bit::connected) != 0 ? 0 : EINPROGRESS;
 }
 
-ssize_t send_pieces(int number, std::span<const iovec> from, int flags) {
+// Where a message goes, as the caller says it.
+struct destination {
+    const sockaddr* address = nullptr;
+    socklen_t length = 0;
+};
+
+// Fast Open: a fresh socket connects and sends the begin of `left` with its SYN. 0: what follows is
+// a socket that connects, or is done; else errno (EINPROGRESS: it connects, and nothing was sent).
+int open_with(bsd_socket& self, pieces& left, const destination& to, bool may_sleep) {
+    endpoint where;
+    if (self.deferred) {
+        where = *self.deferred;
+    } else if (const int wrong = read_address(to.address, to.length, self.domain, where); wrong) {
+        return wrong;
+    }
+    const std::vector<std::byte> begin = left.copy(syn_bytes_max);
+    connect_options how{.fast_open = true, .first = begin};
+    const int code = start_connecting(self, where, how);
+    if (code != 0) {
+        return code;
+    }
+    left.skip(how.taken);
+    return how.taken == 0 && !may_sleep ? EINPROGRESS : 0;
+}
+
+ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destination to = {}) {
     const reference self = find_socket(number);
     if (!self) {
         return -1;
@@ -97,10 +145,20 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags) {
     pieces left(from);
     left.skip_empty();
     std::unique_lock hold(self->lock);
+    const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
     const deadline until = deadline::in(self->chosen.send_timeout_ms);
+    bool opening =
+        self->what == bsd_socket::kind::fresh && (self->deferred || (flags & MSG_FASTOPEN) != 0);
+    if (opening) {
+        if (const int code = open_with(*self, left, to, may_sleep); code != 0) {
+            return fail(code);
+        }
+        opening = left.done() == 0; // else it is as if it were connected
+    }
     for (;;) {
         const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
         const int state = may_send(*self);
+        opening = opening && state == EINPROGRESS;
         if (state != 0 && state != EINPROGRESS) {
             return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(state);
         }
@@ -117,10 +175,9 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags) {
         if (left.done() != before) {
             self->kick();
         }
-        if (left.complete()) {
+        if (left.complete() && !opening) {
             return static_cast<ssize_t>(left.done());
         }
-        const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
         if (!may_sleep || !wait_change(*self, hold, seen, until)) {
             return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(EAGAIN);
         }
@@ -199,6 +256,13 @@ ssize_t send(int number, const void* bytes, std::size_t count, int flags) {
     return send_pieces(number, {&one, 1}, flags);
 }
 
+ssize_t sendto(
+    int number, const void* bytes, std::size_t count, int flags, const sockaddr* to,
+    socklen_t length) {
+    const iovec one{const_cast<void*>(bytes), count}; // only read
+    return send_pieces(number, {&one, 1}, flags, {to, length});
+}
+
 ssize_t recv(int number, void* bytes, std::size_t count, int flags) {
     const iovec one{bytes, count};
     return receive_pieces(number, {&one, 1}, flags);
@@ -208,7 +272,9 @@ ssize_t sendmsg(int number, const msghdr* message, int flags) {
     if (const int wrong = check_message(message); wrong != 0) {
         return fail(wrong);
     }
-    return send_pieces(number, {message->msg_iov, message->msg_iovlen}, flags);
+    return send_pieces(
+        number, {message->msg_iov, message->msg_iovlen}, flags,
+        {static_cast<const sockaddr*>(message->msg_name), message->msg_namelen});
 }
 
 ssize_t recvmsg(int number, msghdr* message, int flags) {

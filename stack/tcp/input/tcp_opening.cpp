@@ -60,6 +60,7 @@ void arrives_in_syn_sent(host& h, conn& c, const segment_in& segment) {
     c.snd_wl2 = segment.ack;
     establish(h, c);
     process_ack(h, c, segment);
+    fast_open_answered(h, c, segment);
     c.set(conn_flag::ack_now);
     h.want_output(c);
 }
@@ -101,8 +102,12 @@ void establish(host& h, conn& c) {
     c.state = c.has(conn_flag::fin_queued) ? conn_state::fin_wait_1 : conn_state::established;
     h.stats.connects.add(1);
     h.stats.ecn_connects.add(c.has(conn_flag::ecn) ? 1 : 0);
-    congestion_start(h, c);
-    path_seed(h, c);
+    if (c.fast_open == fast_open_step::pending) { // data may be out: it has begun
+        fast_open_settle(h, c, false);
+    } else {
+        congestion_start(h, c);
+        path_seed(h, c);
+    }
     if (c.rexmt_shift > 0) {
         // RFC 6298 5.7 and RFC 6928 2: the SYN was lost: a slower clock and one segment to begin.
         c.rto_us = std::max(c.rto_us, rto_after_lost_syn_us);

@@ -114,7 +114,9 @@ verdict check_reset(host& h, conn& c, const segment_in& segment) {
     }
     h.stats.rcvrst.add(1);
     h.stats.drops.add(1);
-    const bool was_open = c.state != conn_state::syn_received;
+    const bool was_open =
+        c.state != conn_state::syn_received || c.fast_open == fast_open_step::pending;
+    fast_open_settle(h, c, true);
     h.finish(c, was_open ? conn_error::reset : conn_error::refused);
     return verdict::done;
 }
@@ -220,6 +222,9 @@ verdict check_ack(host& h, conn& c, const segment_in& segment) {
     }
     if (!process_ack(h, c, segment)) {
         return verdict::done;
+    }
+    if (c.fast_open != fast_open_step::none) { // after a simultaneous open
+        fast_open_answered(h, c, segment);
     }
     switch (c.state) {
     case conn_state::fin_wait_1:
@@ -353,8 +358,19 @@ void strip_known_syn(const conn& c, segment_in& segment) {
     }
 }
 
+// Our SYN-ACK to a Fast Open was lost: the client repeats its SYN, without data (RFC 7413 4.2.2).
+bool is_repeated_syn(const conn& c, const segment_in& segment) {
+    return c.fast_open == fast_open_step::pending && segment.has(syn) && !segment.has(ack | rst) &&
+           segment.seq == c.irs;
+}
+
 void arrives_synchronized(host& h, conn& c, segment_in& segment) {
     strip_known_syn(c, segment);
+    if (is_repeated_syn(c, segment)) {
+        h.stats.sc_dupsyn.add(1);
+        send_syn(h, c);
+        return;
+    }
     if (check_timestamp(h, c, segment) == verdict::done ||
         check_sequence(h, c, segment) == verdict::done ||
         check_reset(h, c, segment) == verdict::done || check_syn(h, c, segment) == verdict::done) {
@@ -394,6 +410,12 @@ bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
         }
         h.stats.pmtu_updates.add(1);
         c.path_mtu = mtu;
+        if (c.state == conn_state::syn_sent && c.fast_open == fast_open_step::sent) {
+            // The data of the SYN did not fit: a plain one at once.
+            fast_open_unanswered(h, c);
+            send_syn(h, c);
+            return true;
+        }
         const unsigned options = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
         const unsigned fits = mss_to_offer(h, c.key, mtu) - options;
         c.snd_mss = static_cast<std::uint16_t>(std::min<unsigned>(c.snd_mss, fits));
@@ -409,6 +431,7 @@ bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
     // RFC 5461: hard errors abort only a connection that is not yet open.
     if (error.meaning == icmp_meaning::hard && !c.synchronized()) {
         h.stats.conndrops.add(1);
+        fast_open_unanswered(h, c);
         h.finish(c, conn_error::unreachable);
         return true;
     }

@@ -1,10 +1,14 @@
 #include "stack/tcp/open/tcp_listen.hpp"
 
+#include "stack/tcp/congestion/path_memory.hpp"
+#include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
 #include "stack/tcp/open/tcp_isn.hpp"
 #include "stack/tcp/recovery/tcp_rtt.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_timer.hpp"
 #include "stack/tcp/tcp_user.hpp"
 #include "stack/wire/tcp.hpp"
 
@@ -40,6 +44,13 @@ void send_syn_ack(host& h, const syn_entry& entry, std::uint32_t ts_value) {
     options.has_timestamp = entry.timestamps;
     options.ts_value = ts_value;
     options.ts_echo = entry.ts_recent;
+    fast_open_cookie cookie;
+    if (entry.fast_open) {
+        cookie = make_fast_open_cookie(h.secrets.fast_open, entry.key, fast_open_period(h));
+        options.fast_open = cookie.data();
+        options.fast_open_bytes = cookie.size();
+        h.stats.fo_cookies_given.add(1);
+    }
     answer.options_bytes = static_cast<std::uint8_t>(
         wire::write_tcp_syn_options(answer.options, options, h.config.option_order));
     if (send_segment(h, answer)) {
@@ -106,60 +117,8 @@ counter& counter_for(host& h, syn_full full) {
     return h.stats.sc_added;
 }
 
-void take_syn(
-    host& h, const segment_in& segment, std::uint64_t hash, std::uint32_t id,
-    const tcp_seq* floor) {
-    syn_entry entry = entry_from(h, segment, hash, id);
-    if (entry.path_mtu == 0) {
-        h.stats.sc_dropped.add(1); // no way back to the peer
-        return;
-    }
-    if (has_all_it_may(h, entry.account)) {
-        h.stats.sc_peerlimit.add(1);
-        return;
-    }
-    const syn_full full = h.syns.full_for(entry);
-    if (h.config.syn_cookies && full != syn_full::no) {
-        answer_with_cookie(h, entry);
-        return;
-    }
-    entry.iss = initial_sequence(h.secrets.isn, entry.key, h.now);
-    if (floor != nullptr && entry.iss <= *floor) { // RFC 6191, RFC 9293 3.6.1 (2)
-        entry.iss = *floor + 64'000;
-    }
-    counter_for(h, full).add(1);
-    if (h.syns.add(entry, syn_ack_interval_ms) == no_id) {
-        h.stats.sc_dropped.add(1);
-        return;
-    }
-    send_syn_ack(h, entry, clock_for(h, entry.key));
-}
-
-// A SYN for a half-open flow: the same again (our SYN-ACK was lost), or a new one.
-void take_duplicate_syn(host& h, const segment_in& segment, std::uint32_t id) {
-    h.stats.sc_dupsyn.add(1);
-    syn_entry& entry = h.syns.entries[id];
-    if (segment.seq == entry.irs) {
-        if (entry.timestamps && segment.options.has_timestamp) {
-            entry.ts_recent = segment.options.ts_value;
-        }
-        send_syn_ack(h, entry, clock_for(h, entry.key));
-        return;
-    }
-    // Another number: a stranger's, or a peer that began anew. An ACK makes the latter reset what
-    // it no longer knows (RFC 5961 section 4.2), and its next SYN finds the way free.
-    if (h.challenges_left == 0) {
-        h.stats.challenge_limited.add(1);
-        return;
-    }
-    --h.challenges_left;
-    h.stats.challenge_acks.add(1);
-    segment_out challenge{.key = &entry.key, .seq = entry.iss + 1, .ack = entry.irs + 1};
-    challenge.flags = ack;
-    challenge.window = listen_window(h);
-    if (send_segment(h, challenge)) {
-        h.stats.sndacks.add(1);
-    }
+bool queue_full(const host& h, std::uint32_t id) {
+    return h.listeners[id].accepted.count >= h.listeners[id].backlog;
 }
 
 // A connection as the handshake agreed on it; the final ACK is then processed as any segment.
@@ -205,6 +164,107 @@ conn* conn_from(host& h, const syn_entry& entry) {
     return fresh;
 }
 
+// RFC 7413 4.2.2, server, steps 4 and 5: the data of the SYN goes to the application, and the
+// SYN-ACK acknowledges it. False: there is no room for a connection.
+bool open_at_once(host& h, segment_in& segment, const syn_entry& entry) {
+    conn* fresh = conn_from(h, entry);
+    if (fresh == nullptr) {
+        h.stats.connfull.add(1);
+        return false;
+    }
+    conn& c = *fresh;
+    c.snd_nxt = c.iss; // the SYN-ACK goes out below
+    c.snd_wnd = segment.window;
+    c.max_snd_wnd = c.snd_wnd;
+    c.snd_wl1 = segment.seq;
+    c.snd_wl2 = c.iss;
+    c.fast_open_grant = entry.fast_open;
+    fast_open_begin(h, c, entry.listener);
+    congestion_start(h, c);
+    path_seed(h, c);
+    h.stats.accepts.add(1);
+    accept_push(h, c, entry.listener);
+    if (segment.length > 0) {
+        rte_mbuf* payload = segment.packet;
+        segment.packet = nullptr;
+        receive_payload(h, c, c.rcv_nxt, payload);
+        c.clear(conn_flag::ack_now);
+        timer_disarm(c, conn_timer::delack);
+        c.rcv_unacked = 0;
+    }
+    h.stats.fo_cookies_given.add(c.fast_open_grant ? 1 : 0);
+    send_syn(h, c);
+    timer_arm(h, c, conn_timer::keep, h.config.keepinit_ms);
+    timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
+    return true;
+}
+
+// `floor`: RFC 6191, RFC 9293 3.6.1 (2).
+tcp_seq first_sequence(const host& h, const flow_key& key, const tcp_seq* floor) {
+    const tcp_seq chosen = initial_sequence(h.secrets.isn, key, h.now);
+    return floor != nullptr && chosen <= *floor ? *floor + 64'000 : chosen;
+}
+
+void take_syn(
+    host& h, segment_in& segment, std::uint64_t hash, std::uint32_t id, const tcp_seq* floor) {
+    syn_entry entry = entry_from(h, segment, hash, id);
+    if (entry.path_mtu == 0) {
+        h.stats.sc_dropped.add(1); // no way back to the peer
+        return;
+    }
+    if (has_all_it_may(h, entry.account)) {
+        h.stats.sc_peerlimit.add(1);
+        return;
+    }
+    const fast_open_verdict fast = fast_open_judge(h, segment, id);
+    entry.fast_open = fast.grant;
+    if (fast.accept && !queue_full(h, id) && segment.length <= listen_window(h)) {
+        entry.iss = first_sequence(h, entry.key, floor);
+        if (open_at_once(h, segment, entry)) {
+            return;
+        }
+    }
+    const syn_full full = h.syns.full_for(entry);
+    if (h.config.syn_cookies && full != syn_full::no) {
+        answer_with_cookie(h, entry);
+        return;
+    }
+    entry.iss = first_sequence(h, entry.key, floor);
+    counter_for(h, full).add(1);
+    if (h.syns.add(entry, syn_ack_interval_ms) == no_id) {
+        h.stats.sc_dropped.add(1);
+        return;
+    }
+    send_syn_ack(h, entry, clock_for(h, entry.key));
+}
+
+// A SYN for a half-open flow: the same again (our SYN-ACK was lost), or a new one.
+void take_duplicate_syn(host& h, const segment_in& segment, std::uint32_t id) {
+    h.stats.sc_dupsyn.add(1);
+    syn_entry& entry = h.syns.entries[id];
+    if (segment.seq == entry.irs) {
+        if (entry.timestamps && segment.options.has_timestamp) {
+            entry.ts_recent = segment.options.ts_value;
+        }
+        send_syn_ack(h, entry, clock_for(h, entry.key));
+        return;
+    }
+    // Another number: a stranger's, or a peer that began anew. An ACK makes the latter reset what
+    // it no longer knows (RFC 5961 section 4.2), and its next SYN finds the way free.
+    if (h.challenges_left == 0) {
+        h.stats.challenge_limited.add(1);
+        return;
+    }
+    --h.challenges_left;
+    h.stats.challenge_acks.add(1);
+    segment_out challenge{.key = &entry.key, .seq = entry.iss + 1, .ack = entry.irs + 1};
+    challenge.flags = ack;
+    challenge.window = listen_window(h);
+    if (send_segment(h, challenge)) {
+        h.stats.sndacks.add(1);
+    }
+}
+
 // The handshake is complete: a connection for the accept queue.
 void complete(host& h, segment_in& segment, const syn_entry& entry) {
     conn* c = conn_from(h, entry);
@@ -223,10 +283,6 @@ void complete(host& h, segment_in& segment, const syn_entry& entry) {
     h.stats.accepts.add(1);
     accept_push(h, *c, entry.listener);
     segment_arrives(h, *c, segment);
-}
-
-bool queue_full(const host& h, std::uint32_t id) {
-    return h.listeners[id].accepted.count >= h.listeners[id].backlog;
 }
 
 // The third segment, for an entry of the cache.

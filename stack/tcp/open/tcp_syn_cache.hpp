@@ -47,6 +47,7 @@ struct syn_entry {
     bool sack = false;
     bool timestamps = false;
     bool ecn = false;
+    bool fast_open = false; // the SYN-ACK gives a cookie (RFC 7413)
 };
 static_assert(sizeof(syn_entry) <= 128);
 

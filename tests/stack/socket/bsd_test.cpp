@@ -1,8 +1,6 @@
 // What the BSD-shaped sockets do, with one worker and with several.
 #include "tests/stack/socket/running_host.hpp"
 
-#include <set>
-
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <sys/ioctl.h>
@@ -191,56 +189,6 @@ TEST_F(bsd_sockets, InformationIsInLinuxsLayout) {
     bsd::close(client);
     bsd::close(peer);
     bsd::close(listener);
-}
-
-std::uint16_t port_of(int socket) {
-    sockaddr_in mine{};
-    socklen_t length = sizeof mine;
-    EXPECT_EQ(0, bsd::getsockname(socket, reinterpret_cast<sockaddr*>(&mine), &length));
-    return __builtin_bswap16(mine.sin_port);
-}
-
-TEST_F(bsd_sockets, TheHostChoosesAPort) {
-    std::set<std::uint16_t> ports;
-    std::vector<int> listeners;
-    for (unsigned i = 0; i < 20; ++i) {
-        const int made = bsd::socket(AF_INET, SOCK_STREAM, 0);
-        if (i % 2 == 0) {
-            ASSERT_EQ(0, bsd::bind(made, plain(at(0, "0.0.0.0")), sizeof(sockaddr_in)));
-            EXPECT_NE(0, port_of(made)); // before it listens
-        }
-        ASSERT_EQ(0, bsd::listen(made, 4));
-        EXPECT_GE(port_of(made), 1'024);
-        EXPECT_TRUE(ports.insert(port_of(made)).second);
-        listeners.push_back(made);
-    }
-    for (const int listener : listeners) {
-        const int client = connected(port_of(listener));
-        const int peer = bsd::accept(listener, nullptr, nullptr);
-        EXPECT_GE(peer, 0);
-        EXPECT_EQ(port_of(listener), port_of(peer));
-        for (const int number : {client, peer, listener}) {
-            EXPECT_EQ(0, bsd::close(number));
-        }
-    }
-}
-
-// Whichever worker the flow belongs to.
-TEST_F(bsd_sockets, ABoundPortIsConnectedFrom) {
-    const int listener = listening(80);
-    for (std::uint16_t port = 5'000; port < 5'012; ++port) {
-        const int client = bsd::socket(AF_INET, SOCK_STREAM, 0);
-        ASSERT_EQ(0, bsd::bind(client, plain(at(port, "0.0.0.0")), sizeof(sockaddr_in)));
-        ASSERT_EQ(0, bsd::connect(client, plain(at(80)), sizeof(sockaddr_in))) << errno;
-        EXPECT_EQ(port, port_of(client));
-        sockaddr_in from{};
-        socklen_t length = sizeof from;
-        const int peer = bsd::accept(listener, reinterpret_cast<sockaddr*>(&from), &length);
-        EXPECT_EQ(port, __builtin_bswap16(from.sin_port));
-        EXPECT_EQ(0, bsd::close(client));
-        EXPECT_EQ(0, bsd::close(peer));
-    }
-    EXPECT_EQ(0, bsd::close(listener));
 }
 
 TEST_F(bsd_sockets, AnAttemptMayBeRepeated) {

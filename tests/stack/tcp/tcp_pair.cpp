@@ -1,6 +1,8 @@
 #include "tests/stack/tcp/tcp_pair.hpp"
 
+#include <algorithm>
 #include <array>
+#include <vector>
 
 namespace pantala::sim {
 
@@ -60,13 +62,35 @@ tcp_pair::tcp_pair(const pair_settings& settings)
         tcp::listen(server.host, {server_address, l4_port::from(test_port)}, 16, nullptr).listener;
 }
 
+void tcp_pair::give_cookie() {
+    tcp::set_listener_fast_open(server.host, listener, 16);
+    const flow_key key{server_address, client_address, {}, {}};
+    server.host.now = net.now();
+    const auto cookie = tcp::make_fast_open_cookie(
+        server.host.secrets.fast_open, key, tcp::fast_open_period(server.host));
+    tcp::fast_open_server& known =
+        client.host.fast_opens.enter(server_address, client.host.now_ms());
+    std::ranges::copy(cookie, known.cookie.begin());
+    known.cookie_bytes = static_cast<std::uint8_t>(cookie.size());
+}
+
 void tcp_pair::connect() {
     client.host.now = net.now();
-    const tcp::open_answer answer = tcp::open(
-        client.host,
-        {.local = client_address, .remote = {server_address, l4_port::from(test_port)}});
+    tcp::open_request request{
+        .local = client_address, .remote = {server_address, l4_port::from(test_port)}};
+    std::vector<std::byte> first(std::min<std::uint64_t>(how.client_stream.send_bytes, 3'000));
+    for (std::size_t i = 0; i < first.size(); ++i) {
+        first[i] = static_cast<std::byte>(stream_byte(how.client_stream.send_seed, i));
+    }
+    if (how.fast_open) {
+        give_cookie();
+        request.fast_open = true;
+        request.first = first;
+    }
+    const tcp::open_answer answer = tcp::open(client.host, request);
     PANTALA_ASSERT(answer.error == tcp::user_error::none);
     client_end.emplace(client.host, answer.handle, how.client_stream, how.seed + 100);
+    client_end->began_with(answer.taken);
 }
 
 void tcp_pair::run_client() {

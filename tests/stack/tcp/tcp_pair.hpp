@@ -27,6 +27,7 @@ struct pair_settings {
     stream_settings server_stream;
     std::uint16_t mtu = 1'500;
     bool v6 = false;
+    bool fast_open = false; // the client has the server's cookie
 };
 
 class tcp_pair {
@@ -54,6 +55,7 @@ class tcp_pair {
     ip_address server_address;
 
   private:
+    void give_cookie();
     void run_client();
     void run_server();
 };
