@@ -10,7 +10,7 @@ LINES_MAX = 500
 FILES_MAX = 20  # in one directory
 
 # Path and why it may exceed its limit. An entry that is no longer needed is a failure.
-MAY_EXCEED = {}
+MAY_EXCEED = {"docs/decisions": "a page a decision, found by its number"}
 
 # What must not stand in the tree, and why. (Written so that they do not match themselves.)
 WORDS = [
