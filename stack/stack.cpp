@@ -99,6 +99,9 @@ void stack::expire(instant now, unsigned budget) {
     ip4_.now = now;
     ip6_.now = now;
     routes_.apply(route_patches_round, *this);
+    if (routes_.wants_image()) [[unlikely]] {
+        worker_.messages.touch(worker_.workers);
+    }
     take_own_packets();
     host_.expire(now, budget);
     hosts_.expire(now, budget);

@@ -376,6 +376,7 @@ bool router::turn() {
     engine_->control().poll();
     const bool churned = turn_churn();
     const bool quiet = rib_->pump() && !churned;
+    rib_->mind_workers(now);
     if (log_->words_written() != woken_for_) {
         woken_for_ = log_->words_written();
         wake_workers();

@@ -376,6 +376,8 @@ json router::list_stats(bool all) {
     rows.add("routes", "authority_bytes", counts.authority_bytes, "control's own");
     rows.add("routes", "generation", counts.generation);
     rows.add("routes", "changes", counts.changes);
+    rows.add("routes", "fallback_steps", counts.revised, "prefixes looked at for dead next hops");
+    rows.add("routes", "stuck", counts.given_up, "times that a worker did not read the log");
     return rows.take();
 }
 

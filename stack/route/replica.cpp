@@ -21,6 +21,33 @@ unsigned route_replica::apply(unsigned budget) {
     return apply(budget, no_observer{});
 }
 
+// Given up for stuck: asks for an image, and takes it once it is there. True: it has, and reads.
+bool route_replica::come_back(route_cursor& cursor, reader_state state) {
+    if (state == reader_state::detached) {
+        cursor.state.store(reader_state::returned, std::memory_order_release);
+        return false;
+    }
+    if (state != reader_state::imaged ||
+        !cursor.state.compare_exchange_strong(
+            state, reader_state::reading, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+        return false; // control is at it, or has given up again
+    }
+    take(*cursor.image);
+    return true;
+}
+
+// What it had is left in `with`.
+void route_replica::take(route_image& with) {
+    std::swap(records_, with.records);
+    std::swap(fib4_, with.fib4);
+    std::swap(fib6_, with.fib6);
+    fib4_main_ = fib4_[0].get();
+    fib6_main_ = fib6_[0].get();
+    position_ = with.position;
+    sequence_ = with.sequence;
+    generation_ = with.generation;
+}
+
 void route_replica::prefetch(const std::uint64_t* entry, const route_entry_header& header) const {
     if (header.op == route_op::fib4_node || header.op == route_op::fib4_dir) {
         if (const fib4_image* image = fib4_[header.table].get(); image != nullptr) {

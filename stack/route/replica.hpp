@@ -32,6 +32,16 @@ concept route_observer = requires(T& observer, nexthop_id hop, iface_id interfac
     observer.iface_changed(interface);
 };
 
+// All that a replica holds, as of one place in the log.
+struct route_image {
+    std::uint64_t position = 0;
+    std::uint64_t sequence = 0;
+    std::uint64_t generation = 0;
+    std::array<std::unique_ptr<fib4_image>, tables_max> fib4;
+    std::array<std::unique_ptr<fib6_image>, tables_max> fib6;
+    std::unique_ptr<route_records> records;
+};
+
 class route_replica {
   public:
     // Made by rib::join.
@@ -67,6 +77,8 @@ class route_replica {
     template <route_observer Observer>
     unsigned apply(unsigned budget, Observer&& observer);
     unsigned apply(unsigned budget = route_patches_round);
+    // It was given up for stuck and has asked for an image: whoever makes them should look.
+    bool wants_image() const { return log_.state(reader_) == reader_state::returned; }
     // Entries are waiting in the log.
     bool behind() const { return log_.head() != position_; }
 
@@ -84,6 +96,10 @@ class route_replica {
   private:
     friend class rib; // join() fills a new one
 
+    bool come_back(route_cursor& cursor, reader_state state);
+    void take(route_image& with);
+    template <route_observer Observer>
+    void tell_differences(const route_records& before, Observer& observer) const;
     void prefetch(const std::uint64_t* entry, const route_entry_header& header) const;
     void apply_entry(const route_entry_header& header, const std::uint64_t* body);
     template <class Image>
@@ -107,10 +123,35 @@ std::uint64_t route_hash(
     std::span<const fib6_image* const, tables_max> tables6);
 
 template <route_observer Observer>
+void route_replica::tell_differences(const route_records& before, Observer& observer) const {
+    for (std::uint16_t id = 0; id < ifaces_max; ++id) {
+        if (!(before.ifaces[id] == records_->ifaces[id])) {
+            observer.iface_changed(iface_id{id});
+        }
+    }
+    for (std::uint16_t id = 0; id < nexthops_max; ++id) {
+        if (!(before.hops[id] == records_->hops[id])) {
+            observer.nexthop_changed(nexthop_id{id});
+        }
+    }
+}
+
+template <route_observer Observer>
 unsigned route_replica::apply(unsigned budget, Observer&& observer) {
-    const std::uint64_t head = log_.head(); // acquire; partner: route_log::publish
+    std::uint64_t head = log_.head(); // acquire; partner: route_log::publish
     if (head == position_) [[likely]] {
         return 0;
+    }
+    route_cursor& cursor = log_.cursor(reader_);
+    reader_state state = reader_state::at_rest;
+    if (!cursor.state.compare_exchange_strong(
+            state, reader_state::reading, std::memory_order_acq_rel, std::memory_order_acquire))
+        [[unlikely]] {
+        if (!come_back(cursor, state)) {
+            return 0;
+        }
+        tell_differences(*cursor.image->records, observer);
+        head = log_.head();
     }
     unsigned applied = 0;
     std::uint64_t ahead = position_;
@@ -137,9 +178,9 @@ unsigned route_replica::apply(unsigned budget, Observer&& observer) {
             observer.iface_changed(iface_id{static_cast<std::uint16_t>(header.index)});
         }
     }
-    route_cursor& cursor = log_.cursor(reader_);
     cursor.generation.store(generation_, std::memory_order_release);
     cursor.words.store(position_, std::memory_order_release); // partner: route_log::slowest
+    cursor.state.store(reader_state::at_rest, std::memory_order_release);
     return applied;
 }
 

@@ -14,6 +14,7 @@
 //             rewrites records and no table (prefix-independent convergence)
 #pragma once
 
+#include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
 #include "stack/route/interface.hpp"
 #include "stack/route/nexthop.hpp"
@@ -86,8 +87,9 @@ struct rib_counts {
     std::size_t replica_bytes6 = 0;
     std::size_t authority_bytes = 0; // control's own
     std::uint64_t generation = 0;
-    std::uint64_t changes = 0; // since the start
-    std::uint64_t revised = 0; // prefixes looked at because next hops were dead
+    std::uint64_t changes = 0;  // since the start
+    std::uint64_t revised = 0;  // prefixes looked at because next hops were dead
+    std::uint64_t given_up = 0; // times that a worker was stuck
 };
 
 // What a worker has applied.
@@ -95,6 +97,7 @@ struct replica_state {
     unsigned reader = 0;
     std::uint64_t generation = 0;
     std::uint64_t behind = 0; // log entries
+    bool given_up = false;    // it is stuck, or its image is not there yet
     std::uint64_t hash = 0;   // by hash_replicas()
     bool alike = false;       // its hash is the master's
 };
@@ -221,7 +224,12 @@ class rib {
     // Moves waiting entries to the log, publishes, and frees what readers have left behind. True:
     // nothing waits.
     bool pump();
-    // Every attached worker has applied everything, and every route has fallen back that must.
+    // A worker that has read nothing for so long while others wait for it is given up: the log goes
+    // on without it, and it forwards by what it has. When it reads again it gets a fresh image,
+    // some 10 ms of control's time with full tables. Once a turn.
+    static constexpr std::uint64_t stuck_ns_default = ns_per_s;
+    void mind_workers(instant now, std::uint64_t stuck_ns = stuck_ns_default);
+    // Every worker has applied everything, and every route has fallen back that must.
     bool settled() const;
     // What replica.hash() must be at generation().
     std::uint64_t hash() const;

@@ -50,8 +50,29 @@ int route_log::attach() {
     }
     *free = true;
     const auto reader = static_cast<unsigned>(free - taken_.begin());
+    cursors_[reader].state.store(reader_state::at_rest, std::memory_order_relaxed);
     reattach(reader);
     return static_cast<int>(reader);
+}
+
+bool route_log::detach_at_rest(unsigned reader) {
+    std::atomic<reader_state>& state = cursors_[reader].state;
+    for (const reader_state from : {reader_state::at_rest, reader_state::imaged}) {
+        reader_state expected = from; // acquire; partner: the reader's release of at_rest
+        if (state.compare_exchange_strong(
+                expected, reader_state::detached, std::memory_order_acq_rel,
+                std::memory_order_relaxed)) {
+            cursors_[reader].attached.store(false, std::memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+void route_log::reattach(unsigned reader, route_image& with) {
+    reattach(reader);
+    cursors_[reader].image = &with;
+    cursors_[reader].state.store(reader_state::imaged, std::memory_order_release);
 }
 
 void route_log::reattach(unsigned reader) {

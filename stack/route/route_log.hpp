@@ -2,8 +2,10 @@
 //
 // One writer (control) and up to workers_max readers, each with its own cursor; an entry is written
 // once and read by all. Lossless by credit: the writer never overruns an attached reader; it asks
-// room() first and keeps what does not fit (rib.hpp has the backlog). A reader may be detached and
-// takes a fresh image when it comes back (rib::join); nobody detaches a stuck one.
+// room() first and keeps what does not fit (rib.hpp has the backlog). A reader that does not read
+// is detached (rib::mind_workers): the writer goes on without it, and it takes a fresh image when
+// it comes back. reader_state says who may do what: a reader in the middle of reading is never
+// overrun.
 //
 // The ring holds 64-bit words. An entry is a header and a body, never wrapped (a pad entry fills
 // the end of the ring), so a reader uses it in place. `head_` is published once a batch with
@@ -57,11 +59,25 @@ inline route_entry_header header_of(const std::uint64_t* entry) {
 inline constexpr unsigned route_entry_words_max = 128;                       // a word is 8 bytes
 inline constexpr std::size_t route_log_words_default = std::size_t{1} << 19; // 4 MiB
 
+// Each change is made by the side that is named, by compare and exchange where both might. What
+// acquires a state sees what was done before it was released.
+enum class reader_state : std::uint8_t {
+    at_rest,  // the reader: it reads nothing of the ring
+    reading,  // the reader, from at_rest or imaged: entries are being applied
+    detached, // the writer, from at_rest or imaged: the ring goes over what was not read
+    returned, // the reader, from detached: it wants an image
+    imaged,   // the writer, from returned: `image` is there, and the ring is kept again
+};
+
+struct route_image; // replica.hpp
+
 // A reader's side. Owner: its worker, but for what is marked.
 struct alignas(sharing_range_bytes) route_cursor {
     std::atomic<std::uint64_t> words{0};      // read so far; worker writes, control reads
     std::atomic<std::uint64_t> generation{0}; // replica's; worker writes, anybody reads
     std::atomic<bool> attached{false};        // control writes: the writer waits for this reader
+    std::atomic<reader_state> state{reader_state::at_rest};
+    route_image* image = nullptr; // control writes, while `returned`
 };
 
 class route_log {
@@ -87,7 +103,9 @@ class route_log {
 
     // Takes a free reader slot that starts at the present end; -1: none free.
     int attach();
-    // Waits for it no more; the slot stays taken until release().
+    // Waits no more for a reader that is not reading just now; false: it is. The slot stays taken.
+    bool detach_at_rest(unsigned reader);
+    // Waits for it no more; it has stopped. The slot stays taken until release().
     void detach(unsigned reader) { cursors_[reader].attached.store(false); }
     void release(unsigned reader) {
         detach(reader);
@@ -95,6 +113,11 @@ class route_log {
     }
     // Moves a reader (detached, or not running) to the present end and waits for it again.
     void reattach(unsigned reader);
+    // The same for one that has returned, and gives it an image.
+    void reattach(unsigned reader, route_image& with);
+    reader_state state(unsigned reader) const {
+        return cursors_[reader].state.load(std::memory_order_acquire);
+    }
     bool attached(unsigned reader) const { return cursors_[reader].attached.load(); }
     // The slowest attached reader's position in words; words_written() where there is none.
     std::uint64_t slowest() const;

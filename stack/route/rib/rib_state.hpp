@@ -136,6 +136,9 @@ struct rib_state {
         unsigned reader = 0;
         std::array<fib4_image*, tables_max> images4{}; // that later patches go to
         std::array<fib6_image*, tables_max> images6{};
+        std::unique_ptr<route_image> image; // for one that comes back, or what it left behind
+        std::uint64_t words = 0;            // where it was in the log, and since when
+        instant since{};
         auto& images(const rib_table4&) { return images4; }
         auto& images(const rib_table6&) { return images6; }
     };
@@ -150,6 +153,11 @@ struct rib_state {
     template <class Table>
     void populate(const Table& in, std::uint32_t units, std::uint32_t words);
     std::uint64_t slowest_generation() const;
+    // All tables as they stand, to be changed by the log from its present end on. Errors: ENOMEM.
+    result<std::unique_ptr<route_image>> image_for(worker& to) const;
+    void mind(worker& each, instant now, std::uint64_t stuck_ns);
+    void give_up(worker& stuck);
+    void bring_back(worker& returned);
 
     route_log& log;
     route_writer writer;
@@ -182,6 +190,7 @@ struct rib_state {
         }
     }
     std::uint64_t revised = 0; // prefixes looked at so
+    std::uint64_t given_up = 0;
 };
 
 } // namespace pantala

@@ -11,6 +11,7 @@ std::vector<replica_state> rib::replicas() const {
         made.reader = each.reader;
         made.generation = state_->log.generation(each.reader);
         made.behind = state_->writer.generation() - made.generation;
+        made.given_up = !state_->log.attached(each.reader);
         states.push_back(made);
     }
     return states;
@@ -18,7 +19,7 @@ std::vector<replica_state> rib::replicas() const {
 
 result<std::vector<replica_state>> rib::hash_replicas() const {
     if (!settled()) {
-        return error{EAGAIN, "workers are applying changes"};
+        return error{EAGAIN, "workers are applying changes, or one is stuck"};
     }
     const std::uint64_t mine = hash();
     std::vector<replica_state> states = replicas();
@@ -76,7 +77,7 @@ result<verified<prefix4>> rib::verify(
     unsigned table, const prefix4& from, std::size_t count,
     const std::function<void(const wrong_answer&)>& each) const {
     if (!settled()) {
-        return error{EAGAIN, "workers are applying changes"};
+        return error{EAGAIN, "workers are applying changes, or one is stuck"};
     }
     return verify_some(*state_, table, from, count, each);
 }
@@ -85,7 +86,7 @@ result<verified<prefix6>> rib::verify(
     unsigned table, const prefix6& from, std::size_t count,
     const std::function<void(const wrong_answer&)>& each) const {
     if (!settled()) {
-        return error{EAGAIN, "workers are applying changes"};
+        return error{EAGAIN, "workers are applying changes, or one is stuck"};
     }
     return verify_some(*state_, table, from, count, each);
 }

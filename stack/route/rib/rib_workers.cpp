@@ -24,6 +24,9 @@ void rib_state::ship(Table& in, typename Table::image_set images) {
     auto slots = std::make_unique<std::unique_ptr<image>[]>(workers_max);
     for (std::size_t i = 0; i < workers.size(); ++i) {
         worker& each = workers[i];
+        if (!log.attached(each.reader)) {
+            continue; // it takes all tables anew when it comes back
+        }
         images[i + 1]->assign(in.master());
         each.images(in)[in.number] = images[i + 1].get();
         slots[each.reader] = std::move(images[i + 1]);
@@ -49,7 +52,10 @@ template void rib_state::ship(rib_table6&, rib_table6::image_set);
 std::uint64_t rib_state::slowest_generation() const {
     std::uint64_t least = writer.generation();
     for (const worker& each : workers) {
-        least = std::min(least, log.generation(each.reader));
+        if (log.attached(each.reader)) {
+            const std::uint64_t image = each.image ? each.image->generation : 0;
+            least = std::min(least, std::max(image, log.generation(each.reader)));
+        }
     }
     return least;
 }
@@ -72,6 +78,26 @@ result<std::unique_ptr<typename Table::image>> twin_of(const Table* in, rib_stat
 
 } // namespace
 
+result<std::unique_ptr<route_image>> rib_state::image_for(worker& to) const {
+    auto made = std::make_unique<route_image>();
+    made->records = std::make_unique<route_records>(*records);
+    for (unsigned number = 0; number < tables_max; ++number) {
+        auto twin4 = twin_of(tables4[number].get(), to);
+        auto twin6 = twin_of(tables6[number].get(), to);
+        if (!twin4 || !twin6) {
+            to.images4.fill(nullptr);
+            to.images6.fill(nullptr);
+            return twin4 ? twin6.failure() : twin4.failure();
+        }
+        made->fib4[number] = std::move(*twin4);
+        made->fib6[number] = std::move(*twin6);
+    }
+    made->position = log.words_written();
+    made->sequence = log.entries();
+    made->generation = writer.generation();
+    return made;
+}
+
 result<std::unique_ptr<route_replica>> rib::join() {
     rib_state& state = *state_;
     rib_state::worker joined;
@@ -80,27 +106,67 @@ result<std::unique_ptr<route_replica>> rib::join() {
         return error{ENOSPC, "at most 64 workers can follow the routes"};
     }
     joined.reader = static_cast<unsigned>(reader);
-    auto replica = std::make_unique<route_replica>(state.log, joined.reader);
-    *replica->records_ = *state.records;
-    for (unsigned number = 0; number < tables_max; ++number) {
-        auto twin4 = twin_of(state.tables4[number].get(), joined);
-        auto twin6 = twin_of(state.tables6[number].get(), joined);
-        if (!twin4 || !twin6) {
-            state.log.release(joined.reader);
-            return twin4 ? twin6.failure() : twin4.failure();
-        }
-        replica->fib4_[number] = std::move(*twin4);
-        replica->fib6_[number] = std::move(*twin6);
+    auto image = state.image_for(joined);
+    if (!image) {
+        state.log.release(joined.reader);
+        return image.failure();
     }
-    replica->fib4_main_ = replica->fib4_[0].get();
-    replica->fib6_main_ = replica->fib6_[0].get();
-    replica->position_ = state.log.words_written();
-    replica->sequence_ = state.log.entries();
-    replica->generation_ = state.writer.generation();
+    auto replica = std::make_unique<route_replica>(state.log, joined.reader);
+    replica->take(**image);
     state.log.cursor(joined.reader).generation.store(replica->generation_);
     joined.replica = replica.get();
-    state.workers.push_back(joined);
+    state.workers.push_back(std::move(joined));
     return replica;
+}
+
+// ---------------------------------------------------------------------------------------------
+// Workers that are stuck, and come back.
+
+void rib::mind_workers(instant now, std::uint64_t stuck_ns) {
+    for (rib_state::worker& each : state_->workers) {
+        state_->mind(each, now, stuck_ns);
+    }
+}
+
+// It is in the way only if something waits for room and it is the last one in the log.
+void rib_state::mind(worker& each, instant now, std::uint64_t stuck_ns) {
+    const reader_state state = log.state(each.reader);
+    if (state == reader_state::returned) {
+        return bring_back(each);
+    }
+    if (state == reader_state::detached) {
+        return;
+    }
+    if (each.image && log.generation(each.reader) >= each.image->generation) {
+        each.image.reset(); // taken, and all told: what the worker had before is in it
+    }
+    const std::uint64_t words = log.cursor(each.reader).words.load(std::memory_order_acquire);
+    if (words != each.words || !writer.waiting() || words != log.slowest()) {
+        each.words = words;
+        each.since = now;
+    } else if (now - each.since >= stuck_ns) {
+        give_up(each);
+    }
+}
+
+// Not in the middle of reading: there it is waited for.
+void rib_state::give_up(worker& stuck) {
+    if (log.detach_at_rest(stuck.reader)) {
+        stuck.images4.fill(nullptr); // its own now; nothing is made ready in them
+        stuck.images6.fill(nullptr);
+        stuck.image.reset();
+        ++given_up;
+    }
+}
+
+// Without memory it stays where it is, and is looked at again.
+void rib_state::bring_back(worker& returned) {
+    auto made = image_for(returned);
+    if (made) {
+        returned.image = std::move(*made);
+        returned.words = log.words_written();
+        log.reattach(returned.reader, *returned.image);
+    }
 }
 
 void rib::leave(route_replica& replica) {
@@ -120,7 +186,9 @@ bool rib::pump() {
 }
 
 bool rib::settled() const {
-    return state_->walked() && state_->slowest_generation() == state_->writer.generation();
+    return state_->walked() && std::ranges::all_of(state_->workers, [&](const auto& each) {
+               return state_->log.generation(each.reader) == state_->writer.generation();
+           });
 }
 
 std::uint64_t rib::generation() const {
@@ -153,6 +221,7 @@ rib_counts rib::counts() const {
     counts.generation = state_->writer.generation();
     counts.changes = state_->changes;
     counts.revised = state_->revised;
+    counts.given_up = state_->given_up;
     return counts;
 }
 
