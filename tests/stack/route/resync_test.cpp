@@ -224,7 +224,7 @@ TEST(route_log_resync, threads) {
     });
     std::uint64_t now = 0;
     unsigned changes = 0;
-    for (; control->counts().given_up < 20 && changes < 300'000; ++changes) {
+    for (; control->counts().given_up < 5 && changes < 300'000; ++changes) {
         const prefix4 prefix = make_prefix4(0x14000000 + (changes % 5'000 << 8), 24);
         const auto done =
             changes / 5'000 % 2 == 0 ? control->announce({prefix, hop}) : control->withdraw(prefix);
