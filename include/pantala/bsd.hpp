@@ -51,13 +51,15 @@ ssize_t readv(int socket, const iovec* pieces, int count);
 // Behind SHUT_RD, recv says the end of the stream once what had arrived is read.
 int shutdown(int socket, int how);
 int close(int socket); // also an epoll's
-// SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR (always as if
-// set), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the rings: 4 KiB to 4 MiB, before the
-// connection is made; a smaller SO_SNDBUF also later; TCP's own buffers come on top),
-// SO_SNDTIMEO, SO_RCVTIMEO. IPPROTO_TCP: TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, and to ask
-// TCP_MAXSEG and TCP_INFO (Linux's layout). Fast Open, off by default: TCP_FASTOPEN of a listener
-// (how many connections at a time may rest on a cookie alone, on each worker), TCP_FASTOPEN_CONNECT
-// (connect waits for the first bytes sent, where there is a cookie).
+// SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR and
+// SO_OOBINLINE (always as if set), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the rings:
+// 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also later; TCP's own buffers
+// come on top), SO_SNDTIMEO, SO_RCVTIMEO. IPPROTO_IPV6: IPV6_V6ONLY, before bind. IPPROTO_TCP:
+// TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT (heeded with
+// SO_KEEPALIVE), TCP_MAXSEG (before the connection is made), to ask TCP_INFO (Linux's layout). Fast
+// Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on a
+// cookie alone, on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent,
+// where there is a cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
 int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
 int getsockname(int socket, sockaddr* address, socklen_t* length);

@@ -62,6 +62,10 @@ class tcp_socket {
     void set_no_delay(bool on); // no Nagle
     void set_cork(bool on);     // full segments only
     void set_keep_alive(bool on);
+    // Seconds of silence before the first probe, between two, and how many without an answer end
+    // it; 0: the host's.
+    void set_keep_times(std::uint16_t idle_s, std::uint16_t interval_s, std::uint8_t count);
+    void set_user_timeout(std::uint32_t ms); // RFC 9293 3.9.1; 0: none
 
     int error() const { return error_; } // errno of what ended it, 0 for an orderly end
     endpoint local() const;
@@ -81,13 +85,23 @@ class tcp_socket {
 
 // What a connect may ask for.
 struct connect_options {
-    endpoint local; // what is zero of it is chosen
+    endpoint local;                 // what is zero of it is chosen
+    std::uint16_t segment_size = 0; // most payload of a segment, either way; 0: no wish
     // Fast Open (RFC 7413): the SYN takes along the begin of `first`, where the server has given
     // this worker a cookie, else it asks for one. Only what may be said twice: a SYN that is
     // repeated on the way can reach the server's application two times.
     bool fast_open = false;
     std::span<const std::byte> first;
     std::size_t taken = 0; // so many of them left; write() the rest
+};
+
+// What a listener may be told.
+struct listener_options {
+    std::uint16_t segment_size = 0; // of its connections, as above
+    bool v6_only = false;           // [::] takes no IPv4
+    // Fast Open: data of SYNs is taken, for so many connections at a time whose handshake is not
+    // complete; 0: none.
+    unsigned fast_open_pending = 0;
 };
 
 // What a listener does with a new connection: returns the socket that it shall have, on the worker
@@ -120,9 +134,8 @@ class sockets {
     int connect(tcp_socket& socket, const endpoint& remote, connect_options& how);
     // Would the SYN of a connect with Fast Open carry data?
     bool fast_open_ready(const endpoint& remote) const;
-    // A listener's side of it: data of SYNs is taken, for so many connections at a time whose
-    // handshake is not complete; 0: none. ENOENT: nobody listens there.
-    int allow_fast_open(const endpoint& local, unsigned pending_max);
+    // For the connections to come. ENOENT: nobody listens there.
+    int set_options(const endpoint& local, const listener_options& wanted);
 
     // UDP. Port 0: one is chosen. A connected socket hears of one peer alone, and of its errors.
     int bind(udp_socket& socket, const endpoint& local);

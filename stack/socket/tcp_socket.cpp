@@ -104,6 +104,19 @@ void tcp_socket::set_keep_alive(bool on) {
     }
 }
 
+void tcp_socket::set_keep_times(
+    std::uint16_t idle_s, std::uint16_t interval_s, std::uint8_t count) {
+    if (host_ != nullptr) {
+        tcp::set_keep_times(host_->tcp, {id_, generation_}, {idle_s, interval_s, count});
+    }
+}
+
+void tcp_socket::set_user_timeout(std::uint32_t ms) {
+    if (host_ != nullptr) {
+        tcp::set_user_timeout(host_->tcp, {id_, generation_}, ms);
+    }
+}
+
 endpoint tcp_socket::local() const {
     const tcp::conn* c = host_ == nullptr ? nullptr : host_->tcp.find({id_, generation_});
     return c == nullptr ? endpoint{} : to_public(c->key.local, c->key.local_port);
@@ -170,18 +183,23 @@ bool sockets::fast_open_ready(const endpoint& remote) const {
     return tcp::fast_open_ready(host_.tcp, to_internal(remote));
 }
 
-int sockets::allow_fast_open(const endpoint& local, unsigned pending_max) {
+int sockets::set_options(const endpoint& local, const listener_options& wanted) {
     const std::uint32_t id = tcp::listener_at(host_.tcp, to_internal(local));
     if (id == tcp::no_id) {
         return ENOENT;
     }
-    tcp::set_listener_fast_open(host_.tcp, id, pending_max);
+    tcp::set_listener_fast_open(host_.tcp, id, wanted.fast_open_pending);
+    tcp::set_listener_segment_size(host_.tcp, id, wanted.segment_size);
+    tcp::set_listener_v6_only(host_.tcp, id, wanted.v6_only);
     return 0;
 }
 
 int sockets::connect(tcp_socket& socket, const endpoint& remote, connect_options& how) {
     if (socket.is_open()) {
         return EISCONN;
+    }
+    if (how.fast_open && !host_.tcp.config.fast_open_client) {
+        return EOPNOTSUPP;
     }
     ip_endpoint from = to_internal(how.local);
     if (from.address.is_any()) {
@@ -200,6 +218,7 @@ int sockets::connect(tcp_socket& socket, const endpoint& remote, connect_options
                     .local_port = from.port,
                     .remote = to,
                     .user = &socket,
+                    .segment_size = how.segment_size,
                     .fast_open = how.fast_open,
                     .first = how.first});
     how.taken = answer.taken;

@@ -264,7 +264,10 @@ struct alignas(64) conn {
     std::uint32_t fast_open_listener = no_id; // with fast_open_step::pending: who counts it
     fast_open_step fast_open = fast_open_step::none;
     bool fast_open_grant = false; // our SYN-ACK carries a fresh cookie
-    void* user = nullptr;         // the socket layer's
+    std::uint8_t keep_count = 0;  // with conn_flag::keep_alive; 0: the host's
+    std::uint16_t keep_idle_s = 0;
+    std::uint16_t keep_interval_s = 0;
+    void* user = nullptr; // the socket layer's
 
     bool has(std::uint32_t flag) const { return (flags & flag) != 0; }
     void set(std::uint32_t flag) { flags |= flag; }

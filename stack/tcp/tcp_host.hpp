@@ -83,6 +83,7 @@ struct listener {
     std::uint16_t segment_size = 0; // most payload of a segment of its connections; 0: no wish
     bool open = false;
     bool told = false; // it is in accept_ready
+    bool v6_only = false;
     void* user = nullptr;
     accept_list accepted;
     fast_open_queue fast_open;

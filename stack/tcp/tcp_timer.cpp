@@ -28,6 +28,16 @@ std::uint32_t maxidle_ms(const host& h) {
     return h.config.keepcnt * h.config.keepintvl_ms;
 }
 
+// The application's own, where it asks for keep-alive and names one.
+std::uint32_t keep_interval_ms(const host& h, const conn& c) {
+    const bool own = c.has(conn_flag::keep_alive) && c.keep_interval_s != 0;
+    return own ? c.keep_interval_s * 1'000U : h.config.keepintvl_ms;
+}
+
+std::uint32_t keep_count(const host& h, const conn& c) {
+    return c.has(conn_flag::keep_alive) && c.keep_count != 0 ? c.keep_count : h.config.keepcnt;
+}
+
 // The user timeout (RFC 9293 3.9.1; RFC 5482): how long data may stay unacknowledged.
 bool user_timed_out(const host& h, const conn& c) {
     return c.user_timeout_ms != 0 && h.now_ms() - c.stalled_ms >= c.user_timeout_ms;
@@ -185,18 +195,19 @@ void keep_due(host& h, conn& c) {
         return;
     }
     const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
+    const std::uint32_t allowed = keep_idle_ms(h, c);
     const bool probing = h.config.always_keepalive || c.has(conn_flag::keep_alive);
     if (!probing || c.state > conn_state::closing) {
-        timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms);
+        timer_arm(h, c, conn_timer::keep, allowed);
         return;
     }
-    if (idle < h.config.keepidle_ms) {
+    if (idle < allowed) {
         c.keep_probes = 0;
-        timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms - idle);
+        timer_arm(h, c, conn_timer::keep, allowed - idle);
         return;
     }
     h.stats.keeptimeo.add(1);
-    if (idle >= h.config.keepidle_ms + maxidle_ms(h)) {
+    if (idle >= allowed + keep_count(h, c) * keep_interval_ms(h, c)) {
         h.stats.keepdrops.add(1);
         give_up(h, c);
         return;
@@ -206,7 +217,7 @@ void keep_due(host& h, conn& c) {
         ++c.keep_probes;
         send_keep_probe(h, c);
     }
-    timer_arm(h, c, conn_timer::keep, h.config.keepintvl_ms);
+    timer_arm(h, c, conn_timer::keep, keep_interval_ms(h, c));
 }
 
 // Heritage 3, "2msl", outside TIME-WAIT (which is a record of its own): an orphan in FIN-WAIT-2
@@ -264,6 +275,11 @@ void timer_arm(host& h, conn& c, conn_timer timer, std::uint32_t delay_ms) {
     c.armed = static_cast<std::uint8_t>(c.armed | 1U << static_cast<unsigned>(timer));
     timed_conns conns{h};
     h.wheel.arm(conns, h.id_of(c), instant_of(h, deadline));
+}
+
+std::uint32_t keep_idle_ms(const host& h, const conn& c) {
+    const bool own = c.has(conn_flag::keep_alive) && c.keep_idle_s != 0;
+    return own ? c.keep_idle_s * 1'000U : h.config.keepidle_ms;
 }
 
 std::uint32_t rto_backed_off_us(const host& h, const conn& c) {

@@ -29,6 +29,8 @@ void timer_ensure_rexmt(host& h, conn& c);
 // New data was sent: starts it, or restarts a tail loss probe (RFC 8985 7.2).
 void timer_sent_new(host& h, conn& c);
 void timer_arm_persist(host& h, conn& c);
+// How long a connection is silent before it is asked whether it lives, milliseconds.
+std::uint32_t keep_idle_ms(const host& h, const conn& c);
 // The RTO with back-off, microseconds.
 std::uint32_t rto_backed_off_us(const host& h, const conn& c);
 

@@ -265,6 +265,12 @@ void set_listener_segment_size(host& h, std::uint32_t id, std::uint16_t bytes) {
     }
 }
 
+void set_listener_v6_only(host& h, std::uint32_t id, bool on) {
+    if (id < h.listeners.size()) {
+        h.listeners[id].v6_only = on;
+    }
+}
+
 void set_listener_fast_open(host& h, std::uint32_t id, std::uint32_t pending_max) {
     if (id < h.listeners.size()) {
         h.listeners[id].fast_open.limit = pending_max;
@@ -449,6 +455,19 @@ void set_keep_alive(host& h, conn_handle handle, bool on) {
 void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms) {
     if (conn* c = h.find(handle)) {
         c->user_timeout_ms = ms;
+    }
+}
+
+void set_keep_times(host& h, conn_handle handle, const keep_times& wanted) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    c->keep_idle_s = wanted.idle_s;
+    c->keep_interval_s = wanted.interval_s;
+    c->keep_count = wanted.count;
+    if (c->synchronized()) { // the timer looks by itself how long it has been silent
+        timer_arm(h, *c, conn_timer::keep, keep_idle_ms(h, *c));
     }
 }
 

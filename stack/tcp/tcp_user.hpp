@@ -55,6 +55,8 @@ struct listen_answer {
 listen_answer listen(host& h, const ip_endpoint& local, std::uint32_t backlog, void* user);
 // The most payload of a segment of the connections that follow, either way; 0: no wish.
 void set_listener_segment_size(host& h, std::uint32_t listener, std::uint16_t bytes);
+// A listener on [::] takes IPv4 as well, unless this is set (RFC 3493 5.3).
+void set_listener_v6_only(host& h, std::uint32_t listener, bool on);
 // Fast Open: so many connections may be open that rest on a cookie alone (RFC 7413 5.1); 0: none.
 void set_listener_fast_open(host& h, std::uint32_t listener, std::uint32_t pending_max);
 // Would an open with data put it into the SYN?
@@ -91,6 +93,14 @@ void set_no_delay(host& h, conn_handle handle, bool on);
 void set_cork(host& h, conn_handle handle, bool on);
 void set_keep_alive(host& h, conn_handle handle, bool on);
 void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms);
+// Of keep-alive where it is set: silence before the first probe, between two, how many are not
+// answered. 0: the host's.
+struct keep_times {
+    std::uint16_t idle_s = 0;
+    std::uint16_t interval_s = 0;
+    std::uint8_t count = 0;
+};
+void set_keep_times(host& h, conn_handle handle, const keep_times& wanted);
 
 struct event {
     conn_handle handle;

@@ -21,6 +21,12 @@ inline endpoint any_of(int domain) {
     return any;
 }
 
+// Is it ::ffff:a.b.c.d?
+inline bool is_v4(const endpoint& one) {
+    const endpoint v4 = any_of(AF_INET);
+    return std::equal(one.address.begin(), one.address.begin() + 12, v4.address.begin());
+}
+
 // 0 or errno.
 inline int read_address(const sockaddr* address, socklen_t length, int domain, endpoint& out) {
     if (address == nullptr || length < sizeof(sa_family_t)) {

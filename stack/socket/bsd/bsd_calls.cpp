@@ -55,9 +55,8 @@ int start_listening(const reference& socket) {
         code = on_worker(*at, [&](net_host& host) {
             const int failed = host.native().listen(
                 socket->bound, socket->backlog, {bsd_socket::accept, context.get()});
-            return failed != 0
-                       ? failed
-                       : host.native().allow_fast_open(socket->bound, socket->chosen.fast_open);
+            return failed != 0 ? failed
+                               : host.native().set_options(socket->bound, socket->as_listener());
         });
         if (code != 0) {
             break;
@@ -238,8 +237,8 @@ int accept4(int number, sockaddr* address, socklen_t* length, int flags) {
     fresh->bound = self->bound;
     fresh->non_blocking = (flags & SOCK_NONBLOCK) != 0;
     fresh->adopt();
-    on_worker(*fresh->worker, [&](net_host& host) {
-        fresh->apply_options(host);
+    on_worker(*fresh->worker, [&](net_host&) {
+        fresh->apply_options();
         fresh->peer = fresh->conn().remote();
         fresh->bound = fresh->conn().is_open() ? fresh->conn().local() : fresh->bound;
         return 0;

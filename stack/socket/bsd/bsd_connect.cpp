@@ -1,5 +1,6 @@
 #include "stack/socket/bsd/bsd_connect.hpp"
 
+#include "stack/socket/bsd/bsd_address.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 #include "stack/socket/net_host.hpp"
 
@@ -59,6 +60,9 @@ int start_connecting(bsd_socket& self, const endpoint& to, connect_options& how)
     self.wants_shutdown.store(false, std::memory_order_relaxed);
     self.write_shut = self.read_shut = false;
     self.deferred.reset();
+    if (self.chosen.v6_only && is_v4(to)) {
+        return ENETUNREACH;
+    }
     int code = ENETDOWN;
     if (self.bound.port != 0) { // answers come to one worker, which knows that it is the one
         for (const std::shared_ptr<door>& at : doors()) {
@@ -87,8 +91,13 @@ int defer_connecting(bsd_socket& self, const endpoint& to) {
             return 0;
         }
     }
-    connect_options how{.fast_open = true};
-    return start_connecting(self, to, how);
+    connect_options asks{.fast_open = true};
+    const int code = start_connecting(self, to, asks);
+    if (code != EOPNOTSUPP) {
+        return code;
+    }
+    connect_options plain;
+    return start_connecting(self, to, plain);
 }
 
 } // namespace pantala::bsd

@@ -23,6 +23,7 @@ struct switch_option {
 };
 constexpr std::array switches = {
     switch_option{SOL_SOCKET, SO_REUSEADDR, &options::reuse_address},
+    switch_option{SOL_SOCKET, SO_OOBINLINE, &options::oob_inline},
     switch_option{SOL_SOCKET, SO_KEEPALIVE, &options::keep_alive},
     switch_option{IPPROTO_TCP, TCP_NODELAY, &options::no_delay},
     switch_option{IPPROTO_TCP, TCP_CORK, &options::cork},
@@ -35,11 +36,15 @@ struct number_option {
     std::uint32_t options::*where;
     std::uint32_t least;
     std::uint32_t most;
+    bool strict = false; // else what lies beyond is taken for the limit
 };
 constexpr std::array numbers = {
     number_option{SOL_SOCKET, SO_SNDBUF, &options::send_buffer, ring_bytes_min, ring_bytes_max},
     number_option{SOL_SOCKET, SO_RCVBUF, &options::receive_buffer, ring_bytes_min, ring_bytes_max},
     number_option{IPPROTO_TCP, TCP_USER_TIMEOUT, &options::user_timeout_ms, 0, INT32_MAX},
+    number_option{IPPROTO_TCP, TCP_KEEPIDLE, &options::keep_idle_s, 1, 32'767, true},
+    number_option{IPPROTO_TCP, TCP_KEEPINTVL, &options::keep_interval_s, 1, 32'767, true},
+    number_option{IPPROTO_TCP, TCP_KEEPCNT, &options::keep_count, 1, 127, true},
     number_option{IPPROTO_TCP, TCP_FASTOPEN, &options::fast_open, 0, 65'535},
 };
 
@@ -79,7 +84,8 @@ int get_info(bsd_socket& self, void* value, socklen_t* length) {
 }
 
 int get_segment_size(bsd_socket& self, void* value, socklen_t* length) {
-    std::uint32_t size = 536; // RFC 9293 3.7.1
+    std::uint32_t size =
+        self.chosen.segment_size != 0 ? self.chosen.segment_size : 536; // RFC 9293 3.7.1
     if (self.what == bsd_socket::kind::conn) {
         on_worker(*self.worker, [&](net_host& host) {
             const tcp::conn* c = host.tcp.find(net_host::handle_of(self.conn()));
@@ -156,16 +162,37 @@ int set_timeout(std::uint32_t& ms, const void* value, socklen_t length) {
     return 0;
 }
 
+// For connections to come; Linux's limits.
+int set_segment_size(bsd_socket& self, int bytes) {
+    if (bytes != 0 && (bytes < 88 || bytes > 32'767)) {
+        return fail(EINVAL);
+    }
+    self.chosen.segment_size = static_cast<std::uint32_t>(bytes);
+    return 0;
+}
+
+// RFC 3493 5.3; before the socket is bound.
+int set_v6_only(bsd_socket& self, bool on) {
+    if (self.domain != AF_INET6) {
+        return fail(ENOPROTOOPT);
+    }
+    if (self.port.any() || self.what != bsd_socket::kind::fresh) {
+        return fail(EINVAL);
+    }
+    self.chosen.v6_only = on;
+    return 0;
+}
+
 // Has the workers heed what was chosen, if there is a connection or listener.
 int apply(bsd_socket& self) {
     for (const auto& one : self.listening) {
         on_worker(*one->worker, [&](net_host& host) {
-            return host.native().allow_fast_open(self.bound, self.chosen.fast_open);
+            return host.native().set_options(self.bound, self.as_listener());
         });
     }
     if (self.what == bsd_socket::kind::conn) {
-        on_worker(*self.worker, [&](net_host& host) {
-            self.apply_options(host);
+        on_worker(*self.worker, [&](net_host&) {
+            self.apply_options();
             return 0;
         });
     }
@@ -191,6 +218,9 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
     }
     if (level == SOL_SOCKET) {
         return get_socket_option(*self, name, value, length);
+    }
+    if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && self->domain == AF_INET6) {
+        return put_int(self->chosen.v6_only ? 1 : 0, value, length);
     }
     if (level == IPPROTO_TCP && name == TCP_INFO) {
         return get_info(*self, value, length);
@@ -222,6 +252,12 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
         return fail(EINVAL);
     }
     std::memcpy(&wanted, value, sizeof wanted);
+    if (level == IPPROTO_TCP && name == TCP_MAXSEG) {
+        return set_segment_size(*self, wanted) == 0 ? apply(*self) : -1;
+    }
+    if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) {
+        return set_v6_only(*self, wanted != 0);
+    }
     if (const auto found = find_in(switches, level, name); found != switches.end()) {
         self->chosen.*found->where = wanted != 0;
         return apply(*self);
@@ -230,11 +266,12 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
     if (found == numbers.end()) {
         return fail(ENOPROTOOPT);
     }
-    if (wanted < 0) {
+    const std::uint32_t heeded =
+        std::clamp(static_cast<std::uint32_t>(std::max(wanted, 0)), found->least, found->most);
+    if (wanted < 0 || (found->strict && heeded != static_cast<std::uint32_t>(wanted))) {
         return fail(EINVAL);
     }
-    self->chosen.*found->where =
-        std::clamp(static_cast<std::uint32_t>(wanted), found->least, found->most);
+    self->chosen.*found->where = heeded;
     return apply(*self);
 }
 

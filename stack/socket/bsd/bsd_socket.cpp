@@ -141,13 +141,15 @@ void bsd_socket::let_go() {
     }
 }
 
-void bsd_socket::apply_options(net_host& host) {
+void bsd_socket::apply_options() {
     conn_.set_no_delay(chosen.no_delay);
     conn_.set_cork(chosen.cork);
     conn_.set_keep_alive(chosen.keep_alive);
-    if (conn_.is_open()) {
-        tcp::set_user_timeout(host.tcp, net_host::handle_of(conn_), chosen.user_timeout_ms);
-    }
+    conn_.set_keep_times(
+        static_cast<std::uint16_t>(chosen.keep_idle_s),
+        static_cast<std::uint16_t>(chosen.keep_interval_s),
+        static_cast<std::uint8_t>(chosen.keep_count));
+    conn_.set_user_timeout(chosen.user_timeout_ms);
 }
 
 // From the connection to the callers. True: something moved.
@@ -249,9 +251,10 @@ int bsd_socket::connect(net_host& host, const endpoint& to, connect_options& how
     worker_in_.store(nullptr, std::memory_order_relaxed); // of an attempt before; adopt follows
     worker_out_.store(nullptr, std::memory_order_relaxed);
     how.local = bound;
+    how.segment_size = static_cast<std::uint16_t>(chosen.segment_size);
     const int code = host.native().connect(conn_, to, how);
     if (code == 0) {
-        apply_options(host);
+        apply_options();
         ended_ = false;
         shut_ = false;
         held_by_worker_ = true;

@@ -79,9 +79,15 @@ struct options {
     bool cork = false;
     bool keep_alive = false;
     bool reuse_address = false;
+    bool oob_inline = true; // always as if set (RFC 6093)
     bool linger = false;
     std::uint32_t linger_s = 0;
+    bool v6_only = false;
     std::uint32_t user_timeout_ms = 0; // 0: none
+    std::uint32_t keep_idle_s = 7'200; // as the host's
+    std::uint32_t keep_interval_s = 75;
+    std::uint32_t keep_count = 8;
+    std::uint32_t segment_size = 0; // 0: no wish
     std::uint32_t send_buffer = ring_bytes;
     std::uint32_t receive_buffer = ring_bytes;
     std::uint32_t send_timeout_ms = 0; // 0: none
@@ -125,7 +131,10 @@ class bsd_socket {
     // How much more may be written now: SO_SNDBUF's share of the ring.
     std::size_t room_to_send() const;
     // Behind setsockopt: the worker's side of the options. On the worker's thread.
-    void apply_options(net_host& host);
+    void apply_options();
+    listener_options as_listener() const {
+        return {static_cast<std::uint16_t>(chosen.segment_size), chosen.v6_only, chosen.fast_open};
+    }
     // Of a connection whose number is gone or was never made.
     void give_up();
     // Behind in->consume: the worker may have been waiting for room.

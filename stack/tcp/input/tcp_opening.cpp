@@ -117,7 +117,7 @@ void establish(host& h, conn& c) {
     c.quick_acks = h.config.quick_acks;
     c.tune_seq = c.rcv_nxt;
     c.tune_start_us = h.now_us();
-    timer_arm(h, c, conn_timer::keep, h.config.keepidle_ms);
+    timer_arm(h, c, conn_timer::keep, keep_idle_ms(h, c));
     h.tell(c, conn_event::connected | conn_event::writable);
     h.want_output(c);
 }

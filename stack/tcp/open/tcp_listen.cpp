@@ -389,7 +389,8 @@ std::uint32_t find_listener(const host& h, const flow_key& key) {
             return v4;
         }
     }
-    return listener_at(h, {ip_address{}, key.local_port});
+    const std::uint32_t both = listener_at(h, {ip_address{}, key.local_port});
+    return both != no_id && key.is_v4() && h.listeners[both].v6_only ? no_id : both;
 }
 
 bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor) {

@@ -17,7 +17,8 @@ bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_se
 void listen_icmp(host& h, const flow_key& key, std::uint64_t hash, tcp_seq seq);
 // Retransmits or forgets SYN-ACKs that are due, at most `budget`; returns how many.
 unsigned listen_expire(host& h, unsigned budget);
-// The listener for a segment of `key`: the exact address, then 0.0.0.0 (IPv4), then [::] (both).
+// The listener for a segment of `key`: the exact address, then 0.0.0.0 (IPv4), then [::] (both,
+// unless it is for IPv6 only).
 // no_id: none. One to three lookups, however many listeners there are.
 std::uint32_t find_listener(const host& h, const flow_key& key);
 // The one on exactly this endpoint. Its hash needs no key: only our own side chooses endpoints.

@@ -62,6 +62,43 @@ TEST_F(bsd_opening, ABoundPortIsConnectedFrom) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
+TEST_F(bsd_opening, IPv6OnlyMeansIt) {
+    sockaddr_in6 all{};
+    all.sin6_family = AF_INET6;
+    all.sin6_port = __builtin_bswap16(90);
+    const auto* address = reinterpret_cast<const sockaddr*>(&all);
+    for (const int only : {0, 1}) {
+        const int listener = bsd::socket(AF_INET6, SOCK_STREAM, 0);
+        EXPECT_EQ(0, bsd::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only));
+        ASSERT_EQ(0, bsd::bind(listener, address, sizeof all));
+        expect_error(
+            EINVAL, bsd::setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only));
+        int value = -1;
+        socklen_t length = sizeof value;
+        EXPECT_EQ(0, bsd::getsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &value, &length));
+        EXPECT_EQ(only, value);
+        ASSERT_EQ(0, bsd::listen(listener, 4));
+        const int client = bsd::socket(AF_INET, SOCK_STREAM, 0);
+        if (only != 0) {
+            expect_error(ECONNREFUSED, bsd::connect(client, plain(at(90)), sizeof(sockaddr_in)));
+        } else {
+            EXPECT_EQ(0, bsd::connect(client, plain(at(90)), sizeof(sockaddr_in)));
+            const int peer = bsd::accept(listener, nullptr, nullptr);
+            EXPECT_EQ(0, bsd::close(peer));
+        }
+        EXPECT_EQ(0, bsd::close(client));
+        EXPECT_EQ(0, bsd::close(listener));
+    }
+    const int only = 1;
+    const int client = bsd::socket(AF_INET6, SOCK_STREAM, 0);
+    EXPECT_EQ(0, bsd::setsockopt(client, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only));
+    all.sin6_addr.s6_addr[10] = all.sin6_addr.s6_addr[11] = 0xff; // ::ffff:10.0.0.2
+    all.sin6_addr.s6_addr[12] = 10;
+    all.sin6_addr.s6_addr[15] = 2;
+    expect_error(ENETUNREACH, bsd::connect(client, address, sizeof all));
+    EXPECT_EQ(0, bsd::close(client));
+}
+
 bool syn_had_data(int socket) {
     ::tcp_info info{};
     socklen_t length = sizeof info;

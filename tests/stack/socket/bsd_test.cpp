@@ -269,6 +269,18 @@ TEST_F(bsd_sockets, OptionsAreKeptAndInherited) {
     EXPECT_EQ(0, set(listener, SOL_SOCKET, SO_SNDBUF, 10'000));
     EXPECT_EQ(0, set(listener, SOL_SOCKET, SO_RCVBUF, 1)); // too small: as small as may be
     EXPECT_EQ(0, set(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, 1'234));
+    EXPECT_EQ(7'200, get(listener, IPPROTO_TCP, TCP_KEEPIDLE));
+    EXPECT_EQ(0, set(listener, IPPROTO_TCP, TCP_KEEPIDLE, 32'767));
+    EXPECT_EQ(0, set(listener, IPPROTO_TCP, TCP_KEEPINTVL, 1));
+    EXPECT_EQ(0, set(listener, IPPROTO_TCP, TCP_KEEPCNT, 127));
+    for (const int name : {TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT}) {
+        expect_error(EINVAL, set(listener, IPPROTO_TCP, name, 0));
+        expect_error(EINVAL, set(listener, IPPROTO_TCP, name, 32'768));
+    }
+    expect_error(EINVAL, set(listener, IPPROTO_TCP, TCP_MAXSEG, 87));
+    EXPECT_EQ(0, set(listener, IPPROTO_TCP, TCP_MAXSEG, 600));
+    EXPECT_EQ(600, get(listener, IPPROTO_TCP, TCP_MAXSEG));
+    expect_error(ENOPROTOOPT, set(listener, IPPROTO_IPV6, IPV6_V6ONLY, 1));
     expect_error(ENOPROTOOPT, set(listener, SOL_SOCKET, 9'999, 1));
     expect_error(EINVAL, set(listener, SOL_SOCKET, SO_SNDBUF, -1));
     const int client = connected(80);
@@ -283,6 +295,11 @@ TEST_F(bsd_sockets, OptionsAreKeptAndInherited) {
     EXPECT_EQ(1, get(listener, SOL_SOCKET, SO_ACCEPTCONN));
     EXPECT_EQ(0, get(peer, SOL_SOCKET, SO_ERROR));
     EXPECT_GT(get(peer, IPPROTO_TCP, TCP_MAXSEG), 500);
+    EXPECT_LE(get(peer, IPPROTO_TCP, TCP_MAXSEG), 600);
+    EXPECT_LE(get(client, IPPROTO_TCP, TCP_MAXSEG), 600); // the peer's SYN-ACK said so
+    EXPECT_EQ(32'767, get(peer, IPPROTO_TCP, TCP_KEEPIDLE));
+    EXPECT_EQ(127, get(peer, IPPROTO_TCP, TCP_KEEPCNT));
+    EXPECT_EQ(1, get(peer, SOL_SOCKET, SO_OOBINLINE));
     EXPECT_EQ(O_RDWR, bsd::fcntl(peer, F_GETFL));
     EXPECT_EQ(0, bsd::fcntl(peer, F_SETFL, O_NONBLOCK));
     EXPECT_EQ(O_RDWR | O_NONBLOCK, bsd::fcntl(peer, F_GETFL));

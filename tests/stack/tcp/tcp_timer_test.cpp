@@ -142,6 +142,27 @@ TEST(tcp_timer, keep_alive_probes_after_two_hours_and_gives_up_after_eight) {
     EXPECT_EQ(peer.stats().keepdrops.read(), 1U);
 }
 
+TEST(tcp_timer, keep_alive_as_its_application_wants_it) {
+    scripted_peer peer;
+    peer.host().config.always_keepalive = false;
+    const auto handle = peer.establish();
+    tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
+    EXPECT_TRUE(times_sent(peer, 60'000).empty()); // it has not asked for any
+    tcp::set_keep_alive(peer.host(), handle, true);
+    tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
+    peer.give(peer.segment(ack | psh, 1)); // the silence begins
+    while (peer.next()) {
+    }
+    EXPECT_TRUE(times_sent(peer, 9'900).empty());
+    EXPECT_EQ(times_sent(peer, 200).size(), 1U);
+    peer.give(peer.segment(ack)); // it lives
+    EXPECT_TRUE(times_sent(peer, 9'900).empty());
+    EXPECT_EQ(times_sent(peer, 11'000).size(), 3U);
+    EXPECT_EQ(peer.stats().keepdrops.read(), 0U);
+    peer.wait_ms(5'000);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+}
+
 TEST(tcp_timer, acks_are_delayed_and_every_second_segment_is_not) { // RFC 5681 4.2
     scripted_peer peer;
     const auto handle = peer.establish();
