@@ -1,7 +1,7 @@
 // Sockets in the shape of BSD's, for any thread of the process. As in POSIX: -1 and errno on
 // failure, blocking unless O_NONBLOCK (SOCK_NONBLOCK) is set. Descriptors are this library's own
-// numbers, not the kernel's. TCP over the process's Pantala host; requests travel to the worker
-// that has the connection, bytes through two rings a socket.
+// numbers, not the kernel's. TCP and UDP over the process's Pantala host; requests travel to the
+// worker that has the connection, bytes through two rings a socket.
 //
 // Any number of threads may use a socket at a time. close() wakes those that wait for it: they get
 // EBADF. When the host stops, they get ECONNABORTED, and ENETDOWN when they ask for something new;
@@ -21,7 +21,7 @@
 
 namespace pantala::bsd {
 
-// AF_INET or AF_INET6; SOCK_STREAM, with SOCK_NONBLOCK and SOCK_CLOEXEC.
+// AF_INET or AF_INET6; SOCK_STREAM or SOCK_DGRAM, with SOCK_NONBLOCK and SOCK_CLOEXEC.
 int socket(int domain, int type, int protocol);
 // Port 0: the host chooses one that no other socket has. A port in use: listen says so.
 int bind(int socket, const sockaddr* address, socklen_t length);
@@ -30,7 +30,8 @@ int bind(int socket, const sockaddr* address, socklen_t length);
 int listen(int socket, int backlog);
 int accept(int socket, sockaddr* address, socklen_t* length);
 int accept4(int socket, sockaddr* address, socklen_t* length, int flags);
-// An attempt that failed may be made again on the same socket.
+// An attempt that failed may be made again on the same socket. Of datagrams: hears this peer alone
+// and its refusals (ECONNREFUSED); AF_UNSPEC: everybody again. What had come before is forgotten.
 int connect(int socket, const sockaddr* address, socklen_t length);
 // MSG_DONTWAIT; of recv also MSG_PEEK (one contiguous piece) and MSG_WAITALL. Nobody gets SIGPIPE.
 // MSG_MORE changes nothing (TCP_CORK does). A call takes 2 GiB at most.
@@ -41,7 +42,11 @@ ssize_t send(int socket, const void* bytes, std::size_t count, int flags);
 ssize_t sendto(
     int socket, const void* bytes, std::size_t count, int flags, const sockaddr* to,
     socklen_t length);
-ssize_t recv(int socket, void* bytes, std::size_t count, int flags);
+// A datagram of 65,507 bytes at most, or of SO_SNDBUF. What the host finds wrong with it (no route)
+// is told by the next call. SO_RCVBUF is each worker's; what finds no room in it is lost.
+ssize_t recv(int socket, void* bytes, std::size_t count, int flags); // MSG_TRUNC: its whole length
+ssize_t
+recvfrom(int socket, void* bytes, std::size_t count, int flags, sockaddr* from, socklen_t* length);
 ssize_t sendmsg(int socket, const msghdr* message, int flags);
 ssize_t recvmsg(int socket, msghdr* message, int flags);
 ssize_t write(int socket, const void* bytes, std::size_t count);

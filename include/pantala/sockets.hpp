@@ -140,6 +140,8 @@ class sockets {
     // UDP. Port 0: one is chosen. A connected socket hears of one peer alone, and of its errors.
     int bind(udp_socket& socket, const endpoint& local);
     int connect(udp_socket& socket, const endpoint& remote);
+    // `local`: what is zero of it is chosen. EADDRNOTAVAIL: as above.
+    int connect(udp_socket& socket, const endpoint& remote, const endpoint& local);
 
     // Runs once a round, behind the events, and at least when wake_at says so.
     void each_round(void (*run)(void* context, sockets& of), void* context);

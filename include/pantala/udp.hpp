@@ -32,7 +32,8 @@ class datagram {
 
 class udp_socket {
   public:
-    // Datagrams in order of arrival, as many as came together.
+    // Datagrams in order of arrival, as many as came together. None: take_error() has something to
+    // tell.
     using handler = void (*)(udp_socket& socket, std::span<const datagram> came);
 
     explicit udp_socket(handler on_receive) : on_receive_(on_receive) {}

@@ -118,7 +118,11 @@ int net_host::open(udp_socket& socket, const flow_key& wanted) {
     }
     const udp::endpoint_user user{
         deliver,
-        [](void* to, const flow_key&) { static_cast<udp_socket*>(to)->error_ = ECONNREFUSED; },
+        [](void* to, const flow_key&) {
+            auto& failed = *static_cast<udp_socket*>(to);
+            failed.error_ = ECONNREFUSED;
+            failed.on_receive_(failed, {});
+        },
         &socket};
     const auto made = udp.open(wanted, user);
     if (made.failure == udp::error::none) {
@@ -135,9 +139,21 @@ int sockets::bind(udp_socket& socket, const endpoint& local) {
 }
 
 int sockets::connect(udp_socket& socket, const endpoint& remote) {
-    flow_key key = key_of({}, remote);
-    key.local = host_.ip().source_for(host_.ip().context, key.remote);
-    return key.local.is_any() ? ENETUNREACH : host_.open(socket, key);
+    return connect(socket, remote, {});
+}
+
+int sockets::connect(udp_socket& socket, const endpoint& remote, const endpoint& local) {
+    flow_key key = key_of(local, remote);
+    if (key.local.is_any()) {
+        key.local = host_.ip().source_for(host_.ip().context, key.remote);
+        if (key.local.is_any()) {
+            return ENETUNREACH;
+        }
+    }
+    if (key.local_port.host() != 0 && host_.workers() != 1 && !host_.is_home(key)) {
+        return EADDRNOTAVAIL;
+    }
+    return host_.open(socket, key);
 }
 
 } // namespace pantala

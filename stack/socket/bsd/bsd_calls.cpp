@@ -2,6 +2,7 @@
 // options: bsd_options.cpp.)
 #include "stack/socket/bsd/bsd_address.hpp"
 #include "stack/socket/bsd/bsd_connect.hpp"
+#include "stack/socket/bsd/bsd_datagram.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 #include "stack/socket/net_host.hpp"
 
@@ -19,30 +20,6 @@ namespace pantala::bsd {
 namespace {
 
 constexpr unsigned backlog_max = 4096;
-
-// A port of the host's choosing: nobody holds it, nobody listens on it.
-int choose_port(bsd_socket& self) {
-    const auto all = doors();
-    if (all.empty()) {
-        return ENETDOWN;
-    }
-    return on_worker(*all.front(), [&](net_host& host) {
-        const std::uint32_t first = host.tcp.config.port_first;
-        const std::uint32_t range = host.tcp.config.port_last - first + 1;
-        const auto begin = static_cast<std::uint32_t>(host.tcp.random.next() % range);
-        for (std::uint32_t i = 0; i < range; ++i) {
-            const auto port = static_cast<std::uint16_t>(first + (begin + i) % range);
-            const bool heard = std::ranges::any_of(host.tcp.listeners, [port](const auto& one) {
-                return one.open && one.local.port.host() == port;
-            });
-            if (!heard && self.port.take_free(port)) {
-                self.bound.port = port;
-                return 0;
-            }
-        }
-        return EADDRINUSE;
-    });
-}
 
 int start_listening(const reference& socket) {
     const auto all = doors();
@@ -98,7 +75,9 @@ reference take_accepted(bsd_socket& self) {
             return {};
         }
         if (self.what != bsd_socket::kind::listener || is_abandoned(self)) {
-            errno = self.what != bsd_socket::kind::listener ? EINVAL : ENETDOWN;
+            errno = self.what == bsd_socket::kind::listener   ? ENETDOWN
+                    : self.what == bsd_socket::kind::datagram ? EOPNOTSUPP
+                                                              : EINVAL;
             return {};
         }
         self.take_arrived();
@@ -147,17 +126,39 @@ reference asked_for_name(int number, const sockaddr* address, const socklen_t* l
     return self;
 }
 
+// AF_UNSPEC: to nobody any more.
+int connect_datagrams(bsd_socket& self, const sockaddr* address, socklen_t length) {
+    std::optional<endpoint> peer;
+    const bool nobody =
+        address != nullptr && length >= sizeof(sa_family_t) && address->sa_family == AF_UNSPEC;
+    if (!nobody) {
+        peer.emplace();
+        const int wrong = read_address(address, length, self.domain, *peer);
+        if (wrong != 0 || peer->port == 0) {
+            return fail(wrong != 0 ? wrong : EINVAL);
+        }
+        if (self.chosen.v6_only && is_v4(*peer)) {
+            return fail(ENETUNREACH);
+        }
+    }
+    const int code = bsd::connect_datagrams(self, peer);
+    return code == 0 ? 0 : fail(code);
+}
+
 } // namespace
 
 int socket(int domain, int type, int protocol) {
     if (domain != AF_INET && domain != AF_INET6) {
         return fail(EAFNOSUPPORT);
     }
-    if ((type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) != SOCK_STREAM ||
-        (protocol != 0 && protocol != IPPROTO_TCP)) {
+    const int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const bool stream = kind == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP);
+    const bool datagrams = kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
+    if (!stream && !datagrams) {
         return fail(EPROTONOSUPPORT);
     }
     reference made(new bsd_socket);
+    made->what = stream ? bsd_socket::kind::fresh : bsd_socket::kind::datagram;
     made->domain = domain;
     made->non_blocking = (type & SOCK_NONBLOCK) != 0;
     made->bound = any_of(domain);
@@ -173,16 +174,26 @@ int bind(int number, const sockaddr* address, socklen_t length) {
     const std::lock_guard hold(self->lock);
     endpoint wanted;
     const int code = read_address(address, length, self->domain, wanted);
-    if (code != 0 || self->what != bsd_socket::kind::fresh || self->port.any()) {
+    const bool datagrams = self->what == bsd_socket::kind::datagram;
+    const bool may = datagrams || self->what == bsd_socket::kind::fresh;
+    if (code != 0 || !may || self->port.any()) {
         return fail(code != 0 ? code : EINVAL);
     }
     self->bound = wanted;
+    int failed = 0;
     if (wanted.port != 0) {
         self->port.share(wanted.port);
-        return 0;
+    } else {
+        failed = choose_port(*self);
     }
-    const int chosen = choose_port(*self);
-    return chosen == 0 ? 0 : fail(chosen);
+    if (failed == 0 && datagrams) {
+        failed = open_ends(*self, self->bound, std::nullopt);
+    }
+    if (failed != 0) {
+        self->port.let_go();
+        self->bound = any_of(self->domain);
+    }
+    return failed == 0 ? 0 : fail(failed);
 }
 
 int listen(int number, int backlog) {
@@ -195,7 +206,7 @@ int listen(int number, int backlog) {
         return 0;
     }
     if (self->what != bsd_socket::kind::fresh) {
-        return fail(EINVAL);
+        return fail(self->what == bsd_socket::kind::datagram ? EOPNOTSUPP : EINVAL);
     }
     if (const int code = self->bound.port != 0 ? 0 : choose_port(*self); code != 0) {
         return fail(code);
@@ -258,6 +269,9 @@ int connect(int number, const sockaddr* address, socklen_t length) {
         return -1;
     }
     std::unique_lock hold(self->lock);
+    if (self->what == bsd_socket::kind::datagram) {
+        return connect_datagrams(*self, address, length);
+    }
     if (self->what == bsd_socket::kind::conn) {
         const int code = outcome_of(*self);
         if (self->what == bsd_socket::kind::conn) {
@@ -300,6 +314,12 @@ int shutdown(int number, int how) {
     }
     const std::lock_guard hold(self->lock);
     const std::uint32_t state = self->state.load(std::memory_order_acquire);
+    if (self->what == bsd_socket::kind::datagram) {
+        self->read_shut = self->read_shut || how != SHUT_WR;
+        self->write_shut = self->write_shut || how != SHUT_RD;
+        self->changed();                                // for who waits
+        return self->connected_to ? 0 : fail(ENOTCONN); // as Linux
+    }
     if (self->what != bsd_socket::kind::conn || (state & bit::connected) == 0 ||
         (state & bit::over) != 0) {
         return fail(ENOTCONN);
@@ -335,6 +355,7 @@ int close(int number) {
             self.chosen.linger && self.chosen.linger_s == 0, std::memory_order_relaxed);
     }
     self.give_up();
+    close_ends(self);
     if (self.what == bsd_socket::kind::listener) {
         stop_listening(self);
     }
@@ -347,7 +368,7 @@ int getsockname(int number, sockaddr* address, socklen_t* length) {
         return -1;
     }
     const std::lock_guard hold(self->lock);
-    endpoint mine = self->bound;
+    endpoint mine = self->connected_to ? self->name : self->bound;
     if (self->what == bsd_socket::kind::conn) {
         on_worker(*self->worker, [&](net_host&) {
             mine = self->conn().is_open() ? self->conn().local() : mine;
@@ -364,6 +385,10 @@ int getpeername(int number, sockaddr* address, socklen_t* length) {
         return -1;
     }
     const std::lock_guard hold(self->lock);
+    if (self->connected_to) {
+        write_address(*self->connected_to, self->domain, address, length);
+        return 0;
+    }
     if (self->what != bsd_socket::kind::conn ||
         (self->state.load(std::memory_order_acquire) & bit::connected) == 0) {
         return fail(ENOTCONN);
@@ -407,7 +432,8 @@ int ioctl(int number, unsigned long request, int* value) {
         self->non_blocking = *value != 0;
         return 0;
     case FIONREAD: // SIOCINQ
-        *value = self->what == bsd_socket::kind::conn ? static_cast<int>(self->in->size()) : 0;
+        *value = static_cast<int>(
+            self->what == bsd_socket::kind::conn ? self->in->size() : next_datagram_bytes(*self));
         return self->what == bsd_socket::kind::listener ? fail(EINVAL) : 0;
     default:
         return fail(ENOTTY);

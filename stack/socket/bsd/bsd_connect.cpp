@@ -4,6 +4,7 @@
 #include "stack/socket/bsd/bsd_table.hpp"
 #include "stack/socket/net_host.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace pantala::bsd {
@@ -39,7 +40,31 @@ int connect_at(
 
 } // namespace
 
-// Where a connection attempt stands: 0, errno, or EINPROGRESS.
+int choose_port(bsd_socket& self) {
+    const auto all = doors();
+    if (all.empty()) {
+        return ENETDOWN;
+    }
+    return on_worker(*all.front(), [&](net_host& host) {
+        const std::uint32_t first = host.tcp.config.port_first;
+        const std::uint32_t range = host.tcp.config.port_last - first + 1;
+        const auto begin = static_cast<std::uint32_t>(host.tcp.random.next() % range);
+        for (std::uint32_t i = 0; i < range; ++i) {
+            const auto port = static_cast<std::uint16_t>(first + (begin + i) % range);
+            const bool heard = std::ranges::any_of(host.tcp.listeners, [port](const auto& one) {
+                return one.open && one.local.port.host() == port;
+            });
+            flow_key key;
+            key.local_port = l4_port::from(port);
+            if (!heard && !host.udp.is_bound(key) && self.port.take_free(port)) {
+                self.bound.port = port;
+                return 0;
+            }
+        }
+        return EADDRINUSE;
+    });
+}
+
 int outcome_of(bsd_socket& self) {
     const std::uint32_t state = self.state.load(std::memory_order_acquire);
     if ((state & bit::gone) != 0) {

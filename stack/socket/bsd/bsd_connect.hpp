@@ -5,6 +5,8 @@
 
 namespace pantala::bsd {
 
+// A port of the host's choosing: nobody holds it, nobody listens on it. 0 or errno.
+int choose_port(bsd_socket& self);
 // Where a connection attempt stands: 0, errno, or EINPROGRESS.
 int outcome_of(bsd_socket& self);
 // Begins one, of a fresh socket. 0 or errno.

@@ -98,13 +98,14 @@ int get_segment_size(bsd_socket& self, void* value, socklen_t* length) {
 
 // What is asked and never set. Nothing: there is no such option.
 std::optional<std::uint32_t> fact(const bsd_socket& self, int name) {
+    const bool datagrams = self.what == bsd_socket::kind::datagram;
     switch (name) {
     case SO_TYPE:
-        return SOCK_STREAM;
+        return datagrams ? SOCK_DGRAM : SOCK_STREAM;
     case SO_DOMAIN:
         return static_cast<std::uint32_t>(self.domain);
     case SO_PROTOCOL:
-        return IPPROTO_TCP;
+        return datagrams ? IPPROTO_UDP : IPPROTO_TCP;
     case SO_ACCEPTCONN:
         return self.what == bsd_socket::kind::listener ? 1 : 0;
     default:
@@ -176,7 +177,9 @@ int set_v6_only(bsd_socket& self, bool on) {
     if (self.domain != AF_INET6) {
         return fail(ENOPROTOOPT);
     }
-    if (self.port.any() || self.what != bsd_socket::kind::fresh) {
+    const bool fresh =
+        self.what == bsd_socket::kind::fresh || self.what == bsd_socket::kind::datagram;
+    if (self.port.any() || !fresh) {
         return fail(EINVAL);
     }
     self.chosen.v6_only = on;
@@ -210,6 +213,9 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
         return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
+    if (level == IPPROTO_TCP && self->what == bsd_socket::kind::datagram) {
+        return fail(ENOPROTOOPT);
+    }
     if (const auto found = find_in(switches, level, name); found != switches.end()) {
         return put_int(self->chosen.*found->where ? 1 : 0, value, length);
     }
@@ -240,6 +246,9 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
         return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
+    if (level == IPPROTO_TCP && self->what == bsd_socket::kind::datagram) {
+        return fail(ENOPROTOOPT);
+    }
     if (level == SOL_SOCKET && name == SO_LINGER) {
         return set_linger(*self, value, length);
     }

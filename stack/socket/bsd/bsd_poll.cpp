@@ -1,4 +1,5 @@
 // Waiting for several sockets.
+#include "stack/socket/bsd/bsd_datagram.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <pantala/bsd.hpp>
@@ -37,6 +38,9 @@ namespace {
 std::uint32_t readiness(bsd_socket& socket) {
     const std::lock_guard hold(socket.lock);
     const std::uint32_t state = socket.state.load(std::memory_order_acquire);
+    if (socket.what == bsd_socket::kind::datagram) {
+        return datagram_readiness(socket);
+    }
     if (socket.what == bsd_socket::kind::listener) {
         const bool any = (state & bit::accepting) != 0 || !socket.accepted.empty();
         return any ? std::uint32_t{EPOLLIN} : 0;

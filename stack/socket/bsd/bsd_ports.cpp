@@ -13,9 +13,10 @@ constinit std::array<std::atomic<std::uint32_t>, 65'536> holders{};
 
 } // namespace
 
-port_hold::~port_hold() {
+void port_hold::let_go() {
     if (port_ != 0) {
         holders[port_].fetch_sub(1, std::memory_order_relaxed);
+        port_ = 0;
     }
 }
 

@@ -10,13 +10,14 @@ namespace pantala::bsd {
 class port_hold {
   public:
     port_hold() = default;
-    ~port_hold(); // lets go
+    ~port_hold() { let_go(); }
     port_hold(const port_hold&) = delete;
     port_hold& operator=(const port_hold&) = delete;
 
     bool any() const { return port_ != 0; }
     void share(std::uint16_t port);
     bool take_free(std::uint16_t port); // false: somebody holds it
+    void let_go();
 
   private:
     std::uint16_t port_ = 0;

@@ -36,6 +36,7 @@ inline constexpr std::uint32_t gone = 16;      // close() was called
 } // namespace bit
 
 class bsd_socket;
+class datagram_end;
 
 // Intrusive counted reference.
 class reference {
@@ -108,7 +109,7 @@ class bsd_socket {
     }
 
     // --- callers, under `lock` ---
-    enum class kind : std::uint8_t { fresh, listener, conn };
+    enum class kind : std::uint8_t { fresh, listener, conn, datagram };
     std::mutex lock;
     kind what = kind::fresh;
     bool non_blocking = false;
@@ -121,6 +122,10 @@ class bsd_socket {
     std::optional<endpoint> deferred; // of a fresh one: where the first bytes will connect to
     endpoint peer;                    // of a connection; before accept() the worker's
     std::vector<std::unique_ptr<listener_at>> listening; // of a listener, by worker
+    std::vector<std::shared_ptr<datagram_end>> ends;     // of datagrams: by worker (bsd_datagram)
+    std::optional<endpoint> connected_to;                // of datagrams
+    endpoint name;                                       // with connected_to: ours
+    std::size_t turn = 0;                                // of datagrams: whose worker is next
     std::unique_ptr<byte_ring> in;                       // the worker produces
     std::unique_ptr<byte_ring> out;                      // the worker consumes
     std::shared_ptr<door> worker;                        // the connection's; nullptr: none

@@ -63,6 +63,9 @@ gate::~gate() {
         }
     }
     run_all(door_->close(), nullptr);
+    for (const auto& guest : std::exchange(door_->guests, {})) {
+        guest->worker_ends();
+    }
     for (const reference& one : sockets) { // an accept that waits finds the door closed
         one->changed();
     }

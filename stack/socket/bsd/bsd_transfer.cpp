@@ -1,6 +1,8 @@
 // Bytes in and out.
 #include "stack/socket/bsd/bsd_address.hpp"
 #include "stack/socket/bsd/bsd_connect.hpp"
+#include "stack/socket/bsd/bsd_datagram.hpp"
+#include "stack/socket/bsd/bsd_pieces.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <pantala/bsd.hpp>
@@ -14,77 +16,9 @@
 namespace pantala::bsd {
 namespace {
 
-constexpr std::size_t bytes_max = 0x7fff'f000; // of one call, as in Linux: more is cut
 constexpr int flags_known =
-    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE | MSG_FASTOPEN;
+    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE | MSG_FASTOPEN | MSG_TRUNC;
 constexpr std::size_t syn_bytes_max = 16 * 1024; // more than a segment carries
-
-// The pieces of a message, of which the first `done` bytes are done with.
-class pieces {
-  public:
-    explicit pieces(std::span<const iovec> all) : all_(all) {
-        for (const iovec& one : all) {
-            total_ += std::min(one.iov_len, bytes_max - total_);
-        }
-    }
-    // 0 or errno: none may point nowhere.
-    static int check(std::span<const iovec> all) {
-        for (const iovec& one : all) {
-            if (one.iov_len > SSIZE_MAX) {
-                return EINVAL;
-            }
-            if (one.iov_base == nullptr && one.iov_len != 0) {
-                return EFAULT;
-            }
-        }
-        return 0;
-    }
-    std::size_t done() const { return done_; }
-    bool complete() const { return done_ == total_; }
-    // The next contiguous piece; not of a complete one.
-    std::span<std::byte> next() const {
-        const iovec& one = all_[index_];
-        const std::size_t here = std::min(one.iov_len - offset_, total_ - done_);
-        return {static_cast<std::byte*>(one.iov_base) + offset_, here};
-    }
-    void advance(std::size_t count) {
-        done_ += count;
-        offset_ += count;
-        skip_empty();
-    }
-    // Steps over several pieces.
-    void skip(std::size_t count) {
-        while (count != 0) {
-            const std::size_t here = std::min(count, next().size());
-            advance(here);
-            count -= here;
-        }
-    }
-    // The next bytes, at most so many.
-    std::vector<std::byte> copy(std::size_t most) const {
-        std::vector<std::byte> bytes;
-        for (pieces rest = *this; bytes.size() < most && !rest.complete();) {
-            const auto piece = rest.next();
-            const auto here = piece.first(std::min(piece.size(), most - bytes.size()));
-            bytes.insert(bytes.end(), here.begin(), here.end());
-            rest.advance(here.size());
-        }
-        return bytes;
-    }
-    void skip_empty() {
-        while (index_ < all_.size() && offset_ == all_[index_].iov_len) {
-            ++index_;
-            offset_ = 0;
-        }
-    }
-
-  private:
-    std::span<const iovec> all_;
-    std::size_t total_ = 0;
-    std::size_t done_ = 0;
-    std::size_t index_ = 0;
-    std::size_t offset_ = 0;
-};
 
 int take_error(bsd_socket& self, int otherwise) {
     const int why = self.error.exchange(0, std::memory_order_acq_rel);
@@ -105,12 +39,6 @@ int may_send(bsd_socket& self) {
     }
     return (state & bit::connected) != 0 ? 0 : EINPROGRESS;
 }
-
-// Where a message goes, as the caller says it.
-struct destination {
-    const sockaddr* address = nullptr;
-    socklen_t length = 0;
-};
 
 // Fast Open: a fresh socket connects and sends the begin of `left` with its SYN. 0: what follows is
 // a socket that connects, or is done; else errno (EINPROGRESS: it connects, and nothing was sent).
@@ -145,6 +73,9 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
     pieces left(from);
     left.skip_empty();
     std::unique_lock hold(self->lock);
+    if (self->what == bsd_socket::kind::datagram) {
+        return send_datagram(*self, hold, left, flags, to);
+    }
     const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
     const deadline until = deadline::in(self->chosen.send_timeout_ms);
     bool opening =
@@ -198,7 +129,9 @@ void copy_out(byte_ring& from, pieces& to, bool peek) {
     }
 }
 
-ssize_t receive_pieces(int number, std::span<const iovec> to, int flags) {
+// `facts` of a datagram, else as they are.
+ssize_t
+receive_pieces(int number, std::span<const iovec> to, int flags, datagram_facts* facts = nullptr) {
     const reference self = find_socket(number);
     if (!self) {
         return -1;
@@ -213,6 +146,10 @@ ssize_t receive_pieces(int number, std::span<const iovec> to, int flags) {
     room.skip_empty();
     const bool peek = (flags & MSG_PEEK) != 0;
     std::unique_lock hold(self->lock);
+    if (self->what == bsd_socket::kind::datagram) {
+        datagram_facts unheeded;
+        return receive_datagram(*self, hold, room, flags, facts != nullptr ? *facts : unheeded);
+    }
     const deadline until = deadline::in(self->chosen.receive_timeout_ms);
     for (;;) {
         const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
@@ -239,6 +176,16 @@ ssize_t receive_pieces(int number, std::span<const iovec> to, int flags) {
             return got != 0 ? got : fail(EAGAIN);
         }
     }
+}
+
+// Whence it came; nothing of a stream, whose peer is known.
+void write_sender(int number, const datagram_facts& facts, sockaddr* to, socklen_t& length) {
+    const reference self = find_socket(number);
+    if (facts.whence.port == 0 || to == nullptr || !self) {
+        length = 0;
+        return;
+    }
+    write_address(facts.whence, self->domain, to, &length);
 }
 
 // 0 or errno.
@@ -277,15 +224,32 @@ ssize_t sendmsg(int number, const msghdr* message, int flags) {
         {static_cast<const sockaddr*>(message->msg_name), message->msg_namelen});
 }
 
+ssize_t
+recvfrom(int number, void* bytes, std::size_t count, int flags, sockaddr* from, socklen_t* length) {
+    if (from != nullptr && length == nullptr) {
+        return fail(EFAULT);
+    }
+    const iovec one{bytes, count};
+    datagram_facts facts;
+    const ssize_t got = receive_pieces(number, {&one, 1}, flags, &facts);
+    if (got >= 0 && from != nullptr) {
+        write_sender(number, facts, from, *length);
+    }
+    return got;
+}
+
 ssize_t recvmsg(int number, msghdr* message, int flags) {
     if (const int wrong = check_message(message); wrong != 0) {
         return fail(wrong);
     }
-    const ssize_t got = receive_pieces(number, {message->msg_iov, message->msg_iovlen}, flags);
+    datagram_facts facts;
+    const ssize_t got =
+        receive_pieces(number, {message->msg_iov, message->msg_iovlen}, flags, &facts);
     if (got >= 0) {
-        message->msg_flags = 0;
+        message->msg_flags = facts.cut ? MSG_TRUNC : 0;
         message->msg_controllen = 0;
-        message->msg_namelen = 0;
+        write_sender(
+            number, facts, static_cast<sockaddr*>(message->msg_name), message->msg_namelen);
     }
     return got;
 }

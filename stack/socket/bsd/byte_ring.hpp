@@ -48,6 +48,14 @@ class byte_ring {
         const std::size_t at = head_.load(std::memory_order_relaxed) & mask_;
         return {bytes_.get() + at, std::min(size(), mask_ + 1 - at)};
     }
+    // Bytes that are there, from this place on; they stay.
+    void copy(std::size_t from, std::span<std::byte> to) const {
+        PANTALA_DCHECK(from + to.size() <= size());
+        const std::size_t at = (head_.load(std::memory_order_relaxed) + from) & mask_;
+        const std::size_t first = std::min(to.size(), mask_ + 1 - at);
+        std::memcpy(to.data(), bytes_.get() + at, first);
+        std::memcpy(to.data() + first, bytes_.get(), to.size() - first);
+    }
     void consume(std::size_t count) {
         PANTALA_DCHECK(count <= size());
         head_.store(

@@ -9,7 +9,9 @@
 #include "engine/idle/doorbell.hpp"
 
 #include <atomic>
+#include <memory>
 #include <thread>
+#include <vector>
 
 namespace pantala {
 
@@ -19,6 +21,16 @@ struct door_message {
     door_message* next = nullptr;
     // On the worker's thread; `host` is nullptr when the worker is gone.
     void (*run)(door_message& message, net_host* host) = nullptr;
+};
+
+// Something of a thread's that lives on the worker and must not outlive it.
+struct door_guest {
+    door_guest() = default;
+    virtual ~door_guest() = default;
+    door_guest(const door_guest&) = delete;
+    door_guest& operator=(const door_guest&) = delete;
+    // The worker has stopped; its host is still there.
+    virtual void worker_ends() = 0;
 };
 
 class door {
@@ -62,6 +74,9 @@ class door {
         }
         return in_order(rest);
     }
+    // The worker's, and behind close() the closer's.
+    std::vector<std::shared_ptr<door_guest>> guests;
+
     bool is_closed() const { return head_.load(std::memory_order_acquire) == &closed_; }
 
   private:
