@@ -42,6 +42,10 @@ void heed_sysctls(tcp::settings& settings) {
     read_sysctl("tcp_ecn", {&ecn});
     settings.ecn_request = ecn == 1;
     settings.ecn_accept = ecn != 0;
+    std::uint32_t fast_open = 1;
+    read_sysctl("tcp_fastopen", {&fast_open});
+    settings.fast_open_client = (fast_open & 1) != 0;
+    settings.fast_open_server = (fast_open & 2) != 0;
     std::uint32_t least = 0;
     read_sysctl("tcp_rmem", {&least, &settings.rcv_buffer, &settings.rcv_buffer_max});
     read_sysctl("tcp_wmem", {&least, &settings.snd_buffer, &settings.snd_buffer_max});

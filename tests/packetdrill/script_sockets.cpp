@@ -331,6 +331,9 @@ int script_sockets::connect(int number, const sockaddr* address, socklen_t lengt
 
 ssize_t
 script_sockets::open_with(script_socket& self, std::span<const iovec> from, const ip_endpoint& to) {
+    if (!host_.tcp().config.fast_open_client) {
+        return fail(EOPNOTSUPP);
+    }
     std::vector<std::byte> left;
     for (const iovec& one : from) {
         const auto* begin = static_cast<const std::byte*>(one.iov_base);

@@ -259,7 +259,8 @@ void fast_open_answered(host& h, conn& c, const segment_in& segment) {
     }
     // Nothing else can be out: it is lost, and no sign of congestion.
     h.stats.fo_refused.add(1);
-    if (!fresh && step == fast_open_step::sent) { // RFC 7413 4.1.3.1
+    const bool none_taken = c.snd_una == c.iss + 1;
+    if (!fresh && none_taken && step == fast_open_step::sent) { // RFC 7413 4.1.3.1
         note_failure(h, c);
     }
     for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {

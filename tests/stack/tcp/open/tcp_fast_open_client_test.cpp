@@ -119,6 +119,8 @@ TEST_F(fast_open_client, a_part_acknowledged_is_not_sent_again) {
     const wire_segment data = sent();
     EXPECT_EQ(data.seq, first.seq + 301);
     EXPECT_EQ(data.payload.size(), 200U);
+    open(500);
+    EXPECT_EQ(taken, 500U); // the server does take it
 }
 
 TEST_F(fast_open_client, an_answer_to_more_than_was_sent_is_refused) {
