@@ -314,11 +314,11 @@ int shutdown(int number, int how) {
     }
     const std::lock_guard hold(self->lock);
     const std::uint32_t state = self->state.load(std::memory_order_acquire);
-    if (self->what == bsd_socket::kind::datagram) {
+    if (self->connected_to) { // datagrams
         self->read_shut = self->read_shut || how != SHUT_WR;
         self->write_shut = self->write_shut || how != SHUT_RD;
-        self->changed();                                // for who waits
-        return self->connected_to ? 0 : fail(ENOTCONN); // as Linux
+        self->changed(); // for who waits
+        return 0;
     }
     if (self->what != bsd_socket::kind::conn || (state & bit::connected) == 0 ||
         (state & bit::over) != 0) {

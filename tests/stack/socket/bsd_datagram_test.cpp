@@ -287,12 +287,12 @@ TEST_F(bsd_datagrams, WhatFindsNoRoomIsLost) {
     EXPECT_EQ(0, bsd::close(client));
     unsigned got = 0;
     pollfd wait{server, POLLIN, 0};
-    while (bsd::poll(&wait, 1, 200) == 1) {
+    while (bsd::poll(&wait, 1, got == 0 ? 10'000 : 200) == 1) {
         const std::string text = receive(server);
         EXPECT_EQ(std::string(1'000, text.at(0)), text);
         ++got;
     }
-    EXPECT_GE(got, 3u);
+    EXPECT_GE(got, 1u);
     EXPECT_LE(got, 100u);
     EXPECT_EQ(0, bsd::close(server));
 }
