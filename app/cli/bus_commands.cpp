@@ -106,11 +106,22 @@ int create(bus_command& command) {
 }
 
 std::atomic<bool> dump_stop{false};
+constexpr unsigned reader_grace_s = 2; // who reads our pipe has so long to take the rest
+
+// Told to end, a dump ends: also one whose reader takes nothing, which would hold it in write() for
+// ever.
+void end_on_signals(bool into_pipe) {
+    struct sigaction action {};
+    action.sa_handler = into_pipe ? [](int) { dump_stop.store(true); alarm(reader_grace_s); }
+                                  : [](int) { dump_stop.store(true); };
+    for (const int signal : {SIGINT, SIGTERM}) {
+        sigaction(signal, &action, nullptr);
+    }
+}
 
 int dump(bus_command& command) {
-    std::signal(SIGINT, [](int) { dump_stop.store(true); });
-    std::signal(SIGTERM, [](int) { dump_stop.store(true); });
     const bool to_stdout = command.to == "-";
+    end_on_signals(to_stdout);
     if (to_stdout && isatty(STDOUT_FILENO)) {
         return report(
             {EINVAL, "bus dump: pcapng is not for terminals; say -w FILE or pipe it into "

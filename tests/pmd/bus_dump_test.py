@@ -12,6 +12,7 @@ import mmap
 import os
 import random
 import re
+import select
 import shutil
 import struct
 import subprocess
@@ -113,6 +114,23 @@ def follow(plugin):
         sender.quit()
 
 
+def follow_without_a_reader(plugin):
+    with Home() as home, Testpmd(plugin, home) as sender:
+        unread, pipe = os.pipe()
+        with subprocess.Popen([PANTALA, "bus", "dump", "-f", home.bus()], stdout=pipe) as dumper:
+            sender.forward("txonly")
+            wait_for(lambda: not select.select([], [pipe], [], 0)[1], "a full pipe")
+            dumper.terminate()
+            try:
+                dumper.wait(60)
+            finally:
+                dumper.kill()
+        os.close(unread)
+        os.close(pipe)
+        sender.tell("stop")
+        sender.quit()
+
+
 def truncated_while_followed(plugin):
     with Home() as home, Testpmd(plugin, home) as sender:
         to = home.bus("cut.pcapng")
@@ -189,7 +207,7 @@ def netbsd_format(plugin):
 
 def main():
     skip = None if TESTPMD and TCPDUMP else "dpdk-testpmd and tcpdump are needed (apt-get install dpdk tcpdump)"
-    tests = [create_and_list, live_and_dead, follow, truncated_while_followed, garbage, no_bus, netbsd_format]
+    tests = [create_and_list, live_and_dead, follow, follow_without_a_reader, truncated_while_followed, garbage, no_bus, netbsd_format]
     wanted = sys.argv[3:]
     with Plugin(sys.argv[2]) as plugin:
         return run_tests([(test.__name__, lambda test=test: test(plugin)) for test in tests
