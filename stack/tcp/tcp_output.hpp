@@ -78,9 +78,9 @@ std::uint32_t timestamp_offset(const host& h, const flow_key& key);
 // The most payload one segment to this peer may carry.
 std::uint16_t
 mss_for(const host& h, const flow_key& key, std::uint16_t peer_mss, std::uint16_t mtu);
-// What our SYN says: the MTU less fixed headers (RFC 6691).
 // The path's MTU, made smaller where an application wishes smaller segments (0: no wish).
 std::uint16_t mtu_for(const host& h, const flow_key& key, std::uint16_t segment_size);
+// What our SYN says: the MTU less fixed headers (RFC 6691).
 std::uint16_t mss_to_offer(const host& h, const flow_key& key, std::uint16_t mtu);
 std::uint8_t window_shift_for(const host& h);
 

@@ -153,6 +153,7 @@ def main():
         if test is routes_are_whole:
             while scribbler.writes < WRITES and scribbler.is_alive():
                 time.sleep(0.01)
+            assert scribbler.writes >= WRITES, f"the scribbler died after {scribbler.writes} writes"
             scribbler.end()
 
     try:
