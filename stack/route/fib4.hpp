@@ -24,8 +24,10 @@
 #include "engine/base/cache_line.hpp"
 #include "stack/route/nexthop.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 namespace pantala {
@@ -36,9 +38,10 @@ inline constexpr unsigned fib4_slots = 64; // of a node
 inline constexpr unsigned fib4_root_bits_main = 18;
 inline constexpr unsigned fib4_root_bits_small = 10;
 
-// Keys between a node's prefetch and its use. Chosen by bench/fib_bench with the full table: 12 to
-// 16 are alike; a separate pass over the directory, or a whole burst between, are 5 to 10 % slower.
-inline constexpr unsigned fib4_ahead = 16;
+// Keys that are asked for together: their nodes' lines are under way while they are. Chosen by
+// bench/fib_bench with the full table: what more keys than 16 touch, two pages a key, no longer
+// fits the first-level TLB, and costs half the speed (docs/decisions/0011).
+inline constexpr unsigned fib4_together = 16;
 
 // The shape of a table with `root_bits`: 18, 10 or 2, so that the levels end at bit 32.
 struct fib4_shape {
@@ -100,35 +103,22 @@ class fib4_reader {
         return nexthop_id{(answer & fib4_long_flag) != 0 ? longer(answer, address) : answer};
     }
 
-    // All of `addresses` to `answers`, which is as long. The hot loop: directory words are loaded
-    // and nodes prefetched `fib4_ahead` keys before they are read.
+    // All of `addresses` to `answers`, which is as long. The hot loop: by turns of `fib4_together`
+    // keys, first all nodes, then all answers.
     void lookup(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
-        const fib4_node* nodes[fib4_ahead];
+        const fib4_reader self = *this; // what no store to an answer can have changed
         const std::size_t count = addresses.size();
-        const std::size_t lead = count < fib4_ahead ? count : fib4_ahead;
-        for (std::size_t i = 0; i < lead; ++i) {
-            nodes[i] = node(addresses[i]);
-            __builtin_prefetch(nodes[i]);
-        }
+        const std::size_t whole = count - count % fib4_together;
         std::uint16_t any = 0;
-        const auto answer = [&](std::size_t i) {
-            const std::uint16_t found = slot(nodes[i % fib4_ahead], addresses[i]);
-            any |= found;
-            answers[i] = nexthop_id{found};
-        };
-        std::size_t i = 0;
-        for (; i + fib4_ahead < count; ++i) {
-            answer(i);
-            nodes[i % fib4_ahead] = node(addresses[i + fib4_ahead]);
-            __builtin_prefetch(nodes[i % fib4_ahead]);
+        for (std::size_t i = 0; i < whole; i += fib4_together) {
+            any |= self.turn(&addresses[i], &answers[i]);
         }
-        for (; i < count; ++i) {
-            answer(i);
+        for (std::size_t i = whole; i < count; ++i) {
+            answers[i] = nexthop_id{self.slot(self.node(addresses[i]), addresses[i])};
+            any |= answers[i].value;
         }
         if ((any & fib4_long_flag) != 0) [[unlikely]] {
-            for (i = 0; i < count; ++i) {
-                answers[i] = nexthop_id{longer(answers[i].value, addresses[i])};
-            }
+            finish(addresses, answers);
         }
     }
 
@@ -136,6 +126,38 @@ class fib4_reader {
     const std::uint64_t* arena() const { return arena_; }
 
   private:
+    // Unrolled, so that the nodes stay in registers.
+    std::uint16_t turn(const std::uint32_t* keys, nexthop_id* answers) const {
+        const fib4_node* nodes[fib4_together];
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < fib4_together; ++i) {
+            nodes[i] = node(keys[i]);
+            __builtin_prefetch(nodes[i]);
+        }
+        std::uint16_t any = 0;
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < fib4_together; ++i) {
+            const std::uint16_t found = slot(nodes[i], keys[i]);
+            any |= found;
+            answers[i] = nexthop_id{found};
+        }
+        return any;
+    }
+    // Follows the answers that are long ids: of the full table one burst in fifteen has one. Four
+    // answers are looked at a time.
+    [[gnu::noinline, gnu::cold]] void
+    finish(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
+        constexpr std::uint64_t flags = fib4_long_flag * std::uint64_t{0x0001000100010001};
+        const std::size_t count = addresses.size();
+        for (std::size_t i = 0; i < count; i += 4) {
+            std::uint64_t four = 0;
+            std::memcpy(&four, &answers[i], 2 * std::min(std::size_t{4}, count - i));
+            for (four &= flags; four != 0; four &= four - 1) {
+                const std::size_t at = i + static_cast<unsigned>(std::countr_zero(four)) / 16;
+                answers[at] = nexthop_id{longer(answers[at].value, addresses[at])};
+            }
+        }
+    }
     const fib4_node* at_unit(std::uint32_t unit) const {
         return reinterpret_cast<const fib4_node*>(arena_ + unit);
     }
