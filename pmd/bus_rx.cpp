@@ -11,8 +11,6 @@ namespace pantala::bus {
 
 namespace {
 
-constexpr std::uint32_t frame_bytes_min = 14; // an Ethernet header
-
 std::uint64_t destination_of(const std::uint8_t* frame) {
     std::uint64_t word;
     std::memcpy(&word, frame, sizeof word);

@@ -15,6 +15,8 @@
 
 namespace pantala::bus {
 
+inline constexpr std::uint32_t frame_bytes_min = 14; // an Ethernet header
+
 inline constexpr std::uint32_t filter_addresses_max = 32;  // MAC addresses beside the first
 inline constexpr std::uint32_t filter_multicasts_max = 64; // multicast addresses
 // mbufs a receive queue keeps ready: one burst, so that the same ones come round while still in L1.

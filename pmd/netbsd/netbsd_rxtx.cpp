@@ -6,7 +6,6 @@ namespace pantala::bus {
 
 namespace {
 
-constexpr std::uint32_t frame_bytes_min = 14;
 constexpr std::uint32_t overruns_max = 4; // looks in one burst
 constexpr std::uint32_t reads_max = 256;  // packets looked at in one burst, with the lock held
 

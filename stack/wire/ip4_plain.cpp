@@ -24,7 +24,7 @@ constexpr std::uint32_t age_step = 0xffff; // -1 in byte 0, +1 in the upper half
 constexpr std::uint32_t age_carry_from = 0xfffe0000;
 constexpr std::uint32_t age_carry = 0x10000;
 
-std::uint32_t load32(const std::uint8_t* from) {
+std::uint32_t load_word(const std::uint8_t* from) {
     std::uint32_t value = 0;
     std::memcpy(&value, from, sizeof value);
     return value;
@@ -37,11 +37,11 @@ constexpr bool routable(std::uint32_t host_order) {
 }
 
 bool plain(const std::uint8_t* header, std::uint32_t bytes, ip4_plain& out, unsigned at) {
-    const std::uint32_t w0 = load32(header);
-    const std::uint32_t w1 = load32(header + 4);
-    const std::uint32_t w2 = load32(header + 8);
-    const std::uint32_t w3 = load32(header + 12);
-    const std::uint32_t w4 = load32(header + 16);
+    const std::uint32_t w0 = load_word(header);
+    const std::uint32_t w1 = load_word(header + 4);
+    const std::uint32_t w2 = load_word(header + 8);
+    const std::uint32_t w3 = load_word(header + 12);
+    const std::uint32_t w4 = load_word(header + 16);
     const std::uint64_t sum = std::uint64_t{w0} + w1 + w2 + w3 + w4;
     const std::uint64_t folded = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
     const std::uint32_t once = static_cast<std::uint32_t>((folded & 0xffff) + (folded >> 16));

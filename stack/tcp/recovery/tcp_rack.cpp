@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::uint8_t rack_wnd_mult_max = 20; // reo_wnd is capped by SRTT anyway
 constexpr std::uint8_t rack_wnd_persist_recoveries = 16;
-constexpr unsigned dup_thresh = 3;
 constexpr std::uint32_t reordering_max = 255;
 constexpr std::uint32_t worst_delayed_ack_us = 200'000; // TLP.max_ack_delay
 constexpr std::uint32_t probe_timeout_unknown_us = 1'000'000;

@@ -11,6 +11,8 @@ namespace pantala::tcp {
 
 class host;
 
+inline constexpr unsigned dup_thresh = 3; // DupThresh of RFC 6675 and 8985
+
 // Section 6.2 steps 2 and 3, for each segment newly acknowledged or SACKed.
 void rack_delivered(
     host& h, conn& c, const sent_segment& segment, const ack_result& result, bool by_sack);

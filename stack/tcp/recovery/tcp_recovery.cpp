@@ -11,8 +11,6 @@ namespace pantala::tcp {
 
 namespace {
 
-constexpr unsigned dup_thresh = 3;
-
 // -- Reduction and its undoing.
 
 // Remembers what a reduction takes, so that it can be given back.
