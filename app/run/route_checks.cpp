@@ -100,6 +100,28 @@ class verify_job final : public control_job {
     std::uint64_t wrong_ = 0;
 };
 
+// The rest is for the next turn where the workers do not keep up.
+class flush_job final : public control_job {
+  public:
+    flush_job(router& of, route_protocol protocol) : router_(of), protocol_(protocol) {}
+
+    result<std::optional<json>> turn(control_reply&) override {
+        const result<void> done = router_.flush(protocol_, deleted_);
+        congested_ = !done && done.failure().code == EAGAIN;
+        if (congested_) {
+            return std::optional<json>{};
+        }
+        return done ? result<std::optional<json>>(json{{"deleted", deleted_}}) : done.failure();
+    }
+    unsigned wait_ms() const override { return congested_ ? 1 : 0; }
+
+  private:
+    router& router_;
+    route_protocol protocol_;
+    std::size_t deleted_ = 0;
+    bool congested_ = false;
+};
+
 // Routes that were loaded are of protocol bgp, those that people named static.
 result<job_pointer> flush(router& of, control_request& request) {
     const auto text = views(request.words);
@@ -117,7 +139,7 @@ result<job_pointer> flush(router& of, control_request& request) {
     if (!reader.done()) {
         return say(fmt::format("route flush: '{}' is a word too many", reader.peek()));
     }
-    return answer({{"deleted", of.flush(*protocol)}});
+    return job_pointer(new flush_job(of, *protocol));
 }
 
 result<job_pointer> verify(router& of, control_request& request) {

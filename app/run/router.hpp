@@ -69,8 +69,9 @@ class router {
     // `via` by the skewed rule. If that names gateways of one family only, what has none in the
     // other is passed over; if it names none, it is an error.
     result<load_counts> load(const table_contents& table, const load_change& how);
-    // Deletes all routes of a protocol; how many there were.
-    std::size_t flush(route_protocol protocol);
+    // Deletes all routes of a protocol; `deleted` grows by how many there were. Errors: EAGAIN (the
+    // workers do not keep up: again for the rest), ENOMEM.
+    result<void> flush(route_protocol protocol, std::size_t& deleted);
 
     // --- a feed's changes: one gateway, no names ---
     // The hop of a gateway, kept for the life of the router.

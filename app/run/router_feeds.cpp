@@ -54,10 +54,12 @@ result<void> router::announce(const prefix6& to, const address6& gateway, route_
                : result<void>(hop.failure());
 }
 
-std::size_t router::flush(route_protocol protocol) {
-    const std::size_t deleted = rib_->flush(protocol);
+result<void> router::flush(route_protocol protocol, std::size_t& deleted) {
+    if (auto done = rib_->flush(protocol, deleted); !done) {
+        return done;
+    }
     changes_.tell("route", "flush", {{"protocol", protocol_word(protocol)}, {"deleted", deleted}});
-    return deleted;
+    return {};
 }
 
 void router::look_for_changes() {

@@ -212,8 +212,9 @@ class rib {
     result<void> withdraw(const prefix6& prefix, route_protocol protocol = route_protocol::bgp);
     result<void>
     load(std::span<const feed_route6> routes, route_protocol protocol = route_protocol::bgp);
-    // Deletes all routes of this protocol, both families; returns how many.
-    std::size_t flush(route_protocol protocol);
+    // Deletes all routes of this protocol, both families; `deleted` grows by how many. Errors:
+    // EAGAIN, ENOMEM, with some left.
+    result<void> flush(route_protocol protocol, std::size_t& deleted);
 
     // --- workers ---
 

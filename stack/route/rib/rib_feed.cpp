@@ -169,7 +169,10 @@ result<void> load(
 }
 
 template <class Prefix>
-std::size_t flush(rib& of, rib_state& state, route_protocol protocol) {
+result<void> flush(rib& of, rib_state& state, route_protocol protocol, std::size_t& deleted) {
+    if (state.writer.congested()) {
+        return error{EAGAIN, "workers do not keep up with route changes; try again"};
+    }
     auto& main = *state.tables<Prefix>()[0];
     std::vector<Prefix> gone;
     main.for_each([&](const auto& entry) {
@@ -188,17 +191,19 @@ std::size_t flush(rib& of, rib_state& state, route_protocol protocol) {
     if (images) {
         main.compiler->pause();
     }
+    result<void> done;
     for (const Prefix& prefix : gone) {
-        while (!withdraw(state, prefix, protocol).ok()) {
-            of.pump();
+        if (done = withdraw(state, prefix, protocol); !done.ok()) {
+            break;
         }
+        ++deleted;
     }
     if (images) {
         state.rebuild(main, std::move(*images));
         state.refresh();
     }
     of.pump();
-    return gone.size();
+    return done;
 }
 
 } // namespace
@@ -221,9 +226,11 @@ result<void> rib::load(std::span<const feed_route> routes, route_protocol protoc
 result<void> rib::load(std::span<const feed_route6> routes, route_protocol protocol) {
     return pantala::load(*this, *state_, routes, protocol);
 }
-std::size_t rib::flush(route_protocol protocol) {
-    return pantala::flush<prefix4>(*this, *state_, protocol) +
-           pantala::flush<prefix6>(*this, *state_, protocol);
+result<void> rib::flush(route_protocol protocol, std::size_t& deleted) {
+    if (auto done = pantala::flush<prefix4>(*this, *state_, protocol, deleted); !done) {
+        return done;
+    }
+    return pantala::flush<prefix6>(*this, *state_, protocol, deleted);
 }
 
 } // namespace pantala

@@ -116,6 +116,9 @@ TEST_F(rib_test, an_address_comes_whole_or_not_at_all) {
     ASSERT_FALSE(refused.ok());
     EXPECT_EQ(control->interface(link[0]).ip4().size(), 1U);
     EXPECT_TRUE(control->find(net("10.9.0.1/32")).empty());
+    std::size_t deleted = 0;
+    EXPECT_EQ(control->flush(route_protocol::bgp, deleted).failure().code, EAGAIN);
+    EXPECT_EQ(deleted, 0U);
     settle();
     ASSERT_TRUE(control->add_address(link[0], host(10, 9, 0, 1), 24).ok());
     EXPECT_EQ(at(host(10, 9, 0, 1)).kind, nexthop_kind::local);
@@ -471,7 +474,9 @@ TEST_F(rib_test, load_and_flush_of_a_big_table) {
     EXPECT_EQ(at(host(10, 0, 0, 1)).kind, nexthop_kind::local) << "what was there stays";
     ASSERT_TRUE(control->withdraw(make_prefix4(0x14000000, 24)).ok()) << "patches go on after it";
     EXPECT_EQ(at(0x14000001).kind, nexthop_kind::none);
-    EXPECT_EQ(control->flush(route_protocol::bgp), feed.size() - 1);
+    std::size_t deleted = 0;
+    EXPECT_TRUE(control->flush(route_protocol::bgp, deleted).ok());
+    EXPECT_EQ(deleted, feed.size() - 1);
     EXPECT_EQ(at(0x14000101).kind, nexthop_kind::none);
     EXPECT_EQ(at(host(10, 0, 0, 1)).kind, nexthop_kind::local);
 }
