@@ -1,5 +1,6 @@
 #include "stack/socket/tcp_info.hpp"
 
+#include "stack/tcp/congestion/tcp_pacing.hpp"
 #include "stack/tcp/tcp_output.hpp"
 
 #include <algorithm>
@@ -73,6 +74,8 @@ std::uint8_t options_of(const tcp::conn& c) {
     info.tcpi_delivered = static_cast<std::uint32_t>(c.delivered / mss);
     info.tcpi_bytes_sent = c.snd_nxt - c.iss; // modulo 2^32
     info.tcpi_snd_wnd = c.snd_wnd;
+    info.tcpi_pacing_rate = tcp::pacing_rate(host, c);
+    info.tcpi_max_pacing_rate = tcp::rate_of_gap(c.pace_gap_min_ns);
     return info;
 }
 

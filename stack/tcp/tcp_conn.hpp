@@ -49,9 +49,9 @@ enum class conn_error : std::uint8_t {
     no_memory,
 };
 
-// The five timers of heritage; each is a deadline in the connection.
-enum class conn_timer : std::uint8_t { rexmt, persist, keep, msl2, delack };
-inline constexpr unsigned conn_timers = 5;
+// The five timers of heritage, and one for pacing; each is a deadline in the connection.
+enum class conn_timer : std::uint8_t { rexmt, persist, keep, msl2, delack, pace };
+inline constexpr unsigned conn_timers = 6;
 
 // What the rexmt timer stands for: exactly one of the three is wanted at a time (RFC 8985 7.2).
 enum class rexmt_kind : std::uint8_t { rto, tail_probe, reorder };
@@ -225,19 +225,24 @@ struct alignas(64) conn {
     std::uint8_t rack_wnd_mult = 1;
     std::uint8_t rack_wnd_persist = 0;
     std::uint8_t reordering = 3; // segments: the farthest that one was seen to come late
+    bool has_pacing = false;     // tcp_pacing.hpp
+    std::uint16_t pace_left = 0; // segments of the portion under way
     std::uint32_t srtt_us = 0;   // 8 times the smoothed RTT
     std::uint32_t rttvar_us = 0; // 4 times the mean deviation
     std::uint32_t rto_us = 0;    // without back-off
     std::uint32_t min_rtt_us = 0;
     std::uint32_t min_rtt_ms = 0; // when it was taken
     std::uint32_t rack_rtt_us = 0;
-    std::uint64_t rack_xmit_ns = 0; // RACK.xmit_ts
+    std::uint32_t pace_gap_min_ns = 0; // the application's bound of the rate; 0: none
+    std::uint64_t rack_xmit_ns = 0;    // RACK.xmit_ts
     tcp_seq rack_end_seq;
     tcp_seq rack_fack;
     tcp_seq rack_dsack_round;
     tcp_seq tail_probe_end;
-    tcp_seq ecn_end;             // no second ECN reduction before this
-    std::uint64_t delivered = 0; // bytes the peer has, counted once
+    tcp_seq ecn_end;                // no second ECN reduction before this
+    std::uint32_t pace_gap_ns = 0;  // what 1,024 bytes take at the pacing rate; 0: they are free
+    std::uint64_t pace_next_ns = 0; // the next portion is due
+    std::uint64_t delivered = 0;    // bytes the peer has, counted once
     congestion_memory congestion_private;
 
     // -- Timers (tcp_timer.hpp) and what only slow paths read.

@@ -1,6 +1,7 @@
 #include "stack/tcp/tcp_output.hpp"
 
 #include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/congestion/tcp_pacing.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
@@ -234,14 +235,16 @@ bool fin_pending(const conn& c) {
     return c.has(conn_flag::fin_queued) && !c.has(conn_flag::fin_sent) && c.unsent() == 0;
 }
 
-// A timer must stand behind everything that waits: data out, or data that the window holds back.
+// A timer must stand behind everything that waits: data out, or data that the window (persist) or
+// the pacing rate holds back.
 void ensure_timer(host& h, conn& c) {
     if (c.by_seq.head != no_id) {
         timer_disarm(c, conn_timer::persist);
         timer_ensure_rexmt(h, c);
         return;
     }
-    if ((c.unsent() > 0 || fin_pending(c)) && !c.is_armed(conn_timer::persist)) {
+    const bool waits = c.is_armed(conn_timer::persist) || c.is_armed(conn_timer::pace);
+    if ((c.unsent() > 0 || fin_pending(c)) && !waits) {
         c.rexmt_shift = 0;
         timer_arm_persist(h, c); // RFC 9293 3.8.6.1
     }
@@ -307,6 +310,7 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
     }
     c.last_sent_ms = h.now_ms();
     recovery_sent(c, end - segment.seq);
+    pace_sent(c, bytes);
     note_flight(c);
     ack_went_out(h, c);
     timer_sent_new(h, c);
@@ -349,6 +353,7 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
         h.stats.sack_rexmit_bytes.add(bytes);
     }
     recovery_sent(c, bytes);
+    pace_sent(c, bytes);
     note_flight(c);
     ack_went_out(h, c);
     return true;
@@ -363,14 +368,20 @@ void output(host& h, conn& c) {
         h.now_ms() - c.last_sent_ms > c.rto_us / 1'000) {
         congestion_notify(h, c, congestion_event::idle);
     }
+    const unsigned most = pace_begin(h, c, segments_per_round_max);
+    const bool was_limited = c.has(conn_flag::cwnd_limited);
     c.clear(conn_flag::cwnd_limited);
-    unsigned sent = send_lost(h, c, segments_per_round_max);
-    sent += send_fresh(h, c, segments_per_round_max - sent);
-    if (fin_pending(c) && fin_allowed(c) && usable_window(c) > 0) {
-        sent += send_new(h, c, 0) ? 1 : 0;
-    }
+    unsigned sent = send_lost(h, c, most);
+    sent += send_fresh(h, c, most - sent);
     if (sent >= segments_per_round_max) {
         h.want_output(c);
+    } else if (sent >= most) { // whether cwnd would have been the limit will be seen later
+        c.set(was_limited ? conn_flag::cwnd_limited : 0);
+        pace_wait(h, c);
+    }
+    pace_took(c, sent);
+    if (fin_pending(c) && fin_allowed(c) && usable_window(c) > 0) {
+        send_new(h, c, 0);
     }
     if (c.has(conn_flag::ack_now)) {
         send_ack(h, c);

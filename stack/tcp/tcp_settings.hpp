@@ -63,6 +63,13 @@ struct settings {
     bool verify_checksum = true; // where the port has not
     bool fill_checksum = true;   // false: the port does it (ol_flags are set)
     bool auto_tune = true;
+    // Segments leave spread over the round trip (tcp_pacing.hpp), at so many percent of cwnd / srtt
+    // in slow start and after it (Linux's ratios; RFC 9002 7.7 has 125), where the round trip is
+    // not shorter than this: 4 ticks of the timer.
+    bool pacing = false;
+    std::uint16_t pacing_ss_percent = 200;
+    std::uint16_t pacing_ca_percent = 120;
+    std::uint32_t pacing_rtt_min_ms = 4;
     // After so many timeouts in a row of large segments they are suspected to vanish because of
     // their size alone (RFC 2923 2.1, RFC 4821 7.7): the next are small; after twice as many the
     // suspicion is given up. 0: off.

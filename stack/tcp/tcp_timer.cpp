@@ -243,6 +243,8 @@ void fire(host& h, conn& c, conn_timer timer) {
         return keep_due(h, c);
     case conn_timer::msl2:
         return msl2_due(h, c);
+    case conn_timer::pace:
+        return h.want_output(c);
     case conn_timer::delack:
         h.stats.delack.add(1);
         c.set(conn_flag::ack_now);

@@ -1,7 +1,7 @@
-// The five timers of a connection (heritage: BSD's tcp_timer.c): rexmt, persist, keep, 2msl,
-// delack. Each is a deadline in the connection; the wheel holds at most one live entry for it. The
-// rexmt deadline serves one of three: RTO, tail loss probe, reordering timer (RFC 8985
-// section 7.2). Owner: the connection's worker. Arming later and disarming: one store.
+// The timers of a connection: BSD's five (heritage: tcp_timer.c), rexmt, persist, keep, 2msl,
+// delack, and one for pacing. Each is a deadline in the connection; the wheel holds at most one
+// live entry for it. The rexmt deadline serves one of three: RTO, tail loss probe, reordering timer
+// (RFC 8985 section 7.2). Owner: the connection's worker. Arming later and disarming: one store.
 #pragma once
 
 #include "stack/tcp/tcp_conn.hpp"

@@ -182,6 +182,7 @@ void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu) {
     c.key = key;
     c.path_mtu = path_mtu;
     c.congestion = h.config.congestion;
+    c.has_pacing = h.config.pacing;
     c.rcv_limit = h.config.rcv_buffer;
     c.snd_limit = h.config.snd_buffer;
     c.rto_us = h.config.rexmit_initial_ms * 1'000;

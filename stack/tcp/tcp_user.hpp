@@ -101,6 +101,9 @@ struct keep_times {
     std::uint8_t count = 0;
 };
 void set_keep_times(host& h, conn_handle handle, const keep_times& wanted);
+// Pacing (tcp_pacing.hpp) for this connection, whatever the setting says; and a bound of its rate,
+// which holds for every round-trip time. 0: no bound.
+void set_pacing(host& h, conn_handle handle, bool on, std::uint64_t bytes_per_second_max);
 
 struct event {
     conn_handle handle;

@@ -3,6 +3,7 @@
 #include "stack/socket/endpoints.hpp"
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -56,6 +57,17 @@ void heed_sysctls(tcp::settings& settings) {
     }
 }
 
+// Linux paces where the fair queue stands behind it.
+void heed_pacing(tcp::settings& settings) {
+    settings.pacing = read_qdisc() == "fq";
+    std::uint32_t slow_start = settings.pacing_ss_percent;
+    std::uint32_t avoidance = settings.pacing_ca_percent;
+    read_sysctl("tcp_pacing_ss_ratio", {&slow_start});
+    read_sysctl("tcp_pacing_ca_ratio", {&avoidance});
+    settings.pacing_ss_percent = static_cast<std::uint16_t>(slow_start);
+    settings.pacing_ca_percent = static_cast<std::uint16_t>(avoidance);
+}
+
 // Has the script left the device's segmentation offload on? (ethtool -K tun0 gso off)
 bool has_offload() {
     const int asks = ::socket(AF_INET, SOCK_DGRAM, 0);
@@ -69,6 +81,14 @@ bool has_offload() {
 }
 
 } // namespace
+
+std::string read_qdisc() {
+    const char* name = std::getenv("PANTALA_QDISC");
+    std::ifstream file(name == nullptr ? "" : name);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
 
 std::optional<host_choice> read_choice(const std::string& flags) {
     std::istringstream words(flags);
@@ -89,6 +109,7 @@ std::optional<host_choice> read_choice(const std::string& flags) {
     chosen.settings = tcp::settings_of(chosen.persona);
     if (persona == "linux") {
         heed_sysctls(chosen.settings);
+        heed_pacing(chosen.settings);
         read_sysctl("tcp_min_tso_segs", {&chosen.chunk_segments});
         chosen.segmentation_offload = has_offload();
     }

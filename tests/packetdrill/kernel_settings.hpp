@@ -11,4 +11,8 @@ namespace pantala::packetdrill {
 // "PERSONA LOCAL_ADDRESS MTU"; nothing: it is none.
 std::optional<host_choice> read_choice(const std::string& flags);
 
+// The device's queueing discipline and its options as the script's `tc` set it (device/tc); empty:
+// none.
+std::string read_qdisc();
+
 } // namespace pantala::packetdrill

@@ -85,7 +85,10 @@ std::uint32_t slow_start_acked(host& h, conn& c, std::uint32_t acked_bytes, std:
     if (!state.done) {
         hystart_sample(c, state, rtt_us);
     }
-    std::uint32_t growth = std::min(acked_bytes, slow_start_segments_max * c.snd_mss);
+    // RFC 9406 section 4.2: L is no limit where pacing keeps the answer from being a burst.
+    std::uint32_t growth = c.pace_gap_ns != 0
+                               ? acked_bytes
+                               : std::min(acked_bytes, slow_start_segments_max * c.snd_mss);
     if (state.in_css) {
         growth /= css_growth_divisor;
     }

@@ -82,6 +82,8 @@ pair_settings draw(std::uint64_t seed) {
     how.mtu = how.v6 ? std::max<std::uint16_t>(how.mtu, 1'280) : how.mtu;
     // Hardly room for what is under way; three quarters of the pool where it is 0.
     how.sizes.buffers = random.one_in(4) ? one_of<std::uint32_t>(random, {20, 60, 200}) : 0;
+    how.client.pacing = random.one_in(3);
+    how.server.pacing = random.one_in(3);
     return how;
 }
 
