@@ -36,8 +36,10 @@ int device_configure(rte_eth_dev* device) {
     self.rss_hash = (rx_offloads & RTE_ETH_RX_OFFLOAD_RSS_HASH) != 0 ||
                     (wanted.rxmode.mq_mode & RTE_ETH_MQ_RX_RSS_FLAG) != 0;
     self.shape.scatter = (rx_offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
-    // ethdev has put what the application asks for there, and 1500 where it asked for nothing.
-    self.mtu = std::max(self.arguments.mtu, device->data->mtu);
+    // ethdev has put what the application asks for there, and 1500 where it asked for nothing: then
+    // the port's own argument counts.
+    const std::uint16_t asked = device->data->mtu;
+    self.mtu = asked == RTE_ETHER_MTU ? self.arguments.mtu : asked;
     device->data->mtu = self.mtu;
     self.rx.resize(device->data->nb_rx_queues);
     self.tx.resize(device->data->nb_tx_queues);

@@ -101,9 +101,15 @@ void choose_offloads(attempt& a) {
     }
 }
 
+// What the device has where nothing is asked for: its arguments may have set it.
+std::uint16_t mtu_of_device(port_id id) {
+    std::uint16_t mtu = 0;
+    return rte_eth_dev_get_mtu(id.value, &mtu) == 0 && mtu != 0 ? mtu : mtu_default;
+}
+
 result<void> choose_mtu(attempt& a) {
     const std::uint16_t largest = a.info.max_mtu == 0 ? mtu_default : a.info.max_mtu;
-    a.report.mtu = a.settings.mtu == 0 ? std::min(mtu_default, largest) : a.settings.mtu;
+    a.report.mtu = a.settings.mtu == 0 ? std::min(mtu_of_device(a.id), largest) : a.settings.mtu;
     if (a.report.mtu > largest || a.report.mtu < a.info.min_mtu) {
         return a.fail(
             "MTU " + std::to_string(a.report.mtu) + " does not suit the device", EINVAL,

@@ -101,6 +101,21 @@ TEST(net_shmif_settings, what_is_longer_than_the_mtu_is_not_scattered_but_counte
     EXPECT_EQ(b.xstat("shmif_rx_too_long"), 1u);
 }
 
+TEST(net_shmif_settings, a_small_mtu_of_the_configuration_counts) {
+    const scratch_path bus;
+    const rig_port a(bus.string(), {});
+    rte_eth_conf conf{};
+    conf.rxmode.mtu = 1000;
+    rte_eth_dev_stop(a.id());
+    ASSERT_EQ(rte_eth_dev_configure(a.id(), 1, 1, &conf), 0);
+    std::uint16_t mtu = 0;
+    rte_eth_dev_get_mtu(a.id(), &mtu);
+    EXPECT_EQ(mtu, 1000);
+    const rig_port b(bus.string(), {.arguments = "mtu=1000"});
+    rte_eth_dev_get_mtu(b.id(), &mtu);
+    EXPECT_EQ(mtu, 1000);
+}
+
 // What an application asks for at configuration, ethdev does not tell by a call of its own.
 TEST(net_shmif_settings, the_mtu_of_the_configuration_counts) {
     const scratch_path bus;

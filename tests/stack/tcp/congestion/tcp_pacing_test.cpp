@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t bulk_bytes = 4'000'000;
 
-pair_settings bulk(bool pacing) {
+pair_settings paced_or_not(bool pacing) {
     pair_settings how;
     how.forth.delay_ns = how.back.delay_ns = 20 * ns_per_ms;
     how.client.pacing = pacing;
@@ -30,7 +30,7 @@ bool has_payload(const rte_mbuf* packet) {
 }
 
 // Runs to the end; milliseconds it took.
-std::uint64_t run(tcp_pair& pair) {
+std::uint64_t run_to_the_end(tcp_pair& pair) {
     const instant begin = pair.net.now();
     pair.connect();
     EXPECT_TRUE(pair.run_to_end(300));
@@ -55,14 +55,14 @@ unsigned densest(tcp_pair& pair) {
         most = std::max(most, ++count);
         return true;
     };
-    run(pair);
+    run_to_the_end(pair);
     return most;
 }
 
 // A window of 100 segments over a path of 40 ms without a bottleneck, where nothing else spreads
 // them.
 TEST(tcp_pacing, spreads_a_window_over_the_round_trip) {
-    pair_settings how = bulk(false);
+    pair_settings how = paced_or_not(false);
     how.client.snd_buffer = 100 * 1'448;
     how.client.auto_tune = false;
     tcp_pair free(how);
@@ -80,35 +80,35 @@ TEST(tcp_pacing, spreads_a_window_over_the_round_trip) {
 
 TEST(tcp_pacing, spares_a_shallow_queue_and_costs_no_time) {
     const auto shallow = [](bool pacing) {
-        pair_settings how = bulk(pacing);
+        pair_settings how = paced_or_not(pacing);
         how.forth.bits_per_second = 20'000'000;
         how.forth.queue_packets = 16;
         return how;
     };
     tcp_pair free(shallow(false));
-    const std::uint64_t free_ms = run(free);
+    const std::uint64_t free_ms = run_to_the_end(free);
     tcp_pair paced(shallow(true));
-    const std::uint64_t paced_ms = run(paced);
+    const std::uint64_t paced_ms = run_to_the_end(paced);
     EXPECT_LT(paced.net.packets_lost(), free.net.packets_lost());
     EXPECT_LE(paced_ms, free_ms);
 }
 
 TEST(tcp_pacing, fills_a_path_as_well) {
     const auto wide = [](bool pacing) {
-        pair_settings how = bulk(pacing);
+        pair_settings how = paced_or_not(pacing);
         how.forth.bits_per_second = 200'000'000;
         return how;
     };
     tcp_pair free(wide(false));
     tcp_pair paced(wide(true));
-    EXPECT_LE(run(paced), run(free) * 11 / 10);
+    EXPECT_LE(run_to_the_end(paced), run_to_the_end(free) * 11 / 10);
 }
 
 TEST(tcp_pacing, is_off_where_the_round_trip_is_a_few_ticks) {
-    pair_settings how = bulk(true);
+    pair_settings how = paced_or_not(true);
     how.forth.delay_ns = how.back.delay_ns = ns_per_ms;
     tcp_pair pair(how);
-    run(pair);
+    run_to_the_end(pair);
     EXPECT_EQ(pair.client.host.stats.paced.read(), 0U);
 }
 
@@ -116,7 +116,7 @@ TEST(tcp_pacing, is_off_where_the_round_trip_is_a_few_ticks) {
 TEST(tcp_pacing, keeps_to_the_rate_that_is_asked_for) {
     for (const std::uint64_t rate : {200'000ULL, 1'000'000ULL, 100'000'000ULL}) {
         for (const std::uint64_t delay_us : {10U, 20'000U}) {
-            pair_settings how = bulk(false);
+            pair_settings how = paced_or_not(false);
             how.forth.delay_ns = how.back.delay_ns = delay_us * ns_per_us;
             how.client.snd_buffer = how.server.rcv_buffer = 4'000'000;
             tcp_pair pair(how);
