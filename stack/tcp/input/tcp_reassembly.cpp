@@ -82,6 +82,9 @@ void append_in_order(host& h, conn& c, rte_mbuf* piece) {
     }
     if (!nobody_reads && !find_room(h, c)) {
         h.stats.rcvmemdrop.add(1); // not acknowledged: it comes again
+        if (c.ooo_head == nullptr) {
+            c.rcv_sack_count = 0; // nothing early is left to report
+        }
         h.consume(piece);
         return;
     }
@@ -182,12 +185,16 @@ void insert_early(host& h, conn& c, tcp_seq seq, rte_mbuf* piece) {
         h.consume(piece);
         return;
     }
-    cut_against_right(h, c, link, piece);
-    if (c.ooo_count >= h.config.ooo_segments_max || !h.memory.has_room_early(c.account)) {
+    // What takes the place of others needs no room of its own: nothing reported is thrown away for
+    // it.
+    const bool replaces = *link != nullptr && end_of(*link) <= end_of(piece);
+    const bool room = c.ooo_count < h.config.ooo_segments_max && h.memory.has_room_early(c.account);
+    if (!replaces && !room) {
         h.stats.rcvoodrop.add(1);
         h.consume(piece);
         return;
     }
+    cut_against_right(h, c, link, piece);
     h.memory.hold(memory_use::receive, c.account);
     piece->next = *link;
     *link = piece;

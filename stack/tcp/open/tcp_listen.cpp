@@ -306,6 +306,10 @@ void take_ack(host& h, segment_in& segment, std::uint32_t id) {
         h.stats.listendrop.add(1); // the entry stays: the peer, or our SYN-ACK, tries again
         return;
     }
+    if (has_all_it_may(h, entry.account)) { // many half-open ones were begun below the limit
+        h.stats.sc_peerlimit.add(1);
+        return;
+    }
     h.syns.remove(id);
     complete(h, segment, entry);
 }

@@ -160,6 +160,30 @@ TEST(tcp_limits, a_peer_has_no_more_connections_than_it_may) {
     }
 }
 
+TEST(tcp_limits, half_open_connections_do_not_pass_a_peers_limit) {
+    tcp::limits sizes = sizes_for_many();
+    sizes.peer_conns = 3;
+    scripted_peer peer({}, sizes);
+    peer.listen();
+    std::vector<wire_segment> acks;
+    for (std::uint16_t port = 1; port <= 5; ++port) {
+        peer.give(syn_of(port));
+        const auto answer = peer.next();
+        ASSERT_TRUE(answer);
+        acks.push_back(syn_of(port));
+        acks.back().flags = ack;
+        acks.back().seq += 1;
+        acks.back().ack = answer->seq + 1;
+    }
+    unsigned accepted = 0;
+    for (const wire_segment& each : acks) {
+        half_open(peer, each);
+        accepted += tcp::accept(peer.host(), peer.listener, nullptr).id != tcp::no_id;
+    }
+    EXPECT_EQ(accepted, 3U);
+    EXPECT_EQ(peer.stats().sc_peerlimit.read(), 2U);
+}
+
 // Forty peers ask for much and never read it.
 TEST(tcp_limits, never_reading_peers_together_hold_what_all_may) {
     tcp::limits sizes = sizes_for_many();
@@ -273,6 +297,42 @@ TEST(tcp_limits, early_segments_give_way) {
         for (const one_of_many& one : all) {
             tcp::abort(peer.host(), one.handle);
         }
+        peer.turn();
+        EXPECT_EQ(peer.host().memory.held(), 0U);
+    }
+    EXPECT_EQ(packets_out(), 0U);
+}
+
+// An early segment takes the place of one that it covers though its peer may hold no more early
+// ones.
+TEST(tcp_limits, an_early_segment_may_replace_another) {
+    tcp::limits sizes = sizes_for_many();
+    sizes.buffers = 200;
+    {
+        scripted_peer peer({.rcv_buffer = 1'000'000}, sizes);
+        peer.listen();
+        one_of_many one = open_one(peer, 1'000);
+        const auto early = [&](std::uint32_t at, std::size_t count) {
+            wire_segment segment = one.next;
+            segment.seq += at;
+            segment.payload = bytes(count);
+            half_open(peer, segment);
+        };
+        early(60'000, 500);
+        wire_segment next = one.next;
+        for (unsigned i = 0; i < 40; ++i) { // unread: more than half of what the peer may hold
+            next.payload = bytes(1'200);
+            half_open(peer, next);
+            next.seq += 1'200;
+        }
+        early(50'000, 100);
+        EXPECT_EQ(peer.stats().rcvoodrop.read(), 1U) << "no room for one more";
+        early(59'900, 700);
+        EXPECT_EQ(peer.stats().rcvoodrop.read(), 1U) << "it covers the first";
+        early(61'000, 100);
+        early(62'000, 100);
+        EXPECT_EQ(peer.stats().rcvoodrop.read(), 3U);
+        tcp::abort(peer.host(), one.handle);
         peer.turn();
         EXPECT_EQ(peer.host().memory.held(), 0U);
     }
