@@ -224,7 +224,12 @@ int connect_datagrams(bsd_socket& self, const std::optional<endpoint>& peer) {
     close_ends(self);
     self.error.store(0, std::memory_order_relaxed);
     code = open_ends(self, self.bound, peer);
-    self.connected_to = code == 0 ? peer : std::nullopt;
+    if (code == 0) {
+        self.connected_to = peer;
+    } else if (open_ends(self, self.bound, self.connected_to) != 0) { // as it was
+        self.connected_to.reset();
+    }
+    self.changed(); // who waited for the ends of before
     return code;
 }
 
@@ -238,17 +243,24 @@ ssize_t send_datagram(
             return fail(wrong);
         }
     }
-    if (head.at.port == 0 && (to.address != nullptr || !self.connected_to)) {
-        return fail(to.address != nullptr ? EINVAL : EDESTADDRREQ);
+    if (to.address != nullptr && head.at.port == 0) {
+        return fail(EINVAL);
     }
-    if (const int wrong = be_bound(self); wrong != 0) {
-        return fail(wrong);
+    if (to.address != nullptr && self.chosen.v6_only && is_v4(head.at)) {
+        return fail(ENETUNREACH);
     }
     const deadline until = deadline::in(self.chosen.send_timeout_ms);
     const bool may_sleep = !self.non_blocking && (flags & MSG_DONTWAIT) == 0;
     for (;;) {
         const std::uint32_t seen = self.changes.load(std::memory_order_acquire);
         if (const int wrong = state_of(self, self.write_shut ? EPIPE : 0); wrong != 0) {
+            return fail(wrong);
+        }
+        // Asked again after each wait: another thread may have connected the socket meanwhile.
+        if (to.address == nullptr && !self.connected_to) {
+            return fail(EDESTADDRREQ);
+        }
+        if (const int wrong = be_bound(self); wrong != 0) {
             return fail(wrong);
         }
         datagram_end& end = *self.ends.front();

@@ -30,6 +30,9 @@ class byte_ring {
     // As much as there is room for; returns how many bytes.
     std::size_t write(std::span<const std::byte> from) {
         const std::size_t count = std::min(from.size(), room());
+        if (count == 0) {
+            return 0; // an empty span may have no address
+        }
         const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
         const std::size_t at = tail & mask_;
         const std::size_t first = std::min(count, mask_ + 1 - at);
@@ -51,6 +54,9 @@ class byte_ring {
     // Bytes that are there, from this place on; they stay.
     void copy(std::size_t from, std::span<std::byte> to) const {
         PANTALA_DCHECK(from + to.size() <= size());
+        if (to.empty()) {
+            return; // an empty span may have no address
+        }
         const std::size_t at = (head_.load(std::memory_order_relaxed) + from) & mask_;
         const std::size_t first = std::min(to.size(), mask_ + 1 - at);
         std::memcpy(to.data(), bytes_.get() + at, first);

@@ -1,6 +1,7 @@
 // Datagrams through the BSD-shaped sockets, with several workers.
 #include "tests/stack/socket/running_host.hpp"
 
+#include <cstring>
 #include <optional>
 #include <set>
 
@@ -230,6 +231,15 @@ TEST_F(bsd_datagrams, IPv6OnlyMeansIt) {
                 2,
                 bsd::sendto(server, "ok", 2, 0, reinterpret_cast<const sockaddr*>(&from), length));
             EXPECT_EQ("ok", receive(client));
+        } else {
+            sockaddr_in6 mapped = all;
+            const sockaddr_in four = at(53);
+            mapped.sin6_addr.s6_addr[10] = mapped.sin6_addr.s6_addr[11] = 0xff;
+            std::memcpy(&mapped.sin6_addr.s6_addr[12], &four.sin_addr, 4);
+            expect_error(
+                ENETUNREACH,
+                bsd::sendto(
+                    server, "no", 2, 0, reinterpret_cast<const sockaddr*>(&mapped), sizeof mapped));
         }
         EXPECT_EQ(0, bsd::close(server));
     }
@@ -262,6 +272,18 @@ TEST_F(bsd_datagrams, MisuseIsAnError) {
     expect_error(ENETUNREACH, bsd::recv(made, &byte, 1, 0));
     EXPECT_EQ(0, bsd::close(made));
     expect_error(EBADF, bsd::recv(made, &byte, 1, 0));
+}
+
+TEST_F(bsd_datagrams, AConnectThatFailsLeavesItAsItWas) {
+    const int server = bound(53);
+    expect_error(ENETUNREACH, bsd::connect(server, plain(at(5, "192.0.2.1")), sizeof(sockaddr_in)));
+    const int client = bsd::socket(AF_INET, SOCK_DGRAM, 0);
+    EXPECT_EQ(2, send_to(client, "it", 53));
+    pollfd wait{server, POLLIN, 0};
+    ASSERT_EQ(1, bsd::poll(&wait, 1, 10'000));
+    EXPECT_EQ("it", receive(server));
+    EXPECT_EQ(0, bsd::close(client));
+    EXPECT_EQ(0, bsd::close(server));
 }
 
 TEST_F(bsd_datagrams, CloseWakesThoseWhoWait) {
