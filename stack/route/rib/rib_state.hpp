@@ -157,7 +157,7 @@ struct rib_state {
     result<std::unique_ptr<route_image>> image_for(worker& to) const;
     void mind(worker& each, instant now, std::uint64_t stuck_ns);
     void give_up(worker& stuck);
-    void bring_back(worker& returned);
+    void bring_back(worker& returned, instant now);
 
     route_log& log;
     route_writer writer;

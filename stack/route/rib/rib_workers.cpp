@@ -132,7 +132,7 @@ void rib::mind_workers(instant now, std::uint64_t stuck_ns) {
 void rib_state::mind(worker& each, instant now, std::uint64_t stuck_ns) {
     const reader_state state = log.state(each.reader);
     if (state == reader_state::returned) {
-        return bring_back(each);
+        return bring_back(each, now);
     }
     if (state == reader_state::detached) {
         return;
@@ -160,11 +160,12 @@ void rib_state::give_up(worker& stuck) {
 }
 
 // Without memory it stays where it is, and is looked at again.
-void rib_state::bring_back(worker& returned) {
+void rib_state::bring_back(worker& returned, instant now) {
     auto made = image_for(returned);
     if (made) {
         returned.image = std::move(*made);
         returned.words = log.words_written();
+        returned.since = now;
         log.reattach(returned.reader, *returned.image);
     }
 }
