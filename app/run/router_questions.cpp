@@ -346,6 +346,9 @@ json router::list_stats(bool all) {
         for (const arp_counter_name& one : arp_counter_names) {
             rows.add(where, one.name, (stacks_[w]->arp_counts().*one.member).read());
         }
+        for (const udp::counter_name& one : udp::counter_names) {
+            rows.add(where, one.name, (stacks_[w]->host().udp.stats.*one.member).read());
+        }
         for (const host_cache_counter_name& one : host_cache_counter_names) {
             rows.add(where, one.name, (stacks_[w]->host_cache_counts().*one.member).read());
         }

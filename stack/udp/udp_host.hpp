@@ -32,6 +32,18 @@ struct counters {
     counter no_port;      // nobody there
     counter no_memory;
     counter refused; // errors about datagrams of ours that somebody was told of
+    counter full;    // no room at whom they were for
+};
+
+struct counter_name {
+    const char* name;
+    counter counters::*member;
+};
+inline constexpr counter_name counter_names[] = {
+    {"udp_received", &counters::received},     {"udp_sent", &counters::sent},
+    {"udp_bad_length", &counters::bad_length}, {"udp_bad_checksum", &counters::bad_checksum},
+    {"udp_no_port", &counters::no_port},       {"udp_no_memory", &counters::no_memory},
+    {"udp_refused", &counters::refused},       {"udp_full", &counters::full},
 };
 
 // The most a datagram carries (RFC 768, 791): IPv4's largest packet less the headers.

@@ -55,6 +55,7 @@ void datagram_end::kick() {
 // The worker.
 
 int datagram_end::open(net_host& host, const endpoint& local, const std::optional<endpoint>& peer) {
+    counts_ = &host.udp.stats;
     return peer ? host.native().connect(socket_, *peer, local) : host.native().bind(socket_, local);
 }
 
@@ -84,10 +85,12 @@ void datagram_end::socket_of::on_receive(udp_socket& socket, std::span<const dat
     self.owner_->changed();
 }
 
-// What there is no room for is lost, as everywhere.
+// What there is no room for is lost, as everywhere, and counted.
 void datagram_end::take(const datagram& one) {
     const datagram_head head{one.remote, static_cast<std::uint32_t>(one.size)};
-    if (in.room() < sizeof head + one.size || (v6_only_ && is_v4(one.remote))) {
+    const bool wanted = !v6_only_ || !is_v4(one.remote);
+    if (!wanted || in.room() < sizeof head + one.size) {
+        (wanted ? counts_->full : counts_->no_port).add(1);
         return;
     }
     in.write(std::as_bytes(std::span(&head, 1)));

@@ -21,6 +21,10 @@
 
 #include <sys/types.h>
 
+namespace pantala::udp {
+struct counters;
+}
+
 namespace pantala::bsd {
 
 inline constexpr std::size_t datagram_bytes_max = 65'507; // RFC 768 over IPv4
@@ -69,6 +73,7 @@ class datagram_end : public door_guest, public std::enable_shared_from_this<data
     reference owner_;                 // the worker's, until it is closed
     std::atomic<bool> kicked_{false}; // `kick_` is on its way
     note kick_;
+    udp::counters* counts_ = nullptr; // the worker's
     bool v6_only_;
     socket_of socket_;
     std::vector<std::byte> whole_; // a payload that lies in pieces
