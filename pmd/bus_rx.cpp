@@ -99,7 +99,7 @@ void follow_peer(rx_queue& queue, std::uint32_t slot, std::uint32_t tx_queues, b
 
 // The mbuf's fixed fields in one store, as every PMD does it; a mempool's mbufs have next == null.
 inline void prepare(rte_mbuf* packet, const rx_queue& queue, const record_header& header) {
-    std::memcpy(compat::rearm_at(packet), &queue.rearm, sizeof queue.rearm);
+    std::memcpy(dpdk::rearm_at(packet), &queue.rearm, sizeof queue.rearm);
     const bool hashed = (header.flags & record_flag::has_hash) != 0;
     packet->ol_flags = hashed ? RTE_MBUF_F_RX_RSS_HASH : 0;
     packet->packet_type = 0;

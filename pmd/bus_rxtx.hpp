@@ -2,15 +2,18 @@
 // functions have ethdev's signatures. Hot, except refresh_* and whatever is marked cold.
 #pragma once
 
+#include "engine/dpdk/versions.hpp"
 #include "pmd/bus_attach.hpp"
 #include "pmd/bus_ops.hpp"
-#include "pmd/dpdk_compat.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <vector>
 
+#include <ethdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 
 namespace pantala::bus {

@@ -1,5 +1,6 @@
 #include "engine/setup/port.hpp"
 
+#include "engine/dpdk/versions.hpp"
 #include "engine/handoff/netisr.hpp"
 
 #include <algorithm>
@@ -11,7 +12,6 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
-#include <rte_version.h>
 
 namespace pantala {
 
@@ -24,7 +24,6 @@ constexpr std::uint64_t rss_wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 |
                                      RTE_ETH_RSS_NONFRAG_IPV6_TCP | RTE_ETH_RSS_NONFRAG_IPV6_UDP;
 constexpr std::uint64_t rx_checksums_wanted =
     RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-constexpr bool fast_free_excludes_segments = RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0);
 constexpr std::uint64_t tx_l4_wanted = RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 
 std::string reason(int code) {
@@ -96,7 +95,7 @@ void choose_offloads(attempt& a) {
     }
     // All that the engine sends is from its one pool and has one reference: nothing is shared or
     // cloned. Newer versions of DPDK want it unsegmented besides.
-    if (!fast_free_excludes_segments || !a.report.multi_segment) {
+    if (!dpdk::fast_free_excludes_segments || !a.report.multi_segment) {
         a.conf.txmode.offloads |= a.info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
     }
 }

@@ -1,5 +1,5 @@
 // Statistics of a net_shmif port. Queues only ever count up; a reset remembers where they stood.
-#include "pmd/dpdk_compat.hpp"
+#include "engine/dpdk/versions.hpp"
 #include "pmd/port/bus_port.hpp"
 
 #include <algorithm>
@@ -71,7 +71,7 @@ std::vector<std::uint64_t> counters_since_reset(const port& self) {
     return values;
 }
 
-int stats_get(rte_eth_dev* device, rte_eth_stats* stats, compat::queue_stats* queues) {
+int stats_get(rte_eth_dev* device, rte_eth_stats* stats, dpdk::queue_stats* queues) {
     const port& self = port_of(device);
     const std::vector<std::uint64_t> all = counters_since_reset(self);
     const std::uint64_t* at = all.data();
@@ -166,7 +166,7 @@ int xstats_names(rte_eth_dev* device, rte_eth_xstat_name* names, unsigned count)
 } // namespace
 
 void add_stats_ops(eth_dev_ops& ops) {
-    ops.stats_get = compat::stats_get<stats_get>;
+    ops.stats_get = dpdk::stats_get<stats_get>;
     ops.stats_reset = stats_reset;
     ops.xstats_get = xstats_get;
     ops.xstats_reset = stats_reset;

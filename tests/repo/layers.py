@@ -9,7 +9,8 @@ import tree
 MAY_INCLUDE = {
     "engine/base": [],
     "stack/wire": ["engine/base"],
-    "engine": ["engine/base"],
+    "engine/dpdk": [],
+    "engine": ["engine/base", "engine/dpdk"],
     "stack/route": ["engine", "engine/base", "stack/wire"],
     "stack/ether": ["engine", "engine/base", "stack/wire", "stack/route"],
     "stack/ip": ["engine", "engine/base", "stack/wire", "stack/route", "stack/ether"],
@@ -20,7 +21,7 @@ MAY_INCLUDE = {
     "stack": ["engine", "engine/base", "stack/wire", "stack/route", "stack/ether", "stack/ip",
               "stack/udp", "stack/tcp", "stack/socket", "include/pantala"],
     "include/pantala": [],
-    "pmd": ["engine/base"],
+    "pmd": ["engine/base", "engine/dpdk"],
 }
 # Programs and tests stand above everything: any room, but not one another.
 PROGRAMS = ["app", "bench", "tests"]
