@@ -29,17 +29,33 @@ struct node_status {
     std::uint64_t sent_bytes = 0; // of log, headers and padding included, since it started
 };
 
+// The ring of a bus of NetBSD's format, as its header tells it. Who is on such a bus nobody knows.
+struct netbsd_status {
+    std::uint32_t version = 0; // 0: nobody has sent yet
+    std::uint32_t data_bytes = 0;
+    std::uint64_t generation = 0; // how often the ring was filled
+    std::uint32_t first = 0;      // offsets of the oldest and the latest packet
+    std::uint32_t last = 0;
+    bool locked = false;
+};
+
 struct bus_status {
     std::string path;
     std::string format; // "native" or "netbsd"
-    geometry shape;     // native only
+    std::uint64_t file_bytes = 0;
+    // Of the native format:
+    geometry shape;
     std::uint64_t bus_id = 0;
     std::uint64_t created_ns = 0;
-    std::vector<node_status> nodes; // places that are or were in use; native only
+    std::vector<node_status> nodes; // places that are or were in use
+    // Of NetBSD's:
+    netbsd_status ring;
 };
 
 // Makes a native bus at `path`, mode 0600; an error if anything is there.
 result<void> bus_create(const std::string& path, const geometry& shape);
+// The same of NetBSD's format, which has one geometry.
+result<void> netbsd_bus_create(const std::string& path);
 
 result<bus_status> bus_list(const std::string& path);
 

@@ -1,6 +1,7 @@
 // `pantala bus`: makes a bus file, says who is on one, and writes what is on it as pcapng. Needs no
 // running pantala.
 #include "app/cli/commands.hpp"
+#include "pmd/bus_size.hpp"
 #include "pmd/bus_tool.hpp"
 
 #include <atomic>
@@ -25,6 +26,8 @@ struct bus_command {
     std::string path;
     bus::geometry shape;
     std::string size = "16M";
+    std::string format = "native";
+    CLI::App* create = nullptr; // knows which of its options were said
     std::string to = "-";
     bus::dump_options dump;
 };
@@ -57,26 +60,55 @@ json node_row(const bus::node_status& node) {
         {"sent_bytes", node.sent_bytes}};
 }
 
+json native_row(const bus::bus_status& status) {
+    json nodes = json::array();
+    for (const bus::node_status& node : status.nodes) {
+        nodes.push_back(node_row(node));
+    }
+    return {
+        {"path", status.path},
+        {"format", status.format},
+        {"file_bytes", status.file_bytes},
+        {"node_bytes", status.shape.node_bytes},
+        {"nodes_max", status.shape.nodes},
+        {"lanes", status.shape.lanes},
+        {"nodes", nodes}};
+}
+
+json netbsd_row(const bus::bus_status& status) {
+    return {
+        {"path", status.path},
+        {"format", status.format},
+        {"file_bytes", status.file_bytes},
+        {"data_bytes", status.ring.data_bytes},
+        {"version", status.ring.version},
+        {"generation", status.ring.generation},
+        {"first", status.ring.first},
+        {"last", status.ring.last},
+        {"locked", status.ring.locked}};
+}
+
+std::string netbsd_text(const bus::bus_status& status) {
+    return fmt::format(
+        "{}: netbsd, one ring of {} bytes, filled {} times{}; who is on it leaves no trace\n",
+        status.path, status.ring.data_bytes, status.ring.generation,
+        status.ring.version == 0 ? ", nobody has sent yet"
+        : status.ring.locked     ? ", locked"
+                                 : "");
+}
+
 int list(const bus_command& command) {
     const auto status = bus::bus_list(command.path);
     if (!status) {
         return report(status.failure());
     }
-    json nodes = json::array();
-    for (const bus::node_status& node : status->nodes) {
-        nodes.push_back(node_row(node));
-    }
+    const bool native = status->format == "native";
+    const json row = native ? native_row(*status) : netbsd_row(*status);
     if (command.context.json) {
-        fmt::print(
-            "{}\n",
-            json{
-                {"path", status->path},
-                {"format", status->format},
-                {"node_bytes", status->shape.node_bytes},
-                {"nodes_max", status->shape.nodes},
-                {"lanes", status->shape.lanes},
-                {"nodes", nodes}}
-                .dump());
+        return print_line(row.dump());
+    }
+    if (!native) {
+        fmt::print("{}", netbsd_text(*status));
         return 0;
     }
     static constexpr column columns[] = {
@@ -84,25 +116,38 @@ int list(const bus_command& command) {
         {"state", "state"},         {"pid", "pid", true},       {"mtu", "mtu", true},
         {"txq", "tx_queues", true}, {"rxq", "rx_queues", true}, {"bytes", "sent_bytes", true}};
     fmt::print(
-        "{}: {}, {} of {} places used\n{}", status->path, status->format, nodes.size(),
-        status->shape.nodes, format_table(columns, nodes));
+        "{}: {}, {} of {} places used\n{}", status->path, status->format, row["nodes"].size(),
+        status->shape.nodes, format_table(columns, row["nodes"]));
     return 0;
 }
 
-int create(bus_command& command) {
-    char* end = nullptr;
-    const double number = std::strtod(command.size.c_str(), &end);
-    const std::string unit = end;
-    const unsigned shift = unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : 0;
-    const auto bytes =
-        number >= 1 && number <= 1e12 ? static_cast<std::uint64_t>(number) << shift : 0;
-    if (!std::has_single_bit(bytes) || (shift == 0 && !unit.empty())) {
-        return report(
-            {EINVAL, fmt::format("--size '{}': a power of two such as 16M", command.size)});
+result<void> create_netbsd(const bus_command& command) {
+    for (const char* option : {"--size", "--nodes", "--lanes"}) {
+        if (command.create->count(option) != 0) {
+            return error{
+                EINVAL,
+                fmt::format("{}: a bus of NetBSD's format is always one ring of 1 MiB", option)};
+        }
+    }
+    return bus::netbsd_bus_create(command.path);
+}
+
+result<void> create_native(bus_command& command) {
+    std::uint64_t bytes = 0;
+    if (!bus::parse_bus_size(command.size, bytes) || !std::has_single_bit(bytes)) {
+        return error{EINVAL, fmt::format("--size '{}': a power of two such as 16M", command.size)};
     }
     command.shape.node_bytes = bytes;
-    const auto made = bus::bus_create(command.path, command.shape);
-    return made ? 0 : report(made.failure());
+    return bus::bus_create(command.path, command.shape);
+}
+
+int create(bus_command& command) {
+    const auto made =
+        command.format == "netbsd" ? create_netbsd(command) : create_native(command);
+    if (!made) {
+        return report(made.failure());
+    }
+    return command.context.json ? list(command) : 0;
 }
 
 std::atomic<bool> dump_stop{false};
@@ -137,8 +182,14 @@ int dump(bus_command& command) {
     if (!done) {
         return report(done.failure());
     }
+    std::FILE* const tell = to_stdout || !command.context.json ? stderr : stdout;
+    if (command.context.json) {
+        fmt::print(
+            tell, "{}\n", json{{"frames", done->frames}, {"overwritten", done->missed}}.dump());
+        return 0;
+    }
     fmt::print(
-        stderr, "{} frames written, {} were overwritten before they could be read\n", done->frames,
+        tell, "{} frames written, {} were overwritten before they could be read\n", done->frames,
         done->missed);
     return 0;
 }
@@ -150,8 +201,13 @@ void add_bus_commands(cli_program program) {
     CLI::App* app = program.app.add_subcommand("bus", "shared-memory Ethernet buses");
     app->require_subcommand(1);
     CLI::App* make = app->add_subcommand("create", "make a bus file (ports do so by themselves)");
+    command->create = make;
     make->add_option("path", command->path)->required();
-    make->add_option("--size", command->size, "of each node's logs")->capture_default_str();
+    make->add_option("--format", command->format, "native, or netbsd: NetBSD's shmif")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"native", "netbsd"}));
+    make->add_option("--size", command->size, "of each node's logs: a power of two, K, M or G")
+        ->capture_default_str();
     make->add_option("--nodes", command->shape.nodes, "places")->capture_default_str();
     make->add_option("--lanes", command->shape.lanes, "receive queues at most")
         ->capture_default_str();

@@ -177,8 +177,7 @@ result<bus_status> bus_list(const std::string& path) {
     bus_status status;
     status.path = path;
     if (netbsd_bus_at(path)) {
-        status.format = "netbsd";
-        return status;
+        return netbsd_list(path);
     }
     const result<bus_file> file = open_bus(path, bus_access::observer);
     if (!file) {
@@ -187,6 +186,7 @@ result<bus_status> bus_list(const std::string& path) {
     const bus_map& map = file->map();
     status.format = "native";
     status.shape = map.shape;
+    status.file_bytes = map.shape.file_bytes();
     status.bus_id = map.header().bus_id;
     status.created_ns = map.header().created_ns;
     for (std::uint32_t slot = 0; slot < map.shape.nodes; ++slot) {

@@ -4,12 +4,16 @@
 #include "pmd/dump/pcapng.hpp"
 #include "pmd/netbsd/netbsd_bus.hpp"
 
+#include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <map>
 #include <thread>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace pantala::bus {
@@ -101,6 +105,55 @@ bool netbsd_bus_at(const std::string& path) {
     const bool found = pread(fd, &magic, sizeof magic, 0) == sizeof magic && magic == netbsd_magic;
     close(fd);
     return found;
+}
+
+result<bus_status> netbsd_list(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        const int code = errno;
+        return error{code, "NetBSD bus '" + path + "': cannot read it: " + std::strerror(code)};
+    }
+    std::array<std::uint8_t, sizeof(netbsd_header)> header{};
+    struct stat file {};
+    const bool read = fstat(fd, &file) == 0 &&
+                      pread(fd, header.data(), header.size(), 0) == ssize_t{sizeof header};
+    close(fd);
+    if (!read || file.st_size != netbsd_file_bytes) {
+        return error{
+            EINVAL, "NetBSD bus '" + path + "': it is " + std::to_string(file.st_size) +
+                        " bytes long and should be 1 MiB: truncated; stop its users and remove it"};
+    }
+    const auto field = [&]<class T>(std::size_t offset, T value) {
+        std::memcpy(&value, header.data() + offset, sizeof value);
+        return value;
+    };
+    bus_status status;
+    status.path = path;
+    status.format = "netbsd";
+    status.file_bytes = netbsd_file_bytes;
+    status.ring.version = field(offsetof(netbsd_header, version), std::uint32_t{});
+    status.ring.data_bytes = netbsd_data_bytes;
+    status.ring.generation = field(offsetof(netbsd_header, generation), std::uint64_t{});
+    status.ring.first = field(offsetof(netbsd_header, first), std::uint32_t{});
+    status.ring.last = field(offsetof(netbsd_header, last), std::uint32_t{});
+    status.ring.locked = field(offsetof(netbsd_header, lock), std::uint32_t{}) != 0;
+    return status;
+}
+
+result<void> netbsd_bus_create(const std::string& path) {
+    const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        const int code = errno;
+        return error{
+            code, "NetBSD bus '" + path + "': cannot make it: " + std::strerror(code)};
+    }
+    close(fd);
+    const result<netbsd_bus> made = netbsd_bus::open(path);
+    if (!made) {
+        unlink(path.c_str());
+        return made.failure();
+    }
+    return {};
 }
 
 result<dump_report>

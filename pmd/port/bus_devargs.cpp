@@ -1,5 +1,7 @@
 #include "pmd/port/bus_devargs.hpp"
 
+#include "pmd/bus_size.hpp"
+
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -28,23 +30,6 @@ error bad(std::string_view key, std::string_view value, std::string_view wanted)
 bool parse_number(std::string_view text, std::uint64_t& value) {
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
     return code == std::errc{} && end == text.data() + text.size();
-}
-
-bool parse_size(std::string_view text, std::uint64_t& bytes) {
-    int shift = 0;
-    if (!text.empty()) {
-        const std::size_t unit = std::string_view("KMG").find(text.back() & ~0x20);
-        if (unit != std::string_view::npos && (text.back() & 0x40) != 0) {
-            shift = 10 * (static_cast<int>(unit) + 1);
-            text.remove_suffix(1);
-        }
-    }
-    std::uint64_t count = 0;
-    if (!parse_number(text, count) || count > UINT64_MAX >> shift) {
-        return false;
-    }
-    bytes = count << shift;
-    return true;
 }
 
 std::array<std::uint8_t, 6> random_mac() {
@@ -97,7 +82,7 @@ result<void> apply(port_arguments& arguments, std::string_view key, const std::s
             return bad(key, value, "a unicast MAC address, xx:xx:xx:xx:xx:xx");
         }
     } else if (key == "size") {
-        if (!parse_size(value, arguments.size) || !std::has_single_bit(arguments.size)) {
+        if (!parse_bus_size(value, arguments.size) || !std::has_single_bit(arguments.size)) {
             return bad(key, value, "a power of two, as 16M");
         }
     } else if (key == "mtu") {

@@ -1,6 +1,7 @@
 // Listing and dumping buses, live and dead.
 #include "tests/pmd/bus_rig.hpp"
 
+#include "pmd/bus_size.hpp"
 #include "pmd/bus_tool.hpp"
 
 #include <array>
@@ -117,6 +118,47 @@ TEST(bus_tool, a_list_names_the_nodes) {
     EXPECT_EQ(node.rx_queues, 2u);
     EXPECT_EQ(node.sent_bytes, record_bytes(64));
     EXPECT_EQ(node.name.substr(0, 9), "net_shmif");
+}
+
+TEST(bus_tool, a_bus_of_netbsds_format_is_made_and_listed_as_one) {
+    const scratch_path bus;
+    ASSERT_TRUE(netbsd_bus_create(bus.string()));
+    EXPECT_EQ(netbsd_bus_create(bus.string()).failure().code, EEXIST);
+    EXPECT_EQ(bus_create(bus.string(), {}).failure().code, EEXIST);
+    result<bus_status> status = bus_list(bus.string());
+    ASSERT_TRUE(status) << status.failure().text;
+    EXPECT_EQ(status->format, "netbsd");
+    EXPECT_EQ(status->file_bytes, 1u << 20);
+    EXPECT_EQ(status->ring.data_bytes, (1u << 20) - 32);
+    EXPECT_EQ(status->ring.first, status->ring.data_bytes);
+    EXPECT_EQ(status->ring.last, 0u);
+    EXPECT_FALSE(status->ring.locked);
+    {
+        const rig_port a(bus.string(), {.arguments = "format=netbsd"});
+        a.send({udp_frame(1, 1, 100), udp_frame(1, 2, 100)});
+    }
+    status = bus_list(bus.string());
+    ASSERT_TRUE(status) << status.failure().text;
+    EXPECT_EQ(status->ring.version, 3u);
+    EXPECT_EQ(status->ring.generation, 0u);
+    EXPECT_NE(status->ring.last, 0u);
+    ASSERT_EQ(truncate(bus.string().c_str(), 4096), 0);
+    EXPECT_NE(bus_list(bus.string()).failure().text.find("truncated"), std::string::npos);
+}
+
+TEST(bus_tool, sizes_are_whole_numbers_with_a_unit) {
+    const std::pair<const char*, std::uint64_t> good[] = {
+        {"65536", 65536}, {"16m", 16 << 20}, {"16M", 16 << 20}, {"64k", 64 << 10}, {"1G", 1 << 30}};
+    for (const auto& [text, bytes] : good) {
+        std::uint64_t read = 0;
+        EXPECT_TRUE(parse_bus_size(text, read)) << text;
+        EXPECT_EQ(read, bytes) << text;
+    }
+    for (const char* text : {"", "K", "1.5K", "1.5M", "16MB", "16 M", "-1M", "0x10", "1T", "16i",
+                             "18446744073709551616", "17179869184G"}) {
+        std::uint64_t read = 0;
+        EXPECT_FALSE(parse_bus_size(text, read)) << text;
+    }
 }
 
 TEST(bus_tool, a_missing_bus_is_an_error_in_words) {
