@@ -148,7 +148,8 @@ inline constexpr key<route_config> route_keys[] = {
 
 inline constexpr key<table_config> table_keys[] = {
     {"file", text_key<table_config>{&table_config::file},
-     "CIDR list, one a line, '.gz' or not; relative to this file", true},
+     "CIDR list, one a line, or MRT dump (TABLE_DUMP_V2); '.gz' or not; relative to this file",
+     true},
     {"via", list_key<table_config>{&table_config::via, is_address},
      "gateways; prefixes without one of their own are spread over them by the skewed rule", true},
     {"limit", number_key<table_config>{&table_config::limit, 0, any_number},

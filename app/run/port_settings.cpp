@@ -35,15 +35,22 @@ mac_address port_mac(port_id port) {
     return mac;
 }
 
-result<void> set_port_mac(port_id port, const std::string& name, const mac_address& mac) {
-    rte_ether_addr wanted;
-    std::copy(mac.begin(), mac.end(), wanted.addr_bytes);
-    if (!rte_is_valid_assigned_ether_addr(&wanted)) {
+result<void> is_station_mac(const mac_address& mac) {
+    if ((mac[0] & 1) != 0 || mac == mac_address{}) {
         return error{
             EINVAL,
             fmt::format(
                 "{} is no station's Ethernet address (a group's, or zero)", format_mac(mac))};
     }
+    return {};
+}
+
+result<void> set_port_mac(port_id port, const std::string& name, const mac_address& mac) {
+    if (auto good = is_station_mac(mac); !good) {
+        return good;
+    }
+    rte_ether_addr wanted;
+    std::copy(mac.begin(), mac.end(), wanted.addr_bytes);
     if (const int code = rte_eth_dev_default_mac_addr_set(port.value, &wanted); code != 0) {
         return error{
             -code, fmt::format(

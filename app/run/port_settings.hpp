@@ -14,6 +14,8 @@ namespace pantala::app {
 
 // The address that frames to the port have now.
 mac_address port_mac(port_id port);
+// Errors: EINVAL (a group's address, or zero).
+result<void> is_station_mac(const mac_address& mac);
 // Errors: EINVAL (no station's address), ENOTSUP and the driver's own.
 result<void> set_port_mac(port_id port, const std::string& name, const mac_address& mac);
 // The port carries packets of `mtu` bytes, grown if it must be; it never shrinks. `pool`: of its

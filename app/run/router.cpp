@@ -37,6 +37,14 @@ error at_line(const config& from, std::uint32_t line, const error& failure) {
     return {failure.code, fmt::format("{}:{}: {}", from.file, line, failure.text)};
 }
 
+result<void> has_ports(const config& from) {
+    return !from.ports.empty()
+               ? result<void>()
+               : error{
+                     EINVAL, "no ports: name them with --port NAME=DEVICE or [[port]] in a "
+                             "configuration (pantala run --reference shows all keys)"};
+}
+
 dad_mode dad_of(const addr_config& from) {
     return from.dad == "off"      ? dad_mode::off
            : from.dad == "strict" ? dad_mode::strict
@@ -106,13 +114,9 @@ result<void> router::start(
     if (!devices) {
         return devices.failure();
     }
-    log_ = std::make_unique<route_log>();
-    auto made = rib::make(*log_);
-    if (!made) {
-        return made.failure();
+    if (auto made = start_routes(from); !made) {
+        return made;
     }
-    rib_ = std::move(*made);
-    automatic_ = std::make_unique<autoconf>(*rib_, stable_secret(from.ip6.stable_secret));
     control_context_ = {rib_.get(), automatic_.get()};
     engine_->fabric().set_context(engine_->workers(), &control_context_);
     for (std::size_t i = 0; i < from.ports.size(); ++i) {
@@ -129,7 +133,56 @@ result<void> router::start(
     if (auto done = start_workers(from, programs); !done) {
         return done;
     }
-    for (const neigh_config& neigh : from.neighs) { // the owner of neighbours is a worker
+    if (auto done = add_neighbors(from); !done) { // the owner of neighbours is a worker
+        return done;
+    }
+    start_seconds_ =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
+    return {};
+}
+
+result<void> router::start_routes(const config& from) {
+    log_ = std::make_unique<route_log>();
+    auto made = rib::make(*log_);
+    if (!made) {
+        return made.failure();
+    }
+    rib_ = std::move(*made);
+    automatic_ = std::make_unique<autoconf>(*rib_, stable_secret(from.ip6.stable_secret));
+    return {};
+}
+
+result<void> router::check(const config& from, const progress_report& progress) {
+    router pretended;
+    return pretended.rehearse(from, progress);
+}
+
+// start() without what needs EAL.
+result<void> router::rehearse(const config& from, const progress_report& progress) {
+    if (auto any = has_ports(from); !any) {
+        return any;
+    }
+    if (auto made = start_routes(from); !made) {
+        return made;
+    }
+    for (std::size_t i = 0; i < from.ports.size(); ++i) {
+        const port_config& port = from.ports[i];
+        auto parsed = parse_device(port.device, static_cast<unsigned>(i));
+        auto done = parsed ? pretend_port(port, port_id{static_cast<std::uint16_t>(i)})
+                           : result<void>(parsed.failure());
+        if (!done) {
+            return at_line(from, port.line, done.failure());
+        }
+    }
+    if (auto done = configure(from); !done) {
+        return done;
+    }
+    auto done = load_tables(from, progress);
+    return done ? add_neighbors(from) : done;
+}
+
+result<void> router::add_neighbors(const config& from) {
+    for (const neigh_config& neigh : from.neighs) {
         neigh_change wanted{
             .verb = change_verb::replace,
             .address = 0,
@@ -143,17 +196,13 @@ result<void> router::start(
             return at_line(from, neigh.line, done.failure());
         }
     }
-    start_seconds_ =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - began_).count();
     return {};
 }
 
 result<std::vector<device>>
 router::start_engine(const config& from, const std::vector<std::string>& eal) {
-    if (from.ports.empty()) {
-        return error{
-            EINVAL, "no ports: name them with --port NAME=DEVICE or [[port]] in a "
-                    "configuration (pantala run --reference shows all keys)"};
+    if (auto any = has_ports(from); !any) {
+        return any.failure();
     }
     launch_settings launch;
     launch.workers = from.engine.workers;
@@ -221,6 +270,21 @@ result<void> router::add_port(const port_config& port, const device& where) {
     return added ? result<void>() : added.failure();
 }
 
+// A port that is not there, for a check: its name, its MTU and an address of its own.
+result<void> router::pretend_port(const port_config& port, port_id id) {
+    if (links_.find(port.name)) {
+        return error{EEXIST, fmt::format("two ports are called '{}'", port.name)};
+    }
+    if (!port.mac.empty()) {
+        if (auto good = is_station_mac(*parse_mac(port.mac)); !good) {
+            return good;
+        }
+    }
+    const link named{.name = port.name, .port_name = port.name, .port = id};
+    auto added = add_link(named, static_cast<std::uint16_t>(port.mtu), true);
+    return added ? result<void>() : added.failure();
+}
+
 result<iface_id> router::add_link(const link& named, std::uint16_t mtu, bool up) {
     iface record;
     record.present = true;
@@ -228,9 +292,13 @@ result<iface_id> router::add_link(const link& named, std::uint16_t mtu, bool up)
     record.port = named.port;
     record.vlan = named.vlan.value_or(vlan_none);
     record.mtu = mtu;
-    record.mac = port_mac(named.port);
-    if (auto carried = carry_mtu(named.port, named.port_name, mtu, *engine_->pool()); !carried) {
-        return carried.failure();
+    record.mac = engine_ ? port_mac(named.port)
+                         : mac_address{2, 0, 0, 0, 0, static_cast<std::uint8_t>(named.port.value)};
+    if (engine_) {
+        if (auto carried = carry_mtu(named.port, named.port_name, mtu, *engine_->pool());
+            !carried) {
+            return carried.failure();
+        }
     }
     auto id = rib_->add_interface(record);
     if (id) {

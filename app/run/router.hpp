@@ -56,6 +56,10 @@ class router {
     static result<std::unique_ptr<router>> make(
         const config& from, const std::vector<std::string>& eal, const progress_report& progress,
         const program_factory& programs = {});
+    // Whether make() would find anything wrong with what is said, apart from what only the devices
+    // know: names, addresses, gateways, tables are looked at by the very code that sets them up, but
+    // without EAL, ports and workers. The error is make()'s.
+    static result<void> check(const config& from, const progress_report& progress);
     ~router();
     router(const router&) = delete;
     router& operator=(const router&) = delete;
@@ -136,7 +140,11 @@ class router {
         const program_factory& programs);
     result<std::vector<device>>
     start_engine(const config& from, const std::vector<std::string>& eal);
+    result<void> start_routes(const config& from);
+    result<void> rehearse(const config& from, const progress_report& progress);
     result<void> add_port(const port_config& port, const device& where);
+    result<void> pretend_port(const port_config& port, port_id id);
+    result<void> add_neighbors(const config& from);
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
     template <class Prefix, class Change>
     result<void> watched_change(const Prefix& prefix, const Change& make);
@@ -173,7 +181,7 @@ class router {
     memory_alarm alarm_; // its messages may be with the workers
     std::unique_ptr<route_log> log_;
     std::unique_ptr<rib> rib_;
-    std::unique_ptr<engine> engine_;
+    std::unique_ptr<engine> engine_; // none while a configuration is only checked
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;
     std::vector<std::unique_ptr<worker_program>> programs_;

@@ -223,12 +223,8 @@ result<void> router::make_change(const addr_change& change) {
 
 // Another station on the link, with a station's Ethernet address.
 result<void> router::may_be_neighbor(const link& dev, const neigh_change& change) const {
-    const mac_address mac = change.lladdr.value_or(mac_address{});
-    if ((mac[0] & 1) != 0 || mac == mac_address{}) {
-        return error{
-            EINVAL,
-            fmt::format(
-                "{} is no station's Ethernet address (a group's, or zero)", format_mac(mac))};
+    if (auto good = is_station_mac(change.lladdr.value_or(mac_address{})); !good) {
+        return good;
     }
     if (change.six) {
         return {};
@@ -253,6 +249,9 @@ result<void> router::make_change(const neigh_change& change) {
         if (auto good = may_be_neighbor(*dev, change); !good) {
             return good;
         }
+    }
+    if (!engine_) {
+        return {}; // a check: no worker has a table of them
     }
     neighbor_command command;
     command.key = change.six ? neighbor_key{change.six->high, change.six->low, dev->id}

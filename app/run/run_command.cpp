@@ -142,6 +142,21 @@ void announce(const cli_context& context, router& of, const std::string& socket)
     std::fflush(stdout);
 }
 
+progress_report shown_on(progress_line& line) {
+    return [&line](std::string_view what, std::uint64_t done, std::uint64_t of) {
+        line.show({std::string(what), done, of});
+    };
+}
+
+int check_only(const config& from, bool as_json) {
+    progress_line progress;
+    const auto good = router::check(from, shown_on(progress));
+    if (!good) {
+        return report(good.failure());
+    }
+    return as_json ? print_line(json{{"ok", true}}.dump()) : 0;
+}
+
 } // namespace
 
 int run_router(const run_options& options, const run_extras& extras) {
@@ -154,7 +169,7 @@ int run_router(const run_options& options, const run_extras& extras) {
         return report(from.failure());
     }
     if (options.check) {
-        return 0;
+        return check_only(*from, options.context.json);
     }
     if (extras.programs && from->engine.mbufs == 0) {
         from->engine.mbufs = host_mbufs_default;
@@ -166,12 +181,7 @@ int run_router(const run_options& options, const run_extras& extras) {
         return report(server.failure());
     }
     progress_line progress;
-    auto made = router::make(
-        *from, options.eal,
-        [&](std::string_view what, std::uint64_t done, std::uint64_t of) {
-            progress.show({std::string(what), done, of});
-        },
-        extras.programs);
+    auto made = router::make(*from, options.eal, shown_on(progress), extras.programs);
     if (!made) {
         return report(made.failure());
     }
@@ -195,7 +205,7 @@ std::shared_ptr<run_options> add_run_options(const cli_program& program, CLI::Ap
     app->add_option("-w,--workers", options->workers, "how many workers")
         ->check(CLI::Range(1U, 64U));
     app->add_flag("--busy", options->busy, "workers never sleep");
-    app->add_flag("--check", options->check, "only read the configuration");
+    app->add_flag("--check", options->check, "only check the configuration, and what it names: no port is opened");
     app->add_flag("--reference", options->reference, "print all keys of the configuration");
     return options;
 }

@@ -367,6 +367,16 @@ def a_bus_tells_who_and_what_is_on_it(router):
     assert router.command("bus", "create", made, "--size", "4M")[0] == 0
     assert router.ask("bus", "ls", made)["node_bytes"] == 4 << 20
     router.refuses("bus", "create", made, "--size", "4M", because=made)
+    answer = router.ask("bus", "dump", made, "-w", capture)
+    assert answer == {"frames": 0, "overwritten": 0}, answer
+    assert router.ask("bus", "create", made + "2", "--size", "16m")["node_bytes"] == 16 << 20
+    router.refuses("bus", "create", made + "3", "--size", "1.5K", because="1.5K")
+    answer = router.ask("bus", "create", made + "3", "--format", "netbsd")
+    assert answer["format"] == "netbsd" and answer["file_bytes"] == 1 << 20 and "node_bytes" not in answer, answer
+    assert router.ask("bus", "ls", made + "3") == answer
+    assert "1048544 bytes" in router.command("bus", "ls", made + "3")[1]
+    router.refuses("bus", "create", made + "4", "--format", "netbsd", "--size", "4M", because="--size")
+    router.misused("bus", "create", made + "4", "--format", "linux", because="linux")
     router.refuses("bus", "ls", router.directory + "/router.toml", because="router.toml")
 
 
@@ -386,6 +396,43 @@ def a_bad_configuration_names_its_line(router):
         assert done.returncode == 1 and path + place in done.stderr, done.stderr
 
 
+WRONG_NAMES = (  # what a configuration of two ports may name that is not there: the text, its line, and why
+    ('[[addr]]\naddress = "10.3.0.1/24"\ndev = "south"\n', 1, "no interface 'south'"),
+    ('\n[[link]]\nname = "west.5"\nport = "south"\nvlan = 5\n', 2, "no interface 'south'"),
+    ('[[link]]\nname = "east"\nport = "west"\nvlan = 5\n', 1, "two interfaces are called 'east'"),
+    ('[[port]]\nname = "east"\ndevice = "bus:/tmp/x"\n', 1, "two ports are called 'east'"),
+    ('[[port]]\nname = "north"\ndevice = "what"\n', 1, "'what'"),
+    ('[[port]]\nname = "north"\ndevice = "bus:/tmp/x"\nmac = "01:00:5e:00:00:01"\n', 1, "01:00:5e:00:00:01"),
+    ('[[route]]\nto = "30.0.0.0/8"\ndev = "south"\n', 1, "no interface 'south'"),
+    ('[[route]]\nto = "30.0.0.0/8"\nvia = "10.1.0.2"\n\n[[route]]\nto = "31.0.0.0/8"\nvia = "99.9.9.9"\n', 5, "99.9.9.9"),
+    ('[[route]]\nto = "30.0.0.0/8"\nvia = "10.1.0.2"\ndev = "east"\n', 1, "no link of 'east'"),
+    ('[[route]]\nto = "2001:db8:9::/48"\nvia = "2001:db8:5::1"\n', 1, "2001:db8:5::1"),
+    ('[[neigh]]\naddress = "10.1.0.9"\nlladdr = "02:00:00:00:00:09"\ndev = "south"\n', 1, "no interface 'south'"),
+    ('[[neigh]]\naddress = "10.2.0.9"\nlladdr = "02:00:00:00:00:09"\ndev = "west"\n', 1, "no link of 'west'"),
+    ('[[iface]]\ndev = "south"\nrpf = "strict"\n', 1, "no interface 'south'"),
+    ('[[table]]\nfile = "nowhere.txt"\nvia = "10.2.0.2"\n', 1, "nowhere.txt"),
+    ('[[table]]\nfile = "table.txt"\nvia = "99.9.9.9"\n', 1, "99.9.9.9"),
+)
+
+
+def a_check_looks_for_what_is_named(router):
+    """Nothing is opened: the ports of the running router serve as those of the configuration that is checked."""
+    path, table = router.directory + "/checked.toml", router.directory + "/table.txt"
+    whole = CONFIG.format(dir=router.directory)
+    first = whole.count("\n")
+    with open(table, "w", encoding="ascii") as file:
+        file.write("30.0.0.0/8\n")
+    fine = '[[table]]\nfile = "table.txt"\nvia = "10.2.0.2"\n'
+    for text, line, why in ((fine, 0, ""), *WRONG_NAMES):
+        with open(path, "w", encoding="ascii") as file:
+            file.write(whole + text)
+        status, out, err = router.command("run", "--check", "-c", path)
+        assert out == "" and status == (1 if why else 0), f"{text}: status {status}, {err!r}"
+        assert why in err and (not why or f"{path}:{first + line}: " in err), f"{text}: {err!r}"
+    status, _, err = router.command("run", "--check")
+    assert status == 1 and "no ports" in err, err
+
+
 def ends_cleanly(router):
     assert router.stop() == 0
     assert not os.path.exists(router.socket)
@@ -400,7 +447,8 @@ def main():
              metrics_and_weights_count, both_families_are_saved_and_restored, what_is_shown_is_what_was_asked_for,
              the_host_cache_is_shown_and_flushed, watchers_are_told_of_changes,
              a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
-             a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, ends_cleanly]
+             a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line,
+             a_check_looks_for_what_is_named, ends_cleanly]
     directory = tempfile.mkdtemp(prefix="pantala.")
     router = Router(os.path.abspath(sys.argv[1]), directory)
     try:
