@@ -8,6 +8,7 @@
 # The user's apt configuration is only read: the package's own archive addresses are taken from it
 # and asked for source indexes in a private apt state under DEST. Works as an ordinary user.
 set -euo pipefail
+. "$(dirname "$0")/progress.sh"
 
 readonly driver_headers=(
     lib/ethdev/ethdev_driver.h
@@ -46,12 +47,13 @@ fetch_source() { # DEST VERSION: leaves DEST/dpdk
         -o "Dir::Etc::sourceparts=$apt/etc/parts" -o "APT::Sandbox::User=$(id -un)"
         -o "Acquire::Languages=none" -q
     )
-    apt-get "${options[@]}" update >"$dest/apt.log" 2>&1 ||
+    : >"$dest/apt.log"
+    with_progress "DPDK's source: reading the index" "$dest/apt.log" apt-get "${options[@]}" update ||
         die "cannot read the source indexes; see $dest/apt.log"
-    (cd "$dest" && apt-get "${options[@]}" source --download-only "dpdk=$version") \
-        >>"$dest/apt.log" 2>&1 || die "no source of dpdk $version; see $dest/apt.log"
+    (cd "$dest" && with_progress "DPDK's source: fetching" "$dest/apt.log" \
+        apt-get "${options[@]}" source --download-only "dpdk=$version") || die "no source of dpdk $version; see $dest/apt.log"
     rm -rf "$dest/dpdk"
-    dpkg-source -x "$dest"/dpdk_*.dsc "$dest/dpdk" >>"$dest/apt.log" 2>&1 ||
+    with_progress "DPDK's source: unpacking" "$dest/apt.log" dpkg-source -x "$dest"/dpdk_*.dsc "$dest/dpdk" ||
         die "cannot unpack the source of dpdk; see $dest/apt.log"
     rm -rf "$apt" "$dest"/dpdk_*
 }

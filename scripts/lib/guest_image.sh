@@ -6,6 +6,7 @@
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/progress.sh"
 
 readonly modules=(virtio_pci 9pnet_virtio 9p uio_pci_generic)
 
@@ -17,12 +18,18 @@ die() {
 fetch_kernel() { # DEST PACKAGE: the package's kernel and modules in DEST/tree
     local dest=$1 package=$2
     rm -rf "$dest/tree" && mkdir -p "$dest/tree"
-    (cd "$dest" && apt-get download -q "$package" >apt.log 2>&1) ||
+    : >"$dest/apt.log"
+    (cd "$dest" && with_progress "the guest's kernel: fetching" "$dest/apt.log" apt-get download -q "$package") ||
         die "cannot fetch $package; see $dest/apt.log"
-    dpkg-deb --fsys-tarfile "$dest/$package"_*.deb |
-        tar -x -C "$dest/tree" --exclude='./usr/share' --exclude='./lib/modules/*/kernel/sound' \
-            --exclude='./lib/modules/*/kernel/drivers/[!uvp]*'
+    with_progress "the guest's kernel: unpacking" "$dest/apt.log" unpack_kernel "$dest" "$package" ||
+        die "cannot unpack $package; see $dest/apt.log"
     rm -f "$dest/$package"_*.deb
+}
+
+unpack_kernel() { # DEST PACKAGE
+    dpkg-deb --fsys-tarfile "$1/$2"_*.deb |
+        tar -x -C "$1/tree" --exclude='./usr/share' --exclude='./lib/modules/*/kernel/sound' \
+            --exclude='./lib/modules/*/kernel/drivers/[!uvp]*'
 }
 
 module_files() { # TREE VERSION: files in the order in which they must be loaded

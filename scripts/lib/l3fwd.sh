@@ -9,6 +9,7 @@
 # numbers of groups for longer routes, are raised to hold a full table of either family. Nothing else
 # is changed. A DPDK that numbers them elsewhere is refused, not measured with the wrong limits.
 set -euo pipefail
+. "$(dirname "$0")/progress.sh"
 
 die() {
     echo "l3fwd: $*" >&2
@@ -52,11 +53,12 @@ main() {
     raise "$work/source/l3fwd_fib.c" \
         's/\bconfig\.trie\.num_tbl8 = (1 << 15);/config.trie.num_tbl8 = (1 << 18);/'
     # shellcheck disable=SC2046 # the flags are words
-    (cd "$work/source" && cc -O3 $(pkg-config --cflags libdpdk) -march=native -w \
+    (cd "$work/source" && with_progress "building l3fwd" "$work/log" cc -O3 $(pkg-config --cflags libdpdk) -march=native -w \
         -DALLOW_EXPERIMENTAL_API -I../common \
         main.c l3fwd_acl.c l3fwd_lpm.c l3fwd_fib.c l3fwd_em.c l3fwd_event.c \
         l3fwd_event_generic.c l3fwd_event_internal_port.c \
-        -o ../l3fwd $(pkg-config --libs libdpdk)) >&2 || die "l3fwd does not build"
+        -o ../l3fwd $(pkg-config --libs libdpdk)) ||
+        { tail -n 20 "$work/log" >&2; die "l3fwd does not build"; }
     echo "$stamp" >"$work/stamp"
     echo "$work/l3fwd"
 }

@@ -20,6 +20,7 @@ import time
 
 import frames as f
 from ends import end_on_signals
+from progress import Progress
 
 MODELS = {
     "e1000": "e1000",
@@ -124,6 +125,7 @@ class Machine:
 
     def __init__(self, images, model, directory, script, log):
         self.directory, self.status, self.ended = directory, None, threading.Event()
+        self.progress, self.doing = Progress(model), "booting"
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio",
             "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024",
@@ -183,6 +185,7 @@ def await_frame(machine, peers, wanted, limit_s, again=None):
             raise Failure("the machine ended early")
         if again:
             again()
+        machine.progress.show(machine.doing)
         ready, _, _ = select.select([peer.socket for peer in peers], [], [], 0.5)
         for peer in peers:
             if peer.socket in ready:
@@ -313,11 +316,13 @@ def try_model(images, pantala, model, idle):
     machine = Machine(images, model, directory, script, log)
     what = "start"
     try:
-        for what, check in CHECKS:
-            check(machine, peers)
-            print(f"{model}: {what}: ok", flush=True)
-        what = "end"
-        status = machine.stop()
+        with machine.progress:
+            for what, check in CHECKS:
+                check(machine, peers)
+                print(f"{model}: {what}: ok", flush=True)
+                machine.doing = f"after {what}"
+            what = "end"
+            status = machine.stop()
         if status:
             raise Failure(f"status {status}")
         print(f"{model}: clean end: ok", flush=True)
