@@ -10,6 +10,7 @@
 // and repeated, the time a cache line needs to go over is measured before and after each repetition
 // (counter line_ns), and the table at the end gives medians apart for near and far; repetitions
 // during which the distance changed are left out. Compare only within one column.
+#include "bench/command_line.hpp"
 #include "engine/mailbox.hpp"
 #include "engine/netmsg.hpp"
 
@@ -22,7 +23,6 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -325,21 +325,11 @@ void enroll(const std::string& structure) {
 } // namespace
 
 int main(int argc, char** argv) {
-    // Before the caller's, which win.
-    std::vector<char*> arguments = {argv[0]};
-    std::string defaults[] = {
-        "--benchmark_repetitions=15", "--benchmark_enable_random_interleaving=true",
-        "--benchmark_min_time=0.03"};
-    for (std::string& argument : defaults) {
-        arguments.push_back(argument.data());
-    }
-    arguments.insert(arguments.end(), argv + 1, argv + argc);
-    const bool table = std::none_of(argv + 1, argv + argc, [](const char* argument) {
-        return std::string_view(argument).starts_with("--benchmark_format");
-    });
-    int count = static_cast<int>(arguments.size());
-    benchmark::Initialize(&count, arguments.data());
-    if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) {
+    bench::command_line words(
+        argc, argv,
+        {"--benchmark_repetitions=15", "--benchmark_enable_random_interleaving=true",
+         "--benchmark_min_time=0.03"});
+    if (!words.initialize()) {
         return 1;
     }
     pin(two_cpus()[0]);
@@ -350,6 +340,6 @@ int main(int argc, char** argv) {
     enroll_one<replied<8>>("netmsg/pantala_reply/burst_8");
     enroll_one<replied<32>>("netmsg/pantala_reply/burst_32");
     by_distance medians;
-    benchmark::RunSpecifiedBenchmarks(table ? &medians : nullptr);
+    benchmark::RunSpecifiedBenchmarks(words.for_people() ? &medians : nullptr);
     return 0;
 }

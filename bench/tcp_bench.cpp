@@ -1,211 +1,72 @@
-// What does TCP itself cost? Two hosts in one thread hand each other packets through memory: no
-// device, no wire, checksums made and verified in software. Every figure is for both ends together;
-// half of it is one end's share. Time is virtual (10 us a round), the clock of the figures is real.
+// What does TCP itself cost? Two hosts in one thread (tcp/two_hosts.hpp). Every figure is for both
+// ends together; half of it is one end's share.
 //
-//   tcp_bench [IDLE [FIGURE]]   IDLE connections (1000000) for the last figures; FIGURE is one of
-//                               requests, bulk, connections, idle; without it all of them
+//   tcp/pantala/request_response   64 bytes there, 64 back, on 100 connections in turn
+//   tcp/pantala/segment            1,448 bytes of one stream; how much of it sender and receiver cost
+//   tcp/pantala/connection         opened and closed
+//   tcp/pantala/round              one host's round that has nothing to do, 100 connections
+//   tcp/pantala/idle_open          idle connections, opened once; bytes of memory for each end
+//   tcp/pantala/idle_round         as `round`, beside the idle ones
+//   tcp/pantala/idle_aside         as `request_response`, beside the idle ones
+//   tcp/pantala/idle_woken         one request and response on each idle connection in turn: nothing
+//                                  of it is in the cache
 //
-// A figure is the median of seven repetitions of the same amount of work, with the least and most.
-#include "stack/tcp/input/tcp_input.hpp"
-#include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_user.hpp"
+// items_per_second counts these; counters: `cycles` of the TSC for each, `packets` for each.
+//
+// usage: tcp_bench [--idle CONNECTIONS] [Google Benchmark's arguments]     1,000,000 idle ones
+#include "bench/command_line.hpp"
+#include "bench/tcp/two_hosts.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
-#include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include <rte_cycles.h>
+#include <benchmark/benchmark.h>
 #include <rte_eal.h>
-#include <rte_mbuf.h>
 #include <unistd.h>
 
-namespace pantala {
+namespace pantala::bench {
 namespace {
 
-constexpr std::uint64_t round_ns = 10 * ns_per_us;
-constexpr unsigned trials = 7;
+using tcp::conn_handle;
 
-struct end {
-    end(rte_mempool* pool, std::uint64_t seed, const tcp::limits& sizes)
-        : random(seed), host(
-                            tcp::host_services{
-                                .pool = pool,
-                                .drops = drops,
-                                .random = random,
-                                .sink = {send, this},
-                                .paths = {.mtu = [](void*, const ip_address&) -> std::uint16_t {
-                                    return 1'500;
-                                }}},
-                            config(), sizes, instant{ns_per_s}) {}
+constexpr unsigned busy_conns = 100;
+constexpr std::uint64_t segment_bytes = 1'448;
 
-    static tcp::settings config() {
-        tcp::settings chosen;
-        chosen.port_first = 1'024;
-        chosen.port_last = 65'535;
-        chosen.time_wait_ms = 1;
-        chosen.rcv_buffer = 1'000'000;
-        chosen.snd_buffer = 1'000'000;
-        return chosen;
-    }
-    static void send(void* context, mbuf_burst& packets) {
-        auto* self = static_cast<end*>(context);
-        self->sent.insert(self->sent.end(), packets.begin(), packets.end());
-        packets.clear();
-    }
+rte_mempool* pool = nullptr;
+unsigned idle_conns = 1'000'000;
 
-    random_source random;
-    drop_sink drops;
-    std::vector<rte_mbuf*> sent;
-    tcp::host host;
-    std::uint64_t cycles = 0; // TSC, spent in this end
-};
+const std::vector<std::byte>& message() {
+    static const std::vector<std::byte> bytes(64, std::byte{'m'});
+    return bytes;
+}
 
-// Charges what happens while it lives to one end.
-class charge {
+// Reads the TSC around the loop of a benchmark, and says what each of its items cost.
+class cost {
   public:
-    explicit charge(end& whom) : whom_(whom), begin_(rte_rdtsc()) {}
-    ~charge() { whom_.cycles += rte_rdtsc() - begin_; }
-    charge(const charge&) = delete;
-    charge& operator=(const charge&) = delete;
+    explicit cost(const two_hosts& two) : two_(two), packets_(two.packets), tsc_(rte_rdtsc()) {}
+    void tell(benchmark::State& state, std::uint64_t items) const {
+        const auto count = static_cast<double>(items);
+        state.counters["cycles"] = static_cast<double>(rte_rdtsc() - tsc_) / count;
+        state.counters["packets"] = static_cast<double>(two_.packets - packets_) / count;
+        state.SetItemsProcessed(static_cast<std::int64_t>(items));
+    }
 
   private:
-    end& whom_;
-    std::uint64_t begin_;
+    const two_hosts& two_;
+    std::uint64_t packets_;
+    std::uint64_t tsc_;
 };
 
-struct pair {
-    pair(rte_mempool* pool, const tcp::limits& sizes)
-        : client(pool, 1, sizes), server(pool, 2, sizes) {
-        listener =
-            tcp::listen(server.host, {address(2), l4_port::from(80)}, 4'000, nullptr).listener;
-    }
-
-    static ip_address address(std::uint8_t last) {
-        return ip_address::from(wire::ipv4_address::of(10, 0, 0, last));
-    }
-
-    void carry(end& from, end& to) {
-        const charge of(to);
-        mbuf_burst burst;
-        for (rte_mbuf* packet : from.sent) {
-            packet->l3_len = 20;
-            packet->ol_flags = 0;
-            burst.push(packet);
-            ++packets;
-            if (burst.full()) {
-                tcp::input(to.host, burst, now);
-            }
-        }
-        from.sent.clear();
-        tcp::input(to.host, burst, now);
-    }
-
-    // A round of both workers; the application runs where it would.
-    template <class Application>
-    void round(Application&& application) {
-        now = now + round_ns;
-        carry(client, server);
-        carry(server, client);
-        {
-            const charge of(client);
-            tcp::expire(client.host, now, 256);
-        }
-        {
-            const charge of(server);
-            tcp::expire(server.host, now, 256);
-        }
-        application();
-        {
-            const charge of(client);
-            tcp::end_of_round(client.host, now);
-        }
-        const charge of(server);
-        tcp::end_of_round(server.host, now);
-    }
-
-    // `count` established connections; the server's handles are appended to `accepted`.
-    void establish(
-        unsigned count, std::vector<tcp::conn_handle>& opened,
-        std::vector<tcp::conn_handle>& accepted) {
-        const std::size_t goal = accepted.size() + count;
-        unsigned asked = 0;
-        unsigned networks = 0;
-        while (accepted.size() < goal) {
-            round([&] {
-                for (unsigned i = 0; i < 32 && asked < count; ++i, ++asked) {
-                    // A source address for each 50,000: more than one address has ports.
-                    networks = asked / 50'000;
-                    const auto answer = tcp::open(
-                        client.host, {.local = address(static_cast<std::uint8_t>(10 + networks)),
-                                      .remote = {address(2), l4_port::from(80)}});
-                    PANTALA_ASSERT(answer.error == tcp::user_error::none);
-                    opened.push_back(answer.handle);
-                }
-                accept_all(accepted);
-                forget_events();
-            });
-        }
-    }
-
-    void accept_all(std::vector<tcp::conn_handle>& accepted) {
-        std::uint32_t which = 0;
-        while (tcp::poll_accepts(server.host, {&which, 1}) > 0) {
-        }
-        for (auto handle = tcp::accept(server.host, listener, nullptr); handle.id != tcp::no_id;
-             handle = tcp::accept(server.host, listener, nullptr)) {
-            accepted.push_back(handle);
-        }
-    }
-    void forget_events() {
-        tcp::event events[64];
-        while (tcp::poll_events(client.host, events) > 0) {
-        }
-        while (tcp::poll_events(server.host, events) > 0) {
-        }
-    }
-
-    instant now{ns_per_s};
-    std::uint64_t packets = 0;
-    end client;
-    end server;
-    std::uint32_t listener = 0;
-};
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-// Runs `body` (which does a fixed amount of work and returns how many units that was) `trials`
-// times; prints the median and the spread.
-void measure(const char* what, const std::function<std::uint64_t()>& body) {
-    std::vector<double> rates;
-    std::vector<double> cycles;
-    for (unsigned i = 0; i < trials; ++i) {
-        const auto begin = std::chrono::steady_clock::now();
-        const std::uint64_t tsc = rte_rdtsc();
-        const auto units = static_cast<double>(body());
-        cycles.push_back(static_cast<double>(rte_rdtsc() - tsc) / units);
-        rates.push_back(units / seconds_since(begin));
-    }
-    std::sort(rates.begin(), rates.end());
-    std::sort(cycles.begin(), cycles.end());
-    std::printf(
-        "%-44s %10.0f /s (%.0f to %.0f)  %7.0f TSC cycles (%.0f to %.0f)\n", what,
-        rates[trials / 2], rates.front(), rates.back(), cycles[trials / 2], cycles.front(),
-        cycles.back());
-    std::fflush(stdout);
-}
-
-// 64 bytes there, 64 back, on every connection in turn.
-// With `again` false the client only listens to the answers.
-std::uint64_t request_responses(pair& two, std::uint64_t wanted, bool again = true) {
-    static const std::vector<std::byte> message(64, std::byte{'m'});
+// 64 bytes there, 64 back, until `wanted` answers have come; with `again` each answer is followed by
+// the next request.
+std::uint64_t request_responses(two_hosts& two, std::uint64_t wanted, bool again) {
     std::uint64_t done = 0;
     tcp::event events[256];
     while (done < wanted) {
@@ -214,7 +75,7 @@ std::uint64_t request_responses(pair& two, std::uint64_t wanted, bool again = tr
             for (std::size_t e = 0; e < count; ++e) {
                 while (tcp::readable_bytes(two.server.host, events[e].handle) >= 64) {
                     tcp::consume(two.server.host, events[e].handle, 64);
-                    tcp::send(two.server.host, events[e].handle, message);
+                    tcp::send(two.server.host, events[e].handle, message());
                 }
             }
             count = tcp::poll_events(two.client.host, events);
@@ -222,7 +83,7 @@ std::uint64_t request_responses(pair& two, std::uint64_t wanted, bool again = tr
                 while (tcp::readable_bytes(two.client.host, events[e].handle) >= 64) {
                     tcp::consume(two.client.host, events[e].handle, 64);
                     if (again) {
-                        tcp::send(two.client.host, events[e].handle, message);
+                        tcp::send(two.client.host, events[e].handle, message());
                     }
                     ++done;
                 }
@@ -232,96 +93,121 @@ std::uint64_t request_responses(pair& two, std::uint64_t wanted, bool again = tr
     return done;
 }
 
-void request_response(rte_mempool* pool) {
-    pair two(pool, {.conns = 1'024});
-    std::vector<tcp::conn_handle> clients;
-    std::vector<tcp::conn_handle> servers;
-    two.establish(100, clients, servers);
-    const std::vector<std::byte> message(64, std::byte{'m'});
-    for (const auto handle : clients) {
-        tcp::send(two.client.host, handle, message);
+// The first `busy_conns` of `clients` ask and are answered all the time; they rest afterwards.
+void ask_on_busy(benchmark::State& state, two_hosts& two, const std::vector<conn_handle>& clients) {
+    for (unsigned i = 0; i < busy_conns; ++i) {
+        tcp::send(two.client.host, clients[i], message());
     }
-    request_responses(two, 100'000);
-    const std::uint64_t before = two.packets;
-    const std::uint64_t done = request_responses(two, 100'000);
-    std::printf(
-        "%-44s %10.2f\n", "packets a request and response",
-        static_cast<double>(two.packets - before) / static_cast<double>(done));
-    measure("request and response of 64 bytes, 100 conns", [&] {
-        return request_responses(two, 300'000);
-    });
+    request_responses(two, 50'000, true);
+    std::uint64_t done = 0;
+    const cost measured(two);
+    for (auto _ : state) {
+        done += request_responses(two, 10'000, true);
+    }
+    measured.tell(state, done);
+    request_responses(two, busy_conns, false);
 }
 
-void bulk(rte_mempool* pool) {
-    pair two(pool, {.conns = 1'024});
-    std::vector<tcp::conn_handle> clients;
-    std::vector<tcp::conn_handle> servers;
-    two.establish(1, clients, servers);
-    const std::vector<std::byte> data(64 * 1'448, std::byte{'d'});
+void request_response(benchmark::State& state) {
+    two_hosts two(pool, {.conns = 1'024});
+    std::vector<conn_handle> clients;
+    std::vector<conn_handle> servers;
+    two.establish(busy_conns, clients, servers);
+    ask_on_busy(state, two, clients);
+}
+
+// Carries so many segments of one stream.
+std::uint64_t
+stream(two_hosts& two, conn_handle client, conn_handle server, std::uint64_t segments) {
+    static const std::vector<std::byte> data(64 * segment_bytes, std::byte{'d'});
     std::uint64_t received = 0;
-    const auto some = [&] {
-        const std::uint64_t before = received;
-        while (received - before < 500'000ULL * 1'448) {
-            two.round([&] {
-                {
-                    const charge of(two.client);
-                    tcp::send(two.client.host, clients[0], data);
-                }
-                const charge of(two.server);
-                const std::size_t ready = tcp::readable_bytes(two.server.host, servers[0]);
-                tcp::consume(two.server.host, servers[0], ready);
-                received += ready;
-                two.forget_events();
-            });
-        }
-        return (received - before) / 1'448;
-    };
-    some();
-    const std::uint64_t packets = two.packets;
-    const std::uint64_t segments = some();
-    std::printf(
-        "%-44s %10.2f\n", "packets a segment of 1,448 bytes",
-        static_cast<double>(two.packets - packets) / static_cast<double>(segments));
-    two.client.cycles = two.server.cycles = 0;
-    measure("segment of 1,448 bytes, one stream", some);
-    const double all = static_cast<double>(trials) * static_cast<double>(segments);
-    std::printf(
-        "%-44s %10.0f and %.0f TSC cycles (means; the sender's share has the application's copy)\n",
-        "  of these the sender and the receiver", static_cast<double>(two.client.cycles) / all,
-        static_cast<double>(two.server.cycles) / all);
+    while (received < segments * segment_bytes) {
+        two.round([&] {
+            {
+                const charge of(two.client);
+                tcp::send(two.client.host, client, data);
+            }
+            const charge of(two.server);
+            const std::size_t ready = tcp::readable_bytes(two.server.host, server);
+            tcp::consume(two.server.host, server, ready);
+            received += ready;
+            two.forget_events();
+        });
+    }
+    return received / segment_bytes;
 }
 
-void open_and_close(rte_mempool* pool) {
-    pair two(pool, {.conns = 8'192});
-    std::vector<tcp::conn_handle> clients;
-    std::vector<tcp::conn_handle> servers;
-    const auto thousand = [&] {
-        clients.clear();
-        servers.clear();
-        two.establish(1'000, clients, servers);
-        for (std::size_t i = 0; i < clients.size(); ++i) {
-            tcp::close(two.client.host, clients[i]);
-            if (i % 32 == 31) {
-                two.round([] {});
-            }
+void segment(benchmark::State& state) {
+    two_hosts two(pool, {.conns = 1'024});
+    std::vector<conn_handle> clients;
+    std::vector<conn_handle> servers;
+    two.establish(1, clients, servers);
+    stream(two, clients[0], servers[0], 100'000);
+    two.client.cycles = two.server.cycles = 0;
+    std::uint64_t segments = 0;
+    const cost measured(two);
+    for (auto _ : state) {
+        segments += stream(two, clients[0], servers[0], 20'000);
+    }
+    measured.tell(state, segments);
+    const auto count = static_cast<double>(segments);
+    state.SetBytesProcessed(static_cast<std::int64_t>(segments * segment_bytes));
+    // The sender's share has the application's copy.
+    state.counters["sender_cycles"] = static_cast<double>(two.client.cycles) / count;
+    state.counters["receiver_cycles"] = static_cast<double>(two.server.cycles) / count;
+}
+
+void open_and_close(two_hosts& two, unsigned count) {
+    std::vector<conn_handle> clients;
+    std::vector<conn_handle> servers;
+    two.establish(count, clients, servers);
+    for (std::size_t i = 0; i < clients.size(); ++i) {
+        tcp::close(two.client.host, clients[i]);
+        if (i % 32 == 31) {
+            two.round([] {});
         }
-        two.round([] {});
-        two.round([] {});
-        for (const auto handle : servers) {
-            tcp::close(two.server.host, handle);
+    }
+    two.round([] {});
+    two.round([] {});
+    for (const auto handle : servers) {
+        tcp::close(two.server.host, handle);
+    }
+    while (two.client.host.conns.used() + two.server.host.conns.used() > 0 ||
+           two.client.host.time_waits.size() > 0) {
+        two.round([&] { two.forget_events(); });
+    }
+}
+
+void connection(benchmark::State& state) {
+    two_hosts two(pool, {.conns = 8'192});
+    open_and_close(two, 1'000);
+    std::uint64_t count = 0;
+    const cost measured(two);
+    for (auto _ : state) {
+        open_and_close(two, 1'000);
+        count += 1'000;
+    }
+    measured.tell(state, count);
+}
+
+void empty_rounds(benchmark::State& state, two_hosts& two) {
+    std::uint64_t rounds = 0;
+    const cost measured(two);
+    for (auto _ : state) {
+        for (unsigned i = 0; i < 5'000; ++i) {
+            two.round([] {});
         }
-        while (two.client.host.conns.used() + two.server.host.conns.used() > 0 ||
-               two.client.host.time_waits.size() > 0) {
-            two.round([&] { two.forget_events(); });
-        }
-    };
-    thousand();
-    measure("connection opened and closed", [&] {
-        for (unsigned i = 0; i < 100; ++i) {
-            thousand();
-        }
-        return std::uint64_t{100'000};
-    });
+        rounds += 10'000; // one of each host
+    }
+    measured.tell(state, rounds);
+}
+
+void empty_round(benchmark::State& state) {
+    two_hosts two(pool, {.conns = 1'024});
+    std::vector<conn_handle> clients;
+    std::vector<conn_handle> servers;
+    two.establish(busy_conns, clients, servers);
+    empty_rounds(state, two);
 }
 
 std::uint64_t resident_bytes() {
@@ -332,85 +218,154 @@ std::uint64_t resident_bytes() {
     return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-// What a round costs that has nothing to do.
-void empty_rounds(pair& two, const char* what) {
-    measure(what, [&] {
-        for (unsigned i = 0; i < 250'000; ++i) {
-            two.round([] {});
-        }
-        return std::uint64_t{500'000}; // one of each host
-    });
+// The busy connections and the idle ones, made once and kept for all who measure beside them.
+struct idle_world {
+    idle_world() : two(pool, {.conns = idle_conns + 1'024}) {
+        clients.reserve(idle_conns + busy_conns);
+        servers.reserve(idle_conns + busy_conns);
+        two.establish(busy_conns, clients, servers);
+        const std::uint64_t before = resident_bytes();
+        const auto began = std::chrono::steady_clock::now();
+        two.establish(idle_conns, clients, servers);
+        seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+        bytes_each = static_cast<double>(resident_bytes() - before) / (2.0 * idle_conns);
+    }
+
+    two_hosts two;
+    std::vector<conn_handle> clients;
+    std::vector<conn_handle> servers;
+    double seconds = 0;    // that opening them took
+    double bytes_each = 0; // for an end
+    std::size_t next = 0;  // to be woken
+};
+
+std::unique_ptr<idle_world> idle_ones;
+
+idle_world& beside_idle() {
+    if (!idle_ones) {
+        idle_ones = std::make_unique<idle_world>();
+    }
+    return *idle_ones;
 }
 
-void idle(rte_mempool* pool, unsigned count) {
-    pair two(pool, {.conns = count + 1'024});
-    std::vector<tcp::conn_handle> clients;
-    std::vector<tcp::conn_handle> servers;
-    clients.reserve(count + 200);
-    servers.reserve(count + 200);
-    two.establish(100, clients, servers);
-    empty_rounds(two, "round with nothing to do, 100 conns");
-    const std::uint64_t before = resident_bytes();
-    const auto begin = std::chrono::steady_clock::now();
-    two.establish(count, clients, servers);
-    const double seconds = seconds_since(begin);
-    const double each = static_cast<double>(resident_bytes() - before) / (2.0 * count);
-    std::printf(
-        "%-44s %10.0f bytes each, %u on each side, opened at %.0f /s\n", "idle connection", each,
-        count, count / seconds);
-    empty_rounds(two, "round with nothing to do beside the idle");
-    const std::vector<std::byte> message(64, std::byte{'m'});
-    for (unsigned i = 0; i < 100; ++i) {
-        tcp::send(two.client.host, clients[i], message);
+void idle_open(benchmark::State& state) {
+    const idle_world& world = beside_idle();
+    for (auto _ : state) {
+        state.SetIterationTime(world.seconds);
     }
-    measure("request and response beside the idle ones", [&] {
-        return request_responses(two, 300'000);
-    });
-    request_responses(two, 100, false); // they come to rest
-    // Every connection speaks in turn: nothing of it is in the cache.
-    std::size_t next = 0;
-    measure("request on a connection that was idle", [&] {
-        for (unsigned i = 0; i < 200'000; i += 32) {
-            for (unsigned k = 0; k < 32; ++k, next = (next + 9'973) % clients.size()) {
-                tcp::send(two.client.host, clients[next], message);
+    state.SetItemsProcessed(idle_conns);
+    state.counters["bytes"] = world.bytes_each;
+    state.counters["connections"] = idle_conns;
+}
+
+void idle_round(benchmark::State& state) {
+    empty_rounds(state, beside_idle().two);
+}
+
+void idle_aside(benchmark::State& state) {
+    idle_world& world = beside_idle();
+    ask_on_busy(state, world.two, world.clients);
+}
+
+void idle_woken(benchmark::State& state) {
+    idle_world& world = beside_idle();
+    std::uint64_t done = 0;
+    const cost measured(world.two);
+    for (auto _ : state) {
+        for (unsigned turn = 0; turn < 100; ++turn) {
+            for (unsigned k = 0; k < 32; ++k) {
+                tcp::send(world.two.client.host, world.clients[world.next], message());
+                world.next = (world.next + 9'973) % world.clients.size();
             }
-            request_responses(two, 32, false);
+            done += request_responses(world.two, 32, false);
         }
-        return std::uint64_t{200'000};
-    });
+    }
+    measured.tell(state, done);
+}
+
+// A line a benchmark: medians of its runs, with the least and the most.
+class medians : public benchmark::ConsoleReporter {
+  public:
+    void ReportRuns(const std::vector<Run>& runs) override {
+        for (const Run& run : runs) {
+            if (run.run_type == Run::RT_Iteration && !run.error_occurred) {
+                for (const auto& [name, value] : run.counters) {
+                    rows_[run.run_name.function_name][name].push_back(value);
+                }
+            }
+        }
+    }
+    void Finalize() override {
+        for (auto& [name, counters] : rows_) {
+            std::printf("%s\n", name.c_str());
+            for (auto& [what, values] : counters) {
+                std::sort(values.begin(), values.end());
+                std::printf(
+                    "    %-18s %14.2f  (%.2f to %.2f, %zu runs)\n", what.c_str(),
+                    values[values.size() / 2], values.front(), values.back(), values.size());
+            }
+        }
+    }
+
+  private:
+    std::map<std::string, std::map<std::string, std::vector<double>>> rows_;
+};
+
+void enroll_all() {
+    const auto enroll = [](const char* name, void (*run)(benchmark::State&)) {
+        return benchmark::RegisterBenchmark((std::string("tcp/pantala/") + name).c_str(), run)
+            ->Unit(benchmark::kMillisecond);
+    };
+    enroll("request_response", request_response);
+    enroll("segment", segment);
+    enroll("connection", connection);
+    enroll("round", empty_round);
+    enroll("idle_open", idle_open)->Iterations(1)->Repetitions(1)->UseManualTime();
+    enroll("idle_round", idle_round);
+    enroll("idle_aside", idle_aside);
+    enroll("idle_woken", idle_woken);
+}
+
+bool start_eal(char* program) {
+    const char* eal[] = {
+        program, "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",     "--iova-mode=va",
+        "-m",    "256",       "--lcores", "0@0-1",       "--log-level=*:error"};
+    if (rte_eal_init(sizeof eal / sizeof *eal, const_cast<char**>(eal)) < 0) {
+        return false;
+    }
+    pool =
+        rte_pktmbuf_pool_create("bench", 32'767, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    return pool != nullptr;
 }
 
 } // namespace
-} // namespace pantala
+} // namespace pantala::bench
 
 int main(int argc, char** argv) {
-    const char* eal[] = {
-        argv[0], "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",     "--iova-mode=va",
-        "-m",    "256",       "--lcores", "0@0-1",       "--log-level=*:error"};
-    if (rte_eal_init(sizeof eal / sizeof *eal, const_cast<char**>(eal)) < 0) {
+    using namespace pantala::bench;
+    command_line words(
+        argc, argv,
+        {"--benchmark_repetitions=7", "--benchmark_enable_random_interleaving=true",
+         "--benchmark_min_time=0.2"});
+    std::string idle = std::to_string(idle_conns);
+    words.take("--idle", idle);
+    char* end = nullptr;
+    const unsigned long count = std::strtoul(idle.c_str(), &end, 10);
+    if (*end != '\0' || count < 1 || count > 10'000'000) {
+        std::fprintf(stderr, "tcp_bench: --idle '%s': 1 to 10000000 connections\n", idle.c_str());
+        return 2;
+    }
+    idle_conns = static_cast<unsigned>(count);
+    if (!words.initialize()) {
+        return 2;
+    }
+    if (!start_eal(argv[0])) {
+        std::fprintf(stderr, "tcp_bench: EAL does not start, or has no memory for the packets\n");
         return 1;
     }
-    rte_mempool* pool =
-        rte_pktmbuf_pool_create("bench", 32'767, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-    if (pool == nullptr) {
-        std::fprintf(stderr, "no memory for the mbufs\n");
-        return 1;
-    }
-    const unsigned idle =
-        argc > 1 ? static_cast<unsigned>(std::strtoul(argv[1], nullptr, 10)) : 1'000'000;
-    const std::string figure = argc > 2 ? argv[2] : "";
-    const auto wanted = [&](const char* name) { return figure.empty() || figure == name; };
-    if (wanted("requests")) {
-        pantala::request_response(pool);
-    }
-    if (wanted("bulk")) {
-        pantala::bulk(pool);
-    }
-    if (wanted("connections")) {
-        pantala::open_and_close(pool);
-    }
-    if (wanted("idle")) {
-        pantala::idle(pool, idle);
-    }
+    enroll_all();
+    medians report;
+    benchmark::RunSpecifiedBenchmarks(words.for_people() ? &report : nullptr);
+    idle_ones.reset();
     return 0;
 }

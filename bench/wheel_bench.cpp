@@ -13,6 +13,7 @@
 // rte_timer reads the real clock, so its expiry is one call that finds all due, and there is no
 // churn. Set-up is not timed. Time is virtual elsewhere. Rows are ns an operation: `ns` below,
 // items_per_second in JSON.
+#include "bench/command_line.hpp"
 #include "engine/random.hpp"
 #include "engine/setup/launch.hpp"
 #include "engine/timer_wheel.hpp"
@@ -464,19 +465,10 @@ class medians_in_ns : public benchmark::ConsoleReporter {
 } // namespace
 
 int main(int argc, char** argv) {
-    std::vector<char*> arguments = {argv[0]};
-    std::string defaults[] = {
-        "--benchmark_repetitions=3", "--benchmark_enable_random_interleaving=true"};
-    for (std::string& argument : defaults) {
-        arguments.push_back(argument.data());
-    }
-    arguments.insert(arguments.end(), argv + 1, argv + argc);
-    const bool to_console = std::none_of(argv + 1, argv + argc, [](const char* argument) {
-        return std::string(argument).starts_with("--benchmark_format");
-    });
-    int count = static_cast<int>(arguments.size());
-    benchmark::Initialize(&count, arguments.data());
-    if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) {
+    bench::command_line words(
+        argc, argv,
+        {"--benchmark_repetitions=3", "--benchmark_enable_random_interleaving=true"});
+    if (!words.initialize()) {
         return 1;
     }
     const auto eal = eal_session::start(
@@ -487,7 +479,7 @@ int main(int argc, char** argv) {
     }
     enroll_all();
     medians_in_ns medians;
-    benchmark::RunSpecifiedBenchmarks(to_console ? &medians : nullptr);
+    benchmark::RunSpecifiedBenchmarks(words.for_people() ? &medians : nullptr);
     kept_timers<rte_timer_timers>.reset(); // while there is a subsystem to take them off
     rte_timer_subsystem_finalize();
     return 0;
