@@ -123,30 +123,49 @@ void row_printer::end() {
     }
 }
 
-void progress_line::show(const control_progress& at) {
+namespace {
+
+std::string progress_text(const control_progress& at, std::chrono::seconds since) {
+    if (at.of > 0) {
+        return fmt::format(
+            "{}: {} of {} ({:.0f} %)", at.what, at.done, at.of,
+            100.0 * static_cast<double>(at.done) / static_cast<double>(at.of));
+    }
+    return at.done > 0 ? fmt::format("{}: {}", at.what, at.done)
+                       : fmt::format("{}: {} s", at.what, since.count());
+}
+
+} // namespace
+
+bool progress_line::due() {
     using namespace std::chrono_literals;
     const auto now = std::chrono::steady_clock::now();
-    const bool terminal = isatty(STDERR_FILENO) != 0;
-    if (now - began_ < 1s || (any_ && now - shown_ < (terminal ? 250ms : 5000ms))) {
-        return;
-    }
-    const char* end = terminal ? "\033[K\r" : "\n";
-    if (at.of > 0) {
-        fmt::print(
-            stderr, "{}: {} of {} ({:.0f} %){}", at.what, at.done, at.of,
-            100.0 * static_cast<double>(at.done) / static_cast<double>(at.of), end);
-    } else if (at.done > 0) {
-        fmt::print(stderr, "{}: {}{}", at.what, at.done, end);
-    } else {
-        const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - began_);
-        fmt::print(stderr, "{}: {} s{}", at.what, seconds.count(), end);
+    const auto apart = isatty(STDERR_FILENO) != 0 ? 250ms : 5000ms;
+    if (now - began_ < 1s || (any_ && now - shown_ < apart)) {
+        return false;
     }
     any_ = true;
     shown_ = now;
+    return true;
 }
 
-progress_line::~progress_line() {
-    if (any_ && isatty(STDERR_FILENO)) {
+void progress_line::show(const control_progress& at) {
+    if (due()) {
+        const auto since = std::chrono::duration_cast<std::chrono::seconds>(shown_ - began_);
+        fmt::print(
+            stderr, "{}{}", progress_text(at, since),
+            isatty(STDERR_FILENO) != 0 ? "\033[K\r" : "\n");
+    }
+}
+
+void progress_line::show(std::string_view text) {
+    if (due()) {
+        fmt::print(stderr, "{}{}", text, isatty(STDERR_FILENO) != 0 ? "\033[K\r" : "\n");
+    }
+}
+
+void progress_line::clear() {
+    if (any_ && isatty(STDERR_FILENO) != 0) {
         fmt::print(stderr, "\033[K");
     }
 }

@@ -56,13 +56,19 @@ class row_printer {
     std::size_t rows_ = 0;
 };
 
-// Shows how far something is, on a line of stderr that is overwritten; nothing in the first second.
+// Shows how far something is, on stderr; nothing in the first second. On a terminal that is one
+// line that is overwritten, else one every five seconds.
 class progress_line {
   public:
     void show(const control_progress& at);
-    ~progress_line();
+    void show(std::string_view text);
+    // Before anything else is written there.
+    void clear();
+    ~progress_line() { clear(); }
 
   private:
+    bool due();
+
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     std::chrono::steady_clock::time_point shown_ = began_;
     bool any_ = false;

@@ -66,7 +66,7 @@ class demo {
         if (auto started = start(); !started) {
             return started.failure();
         }
-        trial_runner runner(remote_ends(sender_->control(), sink_->control()));
+        trial_runner runner(remote_ends(sender_->control(), sink_->control()), stopped_);
         std::uint64_t rate = options_.rate;
         if (rate == 0) {
             auto found = search(runner);
@@ -208,22 +208,16 @@ class demo {
 
     result<std::uint64_t> search(trial_runner& runner) {
         say_("looking for the rate without loss:");
-        bool interrupted = false;
-        auto best = search_throughput(
+        auto found = search_throughput(
             runner, {.seconds = 1, .resolution = 0.05, .trials = 10},
             [&](const trial_report& trial) {
                 say_(fmt::format(
                     "  {:>8}pps  lost {}", format_count(trial.sent_rate()) + " ", trial.lost()));
-                interrupted = stopped_();
-                return !interrupted;
             });
-        if (interrupted) {
-            return error{EINTR, "interrupted"};
+        if (!found || found->interrupted) {
+            return found ? error{EINTR, "interrupted"} : found.failure();
         }
-        if (!best) {
-            return best.failure();
-        }
-        rate_found_ = best->sent_rate();
+        rate_found_ = found->best.sent_rate();
         return static_cast<std::uint64_t>(rate_found_ * options_.share);
     }
 

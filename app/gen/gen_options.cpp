@@ -16,7 +16,6 @@ namespace {
 
 constexpr const char* imix = "64:7,590:4,1514:1";
 constexpr unsigned weight_max = 64;
-constexpr std::size_t pattern_max = 4096;
 
 bool take_number(std::string_view text, unsigned& number) {
     const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -92,11 +91,29 @@ result<std::vector<std::uint16_t>> parse_sizes(const std::string& text) {
     return interleave(weighted);
 }
 
+result<std::vector<gen_words::searched>> parse_searches(const std::string& text) {
+    const bool mix = text == "imix" || text.find(':') != std::string::npos;
+    std::vector<gen_words::searched> all;
+    for (const std::string& part :
+         mix ? std::vector<std::string>{text} : CLI::detail::split(text, ',')) {
+        auto sizes = parse_sizes(part);
+        if (!sizes) {
+            return sizes.failure();
+        }
+        all.push_back({part, std::move(*sizes)});
+    }
+    return all;
+}
+
 void add_gen_options(CLI::App& app, gen_words& words) {
     app.add_option("--tx", words.tx, "port to send on: bus:PATH, a PCI address or a vdev");
     app.add_option("--rx", words.rx, "port to receive on; may be the same");
-    app.add_option("--next", words.next, "Ethernet address to send to: the router's");
-    app.add_option("--from", words.from, "source address")->capture_default_str();
+    app.add_option(
+        "--next", words.next,
+        "whom to send to, the router: its IPv4 address, which ARP asks for, or its Ethernet "
+        "address");
+    app.add_option("--from", words.from, "source address; ARP for it is answered")
+        ->capture_default_str();
     app.add_option("--table", words.table, "draw destinations from this CIDR list");
     app.add_option("--limit", words.limit, "only so many of its prefixes");
     app.add_option("--to", words.to, "destination prefix, instead of a table; may be repeated");
@@ -114,7 +131,13 @@ void add_gen_options(CLI::App& app, gen_words& words) {
         "a packet may also arrive at the gateway by the rule with this seed");
     app.add_option("--gateway-base", words.gateway_base, "Ethernet address of gateway 0")
         ->capture_default_str();
-    app.add_option("--size", words.sizes, "frame bytes: SIZE[:WEIGHT],... or imix")
+    app.add_option(
+        "--gateway-ip", words.gateway_ip,
+        "answer ARP for gateway 0 at this address, and for the others at those that follow");
+    app.add_option(
+           "--size", words.sizes,
+           "frame bytes: SIZE[:WEIGHT],... or imix; --search takes sizes without weights one "
+           "after another")
         ->capture_default_str();
     app.add_option("--rate", words.rate, "packets a second, 0 or max: as fast as possible")
         ->capture_default_str();
@@ -129,6 +152,33 @@ void add_gen_options(CLI::App& app, gen_words& words) {
     app.add_flag("--serve", words.serve, "do as the control socket says");
 }
 
+namespace {
+
+result<void> set_next(const gen_words& words, generator_options& options) {
+    if (words.next.empty()) {
+        return words.tx.empty() ? result<void>()
+                                : error{
+                                      EINVAL, "gen: --tx wants --next, the router's IPv4 or "
+                                              "Ethernet address to send to"};
+    }
+    if (auto address = parse_ip4(words.next)) {
+        options.next_ip = *address;
+        return {};
+    }
+    auto mac = parse_mac(words.next);
+    if (!mac) {
+        return error{
+            EINVAL, fmt::format(
+                        "--next '{}': the router's IPv4 or Ethernet address (what is sent is "
+                        "IPv4)",
+                        words.next)};
+    }
+    options.next = *mac;
+    return {};
+}
+
+} // namespace
+
 result<generator_options>
 generator_settings(gen_words& words, const std::vector<std::string>& eal) {
     generator_options options;
@@ -136,17 +186,19 @@ generator_settings(gen_words& words, const std::vector<std::string>& eal) {
     auto sizes = parse_sizes(words.sizes);
     auto from = parse_ip4(words.from);
     auto base = parse_mac(words.gateway_base);
-    auto next = words.next.empty() && words.tx.empty() ? result<mac_address>(mac_address{})
-                                                       : parse_mac(words.next);
+    auto gateway_ip =
+        words.gateway_ip.empty() ? result<std::uint32_t>(0U) : parse_ip4(words.gateway_ip);
+    auto searches = parse_searches(words.sizes);
     for (const error* failure :
          {rate ? nullptr : &rate.failure(), sizes ? nullptr : &sizes.failure(),
-          from ? nullptr : &from.failure(), base ? nullptr : &base.failure()}) {
+          from ? nullptr : &from.failure(), base ? nullptr : &base.failure(),
+          gateway_ip ? nullptr : &gateway_ip.failure(), searches ? nullptr : &searches.failure()}) {
         if (failure != nullptr) {
             return *failure;
         }
     }
-    if (!next) {
-        return error{EINVAL, "gen: --tx wants --next MAC, the Ethernet address to send to"};
+    if (auto set = set_next(words, options); !set) {
+        return set.failure();
     }
     for (const std::string& text : words.to) {
         auto prefix = parse_destination(text);
@@ -158,7 +210,8 @@ generator_settings(gen_words& words, const std::vector<std::string>& eal) {
     words.packet_rate = *rate;
     options.tx = words.tx;
     options.rx = words.rx;
-    options.next = *next;
+    options.gateway_ip = *gateway_ip;
+    words.searches = std::move(*searches);
     options.from = *from;
     options.sizes = *sizes;
     options.gateway_base = *base;

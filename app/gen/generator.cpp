@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include <fmt/format.h>
 #include <rte_cycles.h>
@@ -16,8 +17,11 @@ namespace pantala::app {
 namespace {
 
 constexpr unsigned pool_mbufs = 16384;
+constexpr unsigned pool_mbufs_long = 8192; // of frames longer than an ordinary buffer
 constexpr unsigned pool_cache = 256;
+constexpr std::uint32_t room_min = 2048; // of a buffer
 constexpr unsigned memory_mb = 128;
+constexpr std::chrono::seconds arp_patience{5};
 constexpr std::uint16_t descriptors = 2048;
 
 error port_error(std::string_view what, std::uint16_t port, int code) {
@@ -27,6 +31,22 @@ error port_error(std::string_view what, std::uint16_t port, int code) {
 std::uint64_t missed(std::uint16_t port) {
     rte_eth_stats stats{};
     return rte_eth_stats_get(port, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
+}
+
+unsigned mbufs_of(std::uint32_t frame_bytes) {
+    return frame_bytes <= room_min ? pool_mbufs : pool_mbufs_long;
+}
+
+// EAL's memory for frames of so many bytes: the buffers with their heads, and what the rest takes.
+unsigned memory_mb_for(std::uint32_t frame_bytes) {
+    const std::uint64_t buffers = std::uint64_t{mbufs_of(frame_bytes)} * (frame_bytes + 512);
+    return std::max(memory_mb, 64 + static_cast<unsigned>(buffers >> 20));
+}
+
+// What the device carries as it is: its arguments may have said.
+std::uint16_t own_mtu(std::uint16_t port) {
+    std::uint16_t mtu = 0;
+    return rte_eth_dev_get_mtu(port, &mtu) == 0 && mtu != 0 ? mtu : RTE_ETHER_MTU;
 }
 
 std::uint16_t limited(std::uint16_t wanted, const rte_eth_desc_lim& limits) {
@@ -58,7 +78,6 @@ result<std::unique_ptr<generator>> generator::open(const generator_options& opti
 result<void> generator::start(const generator_options& options) {
     launch_settings launch;
     launch.program = options.program;
-    launch.memory_mb = memory_mb;
     launch.workers = unsigned{!options.tx.empty()} + !options.rx.empty();
     const auto take = [&](const std::string& text, std::optional<device>& into) -> result<void> {
         auto parsed = parse_device(text, static_cast<unsigned>(launch.eal.size()));
@@ -81,7 +100,9 @@ result<void> generator::start(const generator_options& options) {
                !good) {
         return good;
     }
-    auto flows = make_flows(options.flows);
+    longest_ = *std::max_element(options.sizes.begin(), options.sizes.end());
+    launch.memory_mb = memory_mb_for(longest_);
+    auto flows = make_flows(options.flows, options.watch);
     if (!flows) {
         return flows.failure();
     }
@@ -99,51 +120,79 @@ result<void> generator::start(const generator_options& options) {
         return ready;
     }
     start_lcores(options);
-    return {};
+    return find_next(options);
 }
 
-result<void> generator::start_ports(const generator_options& options) {
+// The ports, and the longest frame that they are to carry: what is sent, and what their own MTU
+// lets others send.
+result<void> generator::find_ports(const generator_options& options) {
+    frame_most_ = *std::max_element(options.sizes.begin(), options.sizes.end());
+    const auto find = [&](const std::optional<device>& wanted,
+                          std::optional<std::uint16_t>& port) -> result<void> {
+        if (!wanted) {
+            return {};
+        }
+        auto found = find_port(*wanted);
+        if (!found) {
+            return found.failure();
+        }
+        port = *found;
+        frame_most_ = std::max<std::uint32_t>(frame_most_, own_mtu(*port) + RTE_ETHER_HDR_LEN);
+        return {};
+    };
+    auto found = find(tx_device_, tx_port_);
+    return found ? find(rx_device_, rx_port_) : found;
+}
+
+result<void> generator::make_pool() {
     const std::uint16_t room = static_cast<std::uint16_t>(
         RTE_PKTMBUF_HEADROOM +
-        std::max<unsigned>(2048, *std::max_element(options.sizes.begin(), options.sizes.end())));
-    pool_ = rte_pktmbuf_pool_create("gen", pool_mbufs, pool_cache, 0, room, SOCKET_ID_ANY);
+        std::clamp<std::uint32_t>(
+            frame_most_ + 2 * RTE_VLAN_HLEN, room_min, UINT16_MAX - RTE_PKTMBUF_HEADROOM));
+    const unsigned mbufs = mbufs_of(frame_most_);
+    pool_ = rte_pktmbuf_pool_create("gen", mbufs, pool_cache, 0, room, SOCKET_ID_ANY);
     if (pool_ == nullptr) {
         return error{
             rte_errno, fmt::format(
                            "no memory for {} packets of {} bytes: {} (give more "
                            "with '-- -m MIB')",
-                           pool_mbufs, room, rte_strerror(rte_errno))};
-    }
-    if (tx_device_) {
-        auto port = start_port(*tx_device_, !options.rx.empty() && options.rx == options.tx);
-        if (!port) {
-            return port.failure();
-        }
-        tx_port_ = *port;
-    }
-    if (rx_device_ && options.rx == options.tx) {
-        rx_port_ = tx_port_;
-    } else if (rx_device_) {
-        auto port = start_port(*rx_device_, true);
-        if (!port) {
-            return port.failure();
-        }
-        rx_port_ = *port;
+                           mbufs, room, rte_strerror(rte_errno))};
     }
     return {};
 }
 
-result<std::uint16_t> generator::start_port(const device& wanted, bool receives) {
-    auto found = find_port(wanted);
-    if (!found) {
+result<void> generator::start_ports(const generator_options& options) {
+    if (auto found = find_ports(options); !found) {
         return found;
     }
-    const std::uint16_t port = *found;
+    if (auto made = make_pool(); !made) {
+        return made;
+    }
+    if (tx_port_) {
+        if (auto started = start_port(*tx_port_, rx_port_ == tx_port_); !started) {
+            return started;
+        }
+    }
+    return rx_port_ && rx_port_ != tx_port_ ? start_port(*rx_port_, true) : result<void>();
+}
+
+result<void> generator::configure_port(std::uint16_t port) {
     rte_eth_dev_info info{};
     rte_eth_conf conf{};
     if (int code = rte_eth_dev_info_get(port, &info); code != 0) {
         return port_error("no information", port, code);
     }
+    const std::uint32_t wanted = frame_most_ - RTE_ETHER_HDR_LEN;
+    const std::uint16_t own = own_mtu(port);
+    const std::uint32_t most = std::max(info.max_mtu, own);
+    if (longest_ > most + RTE_ETHER_HDR_LEN) {
+        return error{
+            EINVAL, fmt::format(
+                        "port {} ({}): frames of {} bytes want an MTU of {}; it carries at most "
+                        "{}: choose a smaller --size",
+                        port, info.driver_name, longest_, longest_ - RTE_ETHER_HDR_LEN, most)};
+    }
+    conf.rxmode.mtu = std::min(wanted, most);
     conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
     if (int code = rte_eth_dev_configure(port, 1, 1, &conf); code != 0) {
         return port_error("cannot be configured", port, code);
@@ -154,47 +203,113 @@ result<std::uint16_t> generator::start_port(const device& wanted, bool receives)
         code = rte_eth_tx_queue_setup(
             port, 0, limited(descriptors, info.tx_desc_lim), SOCKET_ID_ANY, nullptr);
     }
-    if (code == 0) {
-        code = rte_eth_dev_start(port);
+    return code == 0 ? result<void>() : port_error("its queues are refused", port, code);
+}
+
+result<void> generator::start_port(std::uint16_t port, bool receives) {
+    if (auto configured = configure_port(port); !configured) {
+        return configured;
     }
-    if (code != 0) {
+    if (int code = rte_eth_dev_start(port); code != 0) {
         return port_error("does not start", port, code);
     }
     started_.push_back(port);
     if (receives) { // the sink is every gateway at once
-        if (code = rte_eth_promiscuous_enable(port); code != 0 && code != -ENOTSUP) {
+        if (int code = rte_eth_promiscuous_enable(port); code != 0 && code != -ENOTSUP) {
             return port_error("cannot take every frame (promiscuous)", port, code);
         }
     }
-    return port;
+    return {};
+}
+
+std::vector<arp_station::owned>
+generator::gateways_answered(const generator_options& options) const {
+    std::vector<arp_station::owned> answers;
+    for (unsigned i = 0; options.gateway_ip != 0 && i < std::max(1U, options.flows.gateways); ++i) {
+        answers.push_back({options.gateway_ip + i, {gateway_mac(options.gateway_base, i)}});
+    }
+    return answers;
+}
+
+void generator::start_receiver(const generator_options& options, unsigned lcore) {
+    receiver::settings how;
+    how.port = *rx_port_;
+    how.routed = options.routed;
+    for (unsigned i = 0; i < options.flows.gateways; ++i) {
+        how.gateways.push_back({gateway_mac(options.gateway_base, i)});
+    }
+    if (rx_port_ == tx_port_) {
+        how.inbox = &inbox_;
+    } else {
+        rx_station_ = std::make_unique<arp_station>(arp_station::settings{
+            .port = *rx_port_, .pool = pool_, .answers = gateways_answered(options)});
+        how.station = rx_station_.get();
+    }
+    receiver_ = std::make_unique<receiver>(how, flows_);
+    receiver_job_.start(lcore, *receiver_);
+}
+
+void generator::start_transmitter(const generator_options& options, unsigned lcore) {
+    transmitter::settings how;
+    how.port = *tx_port_;
+    how.pool = pool_;
+    rte_ether_addr own{};
+    rte_eth_macaddr_get(*tx_port_, &own);
+    std::copy_n(own.addr_bytes, 6, how.source.bytes.begin());
+    how.next.bytes = options.next;
+    how.source_address = options.from;
+    how.sizes = options.sizes;
+    std::vector<arp_station::owned> answers = {{options.from, how.source}};
+    if (rx_port_ == tx_port_) {
+        const auto more = gateways_answered(options);
+        answers.insert(answers.end(), more.begin(), more.end());
+        how.inbox = &inbox_;
+    }
+    tx_station_ = std::make_unique<arp_station>(
+        arp_station::settings{.port = *tx_port_, .pool = pool_, .answers = std::move(answers)});
+    how.station = tx_station_.get();
+    next_ = options.next;
+    transmitter_ = std::make_unique<transmitter>(how, flows_.flows);
+    transmitter_job_.start(lcore, *transmitter_);
 }
 
 void generator::start_lcores(const generator_options& options) {
     unsigned lcore = rte_get_next_lcore(-1U, 1, 0);
     if (rx_port_) {
-        receiver::settings how;
-        how.port = *rx_port_;
-        how.routed = options.routed;
-        for (unsigned i = 0; i < options.flows.gateways; ++i) {
-            how.gateways.push_back({gateway_mac(options.gateway_base, i)});
-        }
-        receiver_ = std::make_unique<receiver>(how, flows_);
-        receiver_job_.start(lcore, *receiver_);
+        start_receiver(options, lcore);
         lcore = rte_get_next_lcore(lcore, 1, 0);
     }
     if (tx_port_) {
-        transmitter::settings how;
-        how.port = *tx_port_;
-        how.pool = pool_;
-        rte_ether_addr own{};
-        rte_eth_macaddr_get(*tx_port_, &own);
-        std::copy_n(own.addr_bytes, 6, how.source.bytes.begin());
-        how.next.bytes = options.next;
-        how.source_address = options.from;
-        how.sizes = options.sizes;
-        transmitter_ = std::make_unique<transmitter>(how, flows_.flows);
-        transmitter_job_.start(lcore, *transmitter_);
+        start_transmitter(options, lcore);
     }
+}
+
+// The Ethernet address of options.next_ip, by ARP.
+result<void> generator::find_next(const generator_options& options) {
+    if (options.next_ip == 0 || !tx_station_) {
+        return {};
+    }
+    const std::string name = format_ip4(options.next_ip);
+    const std::string doing = "asking who has " + name;
+    const auto ends = std::chrono::steady_clock::now() + arp_patience;
+    tx_station_->ask(options.next_ip);
+    while (!tx_station_->answer()) {
+        if (options.watch && !options.watch(doing, 0, 0)) {
+            return error{EINTR, "interrupted"};
+        }
+        if (std::chrono::steady_clock::now() > ends) {
+            return error{
+                ETIMEDOUT,
+                fmt::format(
+                    "nobody answered ARP for {} on {} within {} s: is it there, and is {} (--from) "
+                    "an address on its link? Or say its Ethernet address: --next MAC",
+                    name, options.tx, arp_patience.count(), format_ip4(options.from))};
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    next_ = tx_station_->answer()->bytes;
+    transmitter_->set_next({next_});
+    return {};
 }
 
 generator::~generator() {
@@ -236,12 +351,22 @@ result<void> generator::send(const send_order& order) {
     if (!(order.seconds >= 0.001 && order.seconds <= 86400 * 366.0)) {
         return error{EINVAL, "seconds: from 0.001 to a year"};
     }
+    const bool fits = std::all_of(order.sizes.begin(), order.sizes.end(), [&](std::uint16_t size) {
+        return size >= probe_bytes_min && size <= frame_most_;
+    });
+    if (!fits || order.sizes.size() > pattern_max) {
+        return error{
+            EINVAL, fmt::format(
+                        "sizes: from {} to {} bytes, at most {} of them", probe_bytes_min,
+                        frame_most_, pattern_max)};
+    }
     transmitter_->start(
         {.stream = order.stream,
          .packets_per_second = order.rate,
          .duration_tsc =
              static_cast<std::uint64_t>(order.seconds * static_cast<double>(rte_get_tsc_hz())),
-         .packets = order.packets});
+         .packets = order.packets,
+         .sizes = order.sizes});
     return {};
 }
 
@@ -296,6 +421,11 @@ trial_ends generator::ends() {
         .send = [this](const send_order& order) { return send(order); },
         .sender = [this] { return sender(); },
         .sink = [this] { return sink(); },
+        .cancel =
+            [this] {
+                cancel();
+                return result<void>();
+            },
     };
 }
 

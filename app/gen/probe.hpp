@@ -33,8 +33,9 @@ static_assert(sizeof(probe) == 22);
 static_assert(sizeof(probe_frame) == 64, "the smallest frame of a test is exactly filled");
 
 inline constexpr unsigned probe_bytes_min = sizeof(probe_frame);
-inline constexpr unsigned probe_bytes_max = 9018;
-inline constexpr std::uint16_t probe_l4_port = 9; // discard (RFC 863)
+inline constexpr unsigned probe_bytes_max = 65'000; // what one buffer holds
+inline constexpr std::size_t pattern_max = 4096;    // sizes taken in turn
+inline constexpr std::uint16_t probe_l4_port = 9;   // discard (RFC 863)
 inline constexpr std::uint8_t probe_ttl = 64;
 
 // The parts that all frames of a sender share; `bytes` and the destination are written per packet.

@@ -102,13 +102,26 @@ void receiver::judge(mbuf_burst& burst, std::uint64_t now) {
     }
     for (unsigned i = 0; i < burst.count; ++i) {
         if (frames[i] == nullptr) {
-            foreign_.add(1);
+            take_other(*burst.packets[i]);
         } else {
             judge_probe(*frames[i], burst.packets[i]->pkt_len, *flows[i], now);
         }
     }
     rte_pktmbuf_free_bulk(burst.packets, burst.count);
     burst.clear();
+}
+
+// Not a probe of this trial.
+void receiver::take_other(const rte_mbuf& packet) {
+    const bool minds = how_.station != nullptr || how_.inbox != nullptr;
+    const std::optional<arp_frame> arp = minds ? arp_of(packet) : std::nullopt;
+    if (!arp) {
+        foreign_.add(1);
+    } else if (how_.station != nullptr) {
+        how_.station->input(*arp);
+    } else {
+        how_.inbox->put(*arp);
+    }
 }
 
 void receiver::judge_probe(const probe_frame& frame, unsigned bytes, flow& one, std::uint64_t now) {

@@ -1,6 +1,7 @@
 // The sink's receiving lcore: judges every packet. Hot, apart from the change of streams.
 #pragma once
 
+#include "app/gen/arp_station.hpp"
 #include "app/gen/histogram.hpp"
 #include "app/gen/probe.hpp"
 #include "app/gen/table/flows.hpp"
@@ -20,6 +21,10 @@ class receiver {
         std::uint16_t queues = 1;
         std::vector<wire::mac_address> gateways; // by the rule's number; empty: not judged
         bool routed = false;                     // the time to live must be one less than sent
+        // Who is told of ARP: the station, where this lcore sends on the port; else the inbox of
+        // the lcore that does; or nobody.
+        arp_station* station = nullptr;
+        arp_inbox* inbox = nullptr;
     };
 
     // Counters of one stream; any thread reads.
@@ -52,6 +57,7 @@ class receiver {
     void take_order();
     unsigned poll();
     void judge(mbuf_burst& burst, std::uint64_t now);
+    void take_other(const rte_mbuf& packet);
     void judge_probe(const probe_frame& frame, unsigned bytes, flow& one, std::uint64_t now);
     bool mark_seen(std::uint64_t sequence);
     bool sound(const probe_frame& frame, unsigned bytes) const;

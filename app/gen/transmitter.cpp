@@ -20,6 +20,9 @@ constexpr std::uint64_t catch_up_us = 2'000;
 // Shorter waits are spent yielding, longer ones asleep.
 constexpr std::uint64_t sleep_from_us = 20;
 
+// How often the port is looked at for what others want of it.
+constexpr std::uint64_t serve_interval_us = 200;
+
 void sleep_us(std::uint64_t us) {
     const timespec wait{0, static_cast<long>(us * 1000)};
     nanosleep(&wait, nullptr);
@@ -32,6 +35,9 @@ transmitter::transmitter(const settings& how, const std::vector<flow>& flows)
 
 void transmitter::start(const transmit_order& order) {
     order_ = order;
+    if (order_.sizes.empty()) {
+        order_.sizes = how_.sizes;
+    }
     sent_before_ = sent_.read();
     took_tsc_.store(0, std::memory_order_relaxed);
     cancelled_.store(false, std::memory_order_relaxed);
@@ -50,8 +56,42 @@ void transmitter::run() {
             transmit();
             state_.store(idle, std::memory_order_release); // busy()'s acquire
         } else {
+            serve(rte_rdtsc());
             sleep_us(500);
         }
+    }
+}
+
+// ARP. A port of whose packets nobody else takes note is emptied: its bus may wait for readers.
+void transmitter::serve(std::uint64_t now) {
+    if (now < serve_tsc_) [[likely]] {
+        return;
+    }
+    serve_tsc_ = now + rte_get_tsc_hz() * serve_interval_us / 1'000'000;
+    if (how_.station == nullptr) {
+        return;
+    }
+    how_.station->tick(now);
+    if (how_.inbox == nullptr) {
+        read_port();
+        return;
+    }
+    arp_frame arp;
+    for (unsigned i = 0; i < send_max && how_.inbox->take(arp); ++i) {
+        how_.station->input(arp);
+    }
+}
+
+void transmitter::read_port() {
+    rte_mbuf* packets[send_max];
+    const unsigned count = rte_eth_rx_burst(how_.port, 0, packets, send_max);
+    for (unsigned i = 0; i < count; ++i) {
+        if (const auto arp = arp_of(*packets[i])) {
+            how_.station->input(*arp);
+        }
+    }
+    if (count != 0) {
+        rte_pktmbuf_free_bulk(packets, count);
     }
 }
 
@@ -80,9 +120,11 @@ void transmitter::transmit() {
     const double catch_up = hz * static_cast<double>(catch_up_us) / 1e6;
     sequence_ = 0;
     at_flow_ = 0;
+    at_size_ = 0;
     began_tsc_ = rte_rdtsc();
     double due = 0; // TSC since the beginning at which the next packet is due
     for (std::uint64_t now = began_tsc_; !over(now); now = rte_rdtsc()) {
+        serve(now);
         const double elapsed = static_cast<double>(now - began_tsc_);
         due = std::max(due, elapsed - catch_up);
         unsigned count = send_max;
@@ -120,14 +162,14 @@ unsigned transmitter::send_burst(unsigned count) {
     std::uint32_t at_flow = at_flow_;
     std::uint32_t at_size = at_size_;
     for (unsigned i = 0; i < count; ++i) {
-        const std::uint16_t bytes = how_.sizes[at_size];
+        const std::uint16_t bytes = order_.sizes[at_size];
         packets[i]->data_len = bytes;
         packets[i]->pkt_len = bytes;
         frames_.write(
             rte_pktmbuf_mtod(packets[i], void*), bytes, flows_[at_flow].destination, at_flow,
             sequence_ + i, order_.stream, now);
         at_flow = at_flow + 1 == flows_.size() ? 0 : at_flow + 1;
-        at_size = at_size + 1 == how_.sizes.size() ? 0 : at_size + 1;
+        at_size = at_size + 1 == order_.sizes.size() ? 0 : at_size + 1;
     }
     const unsigned taken =
         rte_eth_tx_burst(how_.port, 0, packets, static_cast<std::uint16_t>(count));
@@ -136,7 +178,7 @@ unsigned transmitter::send_burst(unsigned count) {
     }
     sequence_ += taken;
     at_flow_ = static_cast<std::uint32_t>((at_flow_ + taken) % flows_.size());
-    at_size_ = static_cast<std::uint32_t>((at_size_ + taken) % how_.sizes.size());
+    at_size_ = static_cast<std::uint32_t>((at_size_ + taken) % order_.sizes.size());
     sent_.add(taken);
     return taken;
 }

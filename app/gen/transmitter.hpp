@@ -2,6 +2,7 @@
 // commands, which control gives through atomics and the lcore takes between bursts.
 #pragma once
 
+#include "app/gen/arp_station.hpp"
 #include "app/gen/probe.hpp"
 #include "app/gen/table/flows.hpp"
 #include "engine/counters.hpp"
@@ -19,7 +20,8 @@ struct transmit_order {
     std::uint8_t stream = 0;
     std::uint64_t packets_per_second = 0; // 0: as fast as the port takes them
     std::uint64_t duration_tsc = 0;
-    std::uint64_t packets = 0; // stops after so many; 0: by time alone
+    std::uint64_t packets = 0;        // stops after so many; 0: by time alone
+    std::vector<std::uint16_t> sizes; // in place of the settings'; empty: those
 };
 
 class transmitter {
@@ -30,13 +32,20 @@ class transmitter {
         wire::mac_address source;
         wire::mac_address next; // the router's
         std::uint32_t source_address = 0;
-        std::vector<std::uint16_t> sizes; // taken in turn; 64..9018, without FCS
+        std::vector<std::uint16_t> sizes; // taken in turn; as the port carries them, without FCS
+        arp_station* station = nullptr;   // served by this lcore; may be none
+        arp_inbox* inbox = nullptr; // of what arrived for it; else the port's receive queue is read
     };
 
     transmitter(const settings& how, const std::vector<flow>& flows);
 
     // The lcore's function; returns after stop().
     void run();
+
+    // Control, while nothing is sent: whom to send to.
+    void set_next(const wire::mac_address& next) {
+        frames_ = probe_template(how_.source, next, how_.source_address);
+    }
 
     // Control: one order at a time. `start` returns at once; `busy` until it is done.
     void start(const transmit_order& order);
@@ -59,11 +68,14 @@ class transmitter {
     unsigned send_burst(unsigned count);
     bool pause(std::uint64_t now, std::uint64_t next_due);
     bool over(std::uint64_t now) const;
+    void serve(std::uint64_t now);
+    void read_port();
 
     const settings how_;
     const std::vector<flow>& flows_;
     probe_template frames_;
     transmit_order order_;
+    std::uint64_t serve_tsc_ = 0; // when others than probes are due
     std::uint64_t sequence_ = 0;
     std::uint32_t at_flow_ = 0;
     std::uint32_t at_size_ = 0;

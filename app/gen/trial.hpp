@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -14,9 +15,10 @@ namespace pantala::app {
 
 struct send_order {
     std::uint8_t stream = 0;
-    std::uint64_t rate = 0;    // packets a second; 0: as fast as possible
-    double seconds = 1;        //
-    std::uint64_t packets = 0; // at most; 0: by time alone
+    std::uint64_t rate = 0;                // packets a second; 0: as fast as possible
+    double seconds = 1;                    //
+    std::uint64_t packets = 0;             // at most; 0: by time alone
+    std::vector<std::uint16_t> sizes = {}; // of the frames, in turn; empty: as the sender was told
 };
 
 struct sender_state {
@@ -43,7 +45,7 @@ struct sink_state {
     double max_us = 0;
 };
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(send_order, stream, rate, seconds, packets)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(send_order, stream, rate, seconds, packets, sizes)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(sender_state, busy, sent, port_full, seconds)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(
     sink_state, received, bytes, duplicate, reordered, late, misrouted, corrupt, foreign, missed,
@@ -55,13 +57,14 @@ struct trial_ends {
     std::function<result<void>(const send_order&)> send;    // returns at once
     std::function<result<sender_state>()> sender;
     std::function<result<sink_state>()> sink;
+    std::function<result<void>()> cancel{}; // the sender stops before its time; may be none
 };
 
 struct trial_report {
     send_order order;
     sender_state sender;
     sink_state sink;
-    bool interrupted = false;
+    bool interrupted = false; // it was ended early: this is what was sent until then
 
     std::uint64_t lost() const {
         const std::uint64_t arrived = sink.received + sink.late;
@@ -79,33 +82,48 @@ nlohmann::json to_json(const trial_report& report);
 using trial_watch =
     std::function<bool(double seconds, const sender_state& sender, const sink_state& sink)>;
 
-// Runs one trial and waits until its last packet is in, or none has come for `quiet_ms`.
+// Runs one trial and waits until its last packet is in, or none has come for `quiet_ms`. A trial
+// ends early, and is reported as interrupted, when the watch or `stopped` (asked all the time) says
+// so.
 class trial_runner {
   public:
-    explicit trial_runner(trial_ends ends) : ends_(std::move(ends)) {}
+    explicit trial_runner(trial_ends ends, std::function<bool()> stopped = {})
+        : ends_(std::move(ends)), stopped_(std::move(stopped)) {}
     result<trial_report> run(send_order order, const trial_watch& watch = {});
 
     static constexpr unsigned quiet_ms = 300;
 
   private:
     result<bool> wait_sent(const trial_watch& watch);
+    result<void> end_sending();
     result<void> wait_received();
 
     trial_ends ends_;
+    std::function<bool()> stopped_;
     std::uint8_t stream_ = 0;
 };
 
 struct search_options {
-    double seconds = 1;        // a trial's
-    double resolution = 0.03;  // stop when the bracket is this narrow
-    std::uint64_t highest = 0; // packets a second; 0: what the sender reaches
-    unsigned trials = 14;      // at most
+    double seconds = 1;                    // a trial's
+    double resolution = 0.03;              // stop when the bracket is this narrow
+    std::uint64_t highest = 0;             // packets a second; 0: what the sender reaches
+    unsigned trials = 14;                  // at most
+    std::vector<std::uint16_t> sizes = {}; // of the frames, in turn; empty: as the sender was told
+};
+
+struct search_report {
+    trial_report best; // the highest rate that lost nothing
+    unsigned trials = 0;
+    bool interrupted = false; // there may be a higher one
 };
 
 // Binary search between the highest rate that lost nothing and the lowest that did. `seen` is told
-// of every trial. The report is that of the best trial without loss; an error if there is none.
-result<trial_report> search_throughput(
+// of every whole trial, `during` of those that take long. An interrupted trial ends the search. An
+// error if no rate was without loss; EINTR: none was found before the interruption.
+result<search_report> search_throughput(
     trial_runner& runner, const search_options& options,
-    const std::function<bool(const trial_report&)>& seen = {});
+    const std::function<void(const trial_report&)>& seen = {}, const trial_watch& during = {});
+
+nlohmann::json to_json(const search_report& report);
 
 } // namespace pantala::app

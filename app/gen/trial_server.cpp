@@ -118,6 +118,7 @@ trial_ends remote_ends(control_client& sender, control_client& sink) {
         .send = [&](const send_order& order) { return tell(sender, "trial.send", order); },
         .sender = [&] { return ask_for<sender_state>(sender, "trial.sender"); },
         .sink = [&] { return ask_for<sink_state>(sink, "trial.sink"); },
+        .cancel = [&] { return tell(sender, "trial.cancel", send_order{}); },
     };
 }
 

@@ -410,7 +410,7 @@ WRONG_NAMES = (  # what a configuration of two ports may name that is not there:
     ('[[neigh]]\naddress = "10.1.0.9"\nlladdr = "02:00:00:00:00:09"\ndev = "south"\n', 1, "no interface 'south'"),
     ('[[neigh]]\naddress = "10.2.0.9"\nlladdr = "02:00:00:00:00:09"\ndev = "west"\n', 1, "no link of 'west'"),
     ('[[iface]]\ndev = "south"\nrpf = "strict"\n', 1, "no interface 'south'"),
-    ('[[table]]\nfile = "nowhere.txt"\nvia = "10.2.0.2"\n', 1, "nowhere.txt"),
+    ('[[table]]\nfile = "missing.txt"\nvia = "10.2.0.2"\n', 1, "missing.txt"),
     ('[[table]]\nfile = "table.txt"\nvia = "99.9.9.9"\n', 1, "99.9.9.9"),
 )
 

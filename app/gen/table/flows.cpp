@@ -17,13 +17,17 @@ std::uint16_t both_choices(ip4_prefix prefix, const flow_request& request) {
     return static_cast<std::uint16_t>(first << 8 | second);
 }
 
+bool go_on(const setup_watch& watch, const char* what, std::size_t done, std::size_t of) {
+    return !watch || done % watch_every != 0 || watch(what, done, of);
+}
+
 } // namespace
 
-result<flow_set> make_flows(const flow_request& request) {
+result<flow_set> make_flows(const flow_request& request, const setup_watch& watch) {
     flow_set set;
     std::vector<ip4_prefix> prefixes = request.to;
     if (!request.table.empty()) {
-        auto read = read_prefix_list(request.table, request.limit);
+        auto read = read_prefix_list(request.table, request.limit, watch);
         if (!read) {
             return read.failure();
         }
@@ -36,14 +40,19 @@ result<flow_set> make_flows(const flow_request& request) {
         return error{EINVAL, fmt::format("at most {} gateways", gateways_max)};
     }
     set.prefixes = prefixes.size();
-    if (request.gateways > 0) {
-        for (const ip4_prefix& prefix : prefixes) {
-            set.table.add(prefix, both_choices(prefix, request));
+    for (std::size_t i = 0; request.gateways > 0 && i < prefixes.size(); ++i) {
+        if (!go_on(watch, "making the sink's own table", i, prefixes.size())) {
+            return error{EINTR, "interrupted"};
         }
+        set.table.add(prefixes[i], both_choices(prefixes[i], request));
     }
     set.flows.resize(request.flows);
     std::uint64_t random = mix64(request.seed);
+    std::size_t drawn = 0;
     for (flow& one : set.flows) {
+        if (!go_on(watch, "drawing destinations", drawn++, set.flows.size())) {
+            return error{EINTR, "interrupted"};
+        }
         random = mix64(random);
         const ip4_prefix& prefix = prefixes[(random >> 32) * prefixes.size() >> 32];
         one.destination =

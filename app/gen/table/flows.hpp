@@ -39,6 +39,7 @@ struct flow_set {
     std::size_t prefixes = 0; // that the destinations were drawn from
 };
 
-result<flow_set> make_flows(const flow_request& request);
+// `watch` may end it: EINTR.
+result<flow_set> make_flows(const flow_request& request, const setup_watch& watch = {});
 
 } // namespace pantala::app

@@ -8,7 +8,8 @@
 
 namespace pantala::app {
 
-result<std::vector<ip4_prefix>> read_prefix_list(const std::string& path, std::uint64_t limit) {
+result<std::vector<ip4_prefix>>
+read_prefix_list(const std::string& path, std::uint64_t limit, const setup_watch& watch) {
     const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
     if (!file) {
         return error{ENOENT, fmt::format("cannot read the table {}", path)};
@@ -17,6 +18,9 @@ result<std::vector<ip4_prefix>> read_prefix_list(const std::string& path, std::u
     std::vector<ip4_prefix> prefixes;
     char line[512];
     for (std::uint64_t number = 1; gzgets(file.get(), line, sizeof line) != nullptr; ++number) {
+        if (watch && number % watch_every == 0 && !watch("reading the table", prefixes.size(), 0)) {
+            return error{EINTR, "interrupted"};
+        }
         std::string_view text(line, std::strcspn(line, "\r\n#"));
         text = text.substr(0, text.find_first_of(" \t"));
         if (text.empty() || text.find(':') != std::string_view::npos) {

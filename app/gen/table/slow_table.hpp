@@ -6,14 +6,22 @@
 #include "engine/base/result.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pantala::app {
 
+// Told now and then how far a step is (of 0: not known). False: it is to be given up, EINTR.
+using setup_watch =
+    std::function<bool(std::string_view what, std::uint64_t done, std::uint64_t of)>;
+inline constexpr std::uint64_t watch_every = 1U << 16; // prefixes, flows
+
 // The IPv4 prefixes of a file with one CIDR a line, gzipped or not; IPv6 lines, blank lines and
-// comments are passed over. At most `limit` of them (0: all).
-result<std::vector<ip4_prefix>> read_prefix_list(const std::string& path, std::uint64_t limit);
+// comments are passed over. At most `limit` of them (0: all). `watch`: see there; EINTR.
+result<std::vector<ip4_prefix>>
+read_prefix_list(const std::string& path, std::uint64_t limit, const setup_watch& watch = {});
 
 class slow_table {
   public:
