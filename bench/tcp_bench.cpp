@@ -2,13 +2,13 @@
 // ends together; half of it is one end's share.
 //
 //   tcp/pantala/request_response   64 bytes there, 64 back, on 100 connections in turn
-//   tcp/pantala/segment            1,448 bytes of one stream; how much of it sender and receiver cost
-//   tcp/pantala/connection         opened and closed
-//   tcp/pantala/round              one host's round that has nothing to do, 100 connections
-//   tcp/pantala/idle_open          idle connections, opened once; bytes of memory for each end
-//   tcp/pantala/idle_round         as `round`, beside the idle ones
-//   tcp/pantala/idle_aside         as `request_response`, beside the idle ones
-//   tcp/pantala/idle_woken         one request and response on each idle connection in turn: nothing
+//   tcp/pantala/segment            1,448 bytes of one stream; how much of it sender and receiver
+//   cost tcp/pantala/connection         opened and closed tcp/pantala/round              one host's
+//   round that has nothing to do, 100 connections tcp/pantala/idle_open          idle connections,
+//   opened once; bytes of memory for each end tcp/pantala/idle_round         as `round`, beside the
+//   idle ones tcp/pantala/idle_aside         as `request_response`, beside the idle ones
+//   tcp/pantala/idle_woken         one request and response on each idle connection in turn:
+//   nothing
 //                                  of it is in the cache
 //
 // items_per_second counts these; counters: `cycles` of the TSC for each, `packets` for each.
@@ -64,8 +64,8 @@ class cost {
     std::uint64_t tsc_;
 };
 
-// 64 bytes there, 64 back, until `wanted` answers have come; with `again` each answer is followed by
-// the next request.
+// 64 bytes there, 64 back, until `wanted` answers have come; with `again` each answer is followed
+// by the next request.
 std::uint64_t request_responses(two_hosts& two, std::uint64_t wanted, bool again) {
     std::uint64_t done = 0;
     tcp::event events[256];

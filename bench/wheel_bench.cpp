@@ -466,8 +466,7 @@ class medians_in_ns : public benchmark::ConsoleReporter {
 
 int main(int argc, char** argv) {
     bench::command_line words(
-        argc, argv,
-        {"--benchmark_repetitions=3", "--benchmark_enable_random_interleaving=true"});
+        argc, argv, {"--benchmark_repetitions=3", "--benchmark_enable_random_interleaving=true"});
     if (!words.initialize()) {
         return 1;
     }

@@ -13,7 +13,8 @@ namespace pantala::bus {
 inline bool parse_bus_size(std::string_view text, std::uint64_t& bytes) {
     unsigned shift = 0;
     if (!text.empty() && (text.back() & 0x40) != 0) { // a letter
-        const std::size_t unit = std::string_view("KMG").find(static_cast<char>(text.back() & ~0x20));
+        const std::size_t unit =
+            std::string_view("KMG").find(static_cast<char>(text.back() & ~0x20));
         if (unit == std::string_view::npos) {
             return false;
         }

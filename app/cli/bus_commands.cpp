@@ -142,8 +142,7 @@ result<void> create_native(bus_command& command) {
 }
 
 int create(bus_command& command) {
-    const auto made =
-        command.format == "netbsd" ? create_netbsd(command) : create_native(command);
+    const auto made = command.format == "netbsd" ? create_netbsd(command) : create_native(command);
     if (!made) {
         return report(made.failure());
     }

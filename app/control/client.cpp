@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -59,7 +60,17 @@ result<void> control_client::post(control_request& request) {
     return {};
 }
 
-result<std::string_view> control_client::line() {
+// Waits for something to read; tells whoever wants to know that there is nothing yet.
+void control_client::await(const std::function<void(const control_progress&)>& on_silence) const {
+    constexpr int silence_ms = 500;
+    pollfd waits{fd_, POLLIN, 0};
+    while (poll(&waits, 1, silence_ms) == 0) {
+        on_silence({"waiting for the answer", 0, 0});
+    }
+}
+
+result<std::string_view>
+control_client::line(const std::function<void(const control_progress&)>& on_silence) {
     if (taken_ > 0) {
         in_.erase(0, taken_);
         taken_ = 0;
@@ -74,6 +85,9 @@ result<std::string_view> control_client::line() {
         searched = in_.size();
         if (in_.size() > reply_line_max) {
             return error{EMSGSIZE, "control socket: a reply line is too long"};
+        }
+        if (on_silence) {
+            await(on_silence);
         }
         char chunk[64 * 1024];
         const ssize_t got = recv(fd_, chunk, sizeof chunk, 0);
@@ -93,7 +107,7 @@ result<json> control_client::wait(
     const std::function<void(const json&)>& on_row,
     const std::function<void(const control_progress&)>& on_progress) {
     for (;;) {
-        auto text = line();
+        auto text = line(on_progress);
         if (!text) {
             return text.failure();
         }

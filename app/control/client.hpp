@@ -23,7 +23,8 @@ class control_client {
     ~control_client();
 
     // Sends a request and waits for its end. The value is that of `done`; an error is the
-    // server's, or tells how the connection broke.
+    // server's, or tells how the connection broke. `on_progress` is also called, twice a second,
+    // while the server says nothing.
     result<json> call(
         control_request request, const std::function<void(const json&)>& on_row = {},
         const std::function<void(const control_progress&)>& on_progress = {});
@@ -36,7 +37,8 @@ class control_client {
 
   private:
     explicit control_client(int fd) : fd_(fd) {}
-    result<std::string_view> line();
+    void await(const std::function<void(const control_progress&)>& on_silence) const;
+    result<std::string_view> line(const std::function<void(const control_progress&)>& on_silence);
 
     int fd_;
     std::uint64_t next_id_ = 1;

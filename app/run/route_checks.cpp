@@ -10,6 +10,21 @@ namespace pantala::app {
 
 namespace {
 
+// Tells a client how far a job is, but not at every turn of it.
+class pace {
+  public:
+    void tell(control_reply& reply, const char* what, std::uint64_t done) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - told_ > std::chrono::milliseconds(500)) {
+            told_ = now;
+            reply.progress(what, done, 0);
+        }
+    }
+
+  private:
+    std::chrono::steady_clock::time_point told_ = std::chrono::steady_clock::now();
+};
+
 // Hashes the replicas of all workers, then asks them for every prefix of the main tables; waits
 // while changes are on their way.
 class verify_job final : public control_job {
@@ -21,6 +36,7 @@ class verify_job final : public control_job {
             return error{EAGAIN, "routes change all the time; no worker stood still for a look"};
         }
         waiting_ = !rib_.settled();
+        pace_.tell(reply, waiting_ ? "waiting for the workers" : "comparing addresses", addresses_);
         if (waiting_) {
             return std::optional<json>{};
         }
@@ -88,6 +104,7 @@ class verify_job final : public control_job {
     }
 
     rib& rib_;
+    pace pace_;
     std::chrono::steady_clock::time_point patience_ =
         std::chrono::steady_clock::now() + std::chrono::seconds(60);
     std::optional<prefix4> at4_ = prefix4{};
@@ -105,7 +122,8 @@ class flush_job final : public control_job {
   public:
     flush_job(router& of, route_protocol protocol) : router_(of), protocol_(protocol) {}
 
-    result<std::optional<json>> turn(control_reply&) override {
+    result<std::optional<json>> turn(control_reply& reply) override {
+        pace_.tell(reply, "deleting routes", deleted_);
         const result<void> done = router_.flush(protocol_, deleted_);
         congested_ = !done && done.failure().code == EAGAIN;
         if (congested_) {
@@ -117,6 +135,7 @@ class flush_job final : public control_job {
 
   private:
     router& router_;
+    pace pace_;
     route_protocol protocol_;
     std::size_t deleted_ = 0;
     bool congested_ = false;

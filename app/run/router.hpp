@@ -57,8 +57,8 @@ class router {
         const config& from, const std::vector<std::string>& eal, const progress_report& progress,
         const program_factory& programs = {});
     // Whether make() would find anything wrong with what is said, apart from what only the devices
-    // know: names, addresses, gateways, tables are looked at by the very code that sets them up, but
-    // without EAL, ports and workers. The error is make()'s.
+    // know: names, addresses, gateways, tables are looked at by the very code that sets them up,
+    // but without EAL, ports and workers. The error is make()'s.
     static result<void> check(const config& from, const progress_report& progress);
     ~router();
     router(const router&) = delete;

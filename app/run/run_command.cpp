@@ -205,7 +205,9 @@ std::shared_ptr<run_options> add_run_options(const cli_program& program, CLI::Ap
     app->add_option("-w,--workers", options->workers, "how many workers")
         ->check(CLI::Range(1U, 64U));
     app->add_flag("--busy", options->busy, "workers never sleep");
-    app->add_flag("--check", options->check, "only check the configuration, and what it names: no port is opened");
+    app->add_flag(
+        "--check", options->check,
+        "only check the configuration, and what it names: no port is opened");
     app->add_flag("--reference", options->reference, "print all keys of the configuration");
     return options;
 }

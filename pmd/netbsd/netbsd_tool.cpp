@@ -144,8 +144,7 @@ result<void> netbsd_bus_create(const std::string& path) {
     const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         const int code = errno;
-        return error{
-            code, "NetBSD bus '" + path + "': cannot make it: " + std::strerror(code)};
+        return error{code, "NetBSD bus '" + path + "': cannot make it: " + std::strerror(code)};
     }
     close(fd);
     const result<netbsd_bus> made = netbsd_bus::open(path);

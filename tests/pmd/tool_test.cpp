@@ -154,8 +154,9 @@ TEST(bus_tool, sizes_are_whole_numbers_with_a_unit) {
         EXPECT_TRUE(parse_bus_size(text, read)) << text;
         EXPECT_EQ(read, bytes) << text;
     }
-    for (const char* text : {"", "K", "1.5K", "1.5M", "16MB", "16 M", "-1M", "0x10", "1T", "16i",
-                             "18446744073709551616", "17179869184G"}) {
+    for (const char* text :
+         {"", "K", "1.5K", "1.5M", "16MB", "16 M", "-1M", "0x10", "1T", "16i",
+          "18446744073709551616", "17179869184G"}) {
         std::uint64_t read = 0;
         EXPECT_FALSE(parse_bus_size(text, read)) << text;
     }
