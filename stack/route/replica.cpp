@@ -1,5 +1,6 @@
 #include "stack/route/replica.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -16,6 +17,24 @@ struct no_observer {
 
 route_replica::route_replica(route_log& log, unsigned reader)
     : log_(log), reader_(reader), records_(std::make_unique<route_records>()) {}
+
+void route_replica::lookup4(
+    unsigned table, std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
+    if (const fib4_image* image = fib4_[table].get(); image != nullptr) {
+        image->lookup(addresses, answers);
+    } else {
+        std::fill_n(answers, addresses.size(), nexthop_none);
+    }
+}
+
+void route_replica::lookup6(
+    unsigned table, std::span<const address6> addresses, nexthop_id* answers) const {
+    if (const fib6_image* image = fib6_[table].get(); image != nullptr) {
+        image->reader().lookup(addresses, answers);
+    } else {
+        std::fill_n(answers, addresses.size(), nexthop_none);
+    }
+}
 
 unsigned route_replica::apply(unsigned budget) {
     return apply(budget, no_observer{});
@@ -100,8 +119,8 @@ void route_replica::apply_entry(const route_entry_header& header, const std::uin
     }
 }
 
-// The body holds the address of control's array of images, one a reader: the worker takes its own
-// and leaves the old one there for control to free.
+// The body holds the address of control's array of images, one a reader: the worker takes its own,
+// or nothing where the table is no more, and leaves the old one there for control to free.
 template <class Image>
 void route_replica::swap_image(std::unique_ptr<Image>& mine, const std::uint64_t* body) const {
     std::swap(mine, reinterpret_cast<std::unique_ptr<Image>*>(body[0])[reader_]);

@@ -25,6 +25,9 @@ namespace pantala {
 inline constexpr unsigned tables_max = 64;          // routing tables (VRFs); 0 is the main one
 inline constexpr unsigned route_patches_round = 64; // entries a worker applies a round
 
+// Leads nowhere, ever: what a table that is not there answers.
+inline constexpr nexthop_id nexthop_none{nexthops_max - 1};
+
 // What a worker is told while entries are applied, in their order: it rebuilds adjacencies.
 template <class T>
 concept route_observer = requires(T& observer, nexthop_id hop, iface_id interface) {
@@ -54,15 +57,19 @@ class route_replica {
     // The main table's reader; take it anew each round.
     fib4_reader<> fib4() const { return fib4_main_->reader<fib4_root_bits_main>(); }
     fib6_reader fib6() const { return fib6_main_->reader(); }
-    // Any table, one address; the main table's default where the table does not exist.
+    // Any table, one address; nexthop_none where there is no such table.
     nexthop_id lookup4(unsigned table, std::uint32_t address) const {
         const fib4_image* image = fib4_[table].get();
-        return image != nullptr ? image->lookup(address) : nexthop_default;
+        return image != nullptr ? image->lookup(address) : nexthop_none;
     }
     nexthop_id lookup6(unsigned table, const address6& address) const {
         const fib6_image* image = fib6_[table].get();
-        return image != nullptr ? image->lookup(address) : nexthop_default6;
+        return image != nullptr ? image->lookup(address) : nexthop_none;
     }
+    // The same of many addresses; `answers` is as long. The table is looked for once.
+    void
+    lookup4(unsigned table, std::span<const std::uint32_t> addresses, nexthop_id* answers) const;
+    void lookup6(unsigned table, std::span<const address6> addresses, nexthop_id* answers) const;
     const nexthop& hop(nexthop_id id) const { return records_->hops[id.value]; }
     const iface& interface(iface_id id) const { return records_->ifaces[id.value]; }
     // The member of a group (a next hop of kind group) that a flow uses.

@@ -79,6 +79,17 @@ constexpr std::uint32_t metric_of(route_protocol protocol) {
     return protocol == route_protocol::bgp ? 20 : protocol == route_protocol::ospf ? 110 : 0;
 }
 
+// Of one routing table.
+struct table_counts {
+    bool there = false; // it has routes or interfaces, or is the main one
+    std::size_t routes4 = 0;
+    std::size_t routes6 = 0;
+    std::size_t interfaces = 0;
+    std::size_t replica_bytes4 = 0; // resident memory of one worker
+    std::size_t replica_bytes6 = 0;
+    std::size_t authority_bytes = 0; // control's own
+};
+
 struct rib_counts {
     std::size_t routes4 = 0; // prefixes of the main table
     std::size_t routes6 = 0;
@@ -139,6 +150,10 @@ class rib {
     // the interface's own.
     result<void> set_mtu6(iface_id id, std::uint16_t mtu);
     result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
+    // Puts it into another routing table, with the routes that its addresses bring; routes that
+    // name it stay where they are. All of it or nothing. Errors: EINVAL, EEXIST (another interface
+    // there has one of its addresses or links), ENOMEM, ENOSPC, EAGAIN.
+    result<void> set_table(iface_id id, unsigned table);
     // `duties`: iface_*. Errors: EINVAL: advertising and believing others at once, strict and loose
     // at once, or a time out of range (RFC 4861 6.2.1).
     result<void> set_duties(
@@ -159,6 +174,13 @@ class rib {
     result<void> set_address_flags(iface_id id, std::uint32_t address, std::uint8_t flags);
     result<void> set_address_flags(iface_id id, const address6& address, std::uint8_t flags);
     const iface& interface(iface_id id) const;
+
+    // --- tables ---
+
+    // 0 is the main one. Another is made when a route or an interface first is in it, and goes with
+    // the last of them; each family of it for itself where no interface is.
+    bool has_table(unsigned table) const;
+    table_counts counts_of(unsigned table) const;
 
     // --- routes ---
 
@@ -193,28 +215,38 @@ class rib {
         unsigned table, const prefix6& from, std::size_t count,
         const std::function<void(const route6&)>& each) const;
 
-    // --- feeds: many routes, few hops (main table, metric_of(protocol)) ---
+    // --- feeds: many routes, few hops (metric_of(protocol)) ---
 
-    // The hop of these targets, with one more use; release() gives it back.
-    result<nexthop_id> hop(std::span<const route_target> targets, std::uint16_t mtu = 0);
+    // The hop of these targets, with one more use; release() gives it back. `table`: where gateways
+    // are looked up.
+    result<nexthop_id>
+    hop(std::span<const route_target> targets, std::uint16_t mtu = 0, unsigned table = 0);
     void release(nexthop_id hop);
     // Adds or replaces, then withdraws, one route. Errors: EAGAIN, ENOMEM, ESRCH. Cost: 0.2 to
     // 0.5 us for a /24.
-    result<void> announce(const feed_route& added, route_protocol protocol = route_protocol::bgp);
-    result<void> withdraw(const prefix4& prefix, route_protocol protocol = route_protocol::bgp);
-    // Loads the lines that a change of this prefix will touch: some 8 changes ahead is best.
+    result<void> announce(
+        const feed_route& added, route_protocol protocol = route_protocol::bgp, unsigned table = 0);
+    result<void> withdraw(
+        const prefix4& prefix, route_protocol protocol = route_protocol::bgp, unsigned table = 0);
+    // Loads the lines that a change of this prefix in the main table will touch: some 8 changes
+    // ahead is best.
     void prefetch(const prefix4& prefix) const;
     // Announces many at once. From some thousands on the table is compiled anew in parallel and
     // swapped in by one message. Errors: ENOMEM; nothing is changed then.
-    result<void>
-    load(std::span<const feed_route> routes, route_protocol protocol = route_protocol::bgp);
-    result<void> announce(const feed_route6& added, route_protocol protocol = route_protocol::bgp);
-    result<void> withdraw(const prefix6& prefix, route_protocol protocol = route_protocol::bgp);
-    result<void>
-    load(std::span<const feed_route6> routes, route_protocol protocol = route_protocol::bgp);
-    // Deletes all routes of this protocol, both families; `deleted` grows by how many. Errors:
-    // EAGAIN, ENOMEM, with some left.
-    result<void> flush(route_protocol protocol, std::size_t& deleted);
+    result<void> load(
+        std::span<const feed_route> routes, route_protocol protocol = route_protocol::bgp,
+        unsigned table = 0);
+    result<void> announce(
+        const feed_route6& added, route_protocol protocol = route_protocol::bgp,
+        unsigned table = 0);
+    result<void> withdraw(
+        const prefix6& prefix, route_protocol protocol = route_protocol::bgp, unsigned table = 0);
+    result<void> load(
+        std::span<const feed_route6> routes, route_protocol protocol = route_protocol::bgp,
+        unsigned table = 0);
+    // Deletes all routes of this protocol of a table, both families; `deleted` grows by how many.
+    // Errors: EAGAIN, ENOMEM, with some left.
+    result<void> flush(route_protocol protocol, std::size_t& deleted, unsigned table = 0);
 
     // --- workers ---
 

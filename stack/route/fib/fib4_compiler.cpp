@@ -309,8 +309,9 @@ void fib4_compiler::ensure(std::uint32_t units, std::uint32_t words) {
     if (units <= ready_units_ && words <= ready_words_) {
         return;
     }
-    constexpr std::uint32_t units_ahead = std::uint32_t{1} << 13; // 64 KiB
-    constexpr std::uint32_t words_ahead = 1024;
+    const bool big = shape_.root_bits == fib4_root_bits_main;
+    const std::uint32_t units_ahead = big ? std::uint32_t{1} << 13 : 64; // 64 KiB, 512 bytes
+    const std::uint32_t words_ahead = big ? 1024 : 64;
     if (units > ready_units_) {
         ready_units_ = std::min(units + units_ahead, fib4_image::units_max);
     }

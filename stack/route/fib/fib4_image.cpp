@@ -71,6 +71,20 @@ nexthop_id fib4_image::lookup(std::uint32_t address) const {
                : fib4_reader<fib4_root_bits_small>(directory_, arena_).lookup(address);
 }
 
+void fib4_image::lookup(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
+    if (shape_.root_bits == fib4_root_bits_main) {
+        reader<fib4_root_bits_main>().lookup(addresses, answers);
+    } else {
+        reader<fib4_root_bits_small>().lookup(addresses, answers);
+    }
+}
+
+// Directory and arena begin on a page each.
+std::size_t fib4_image::resident_bytes() const {
+    return whole_pages(populated_words_ * sizeof(std::uint32_t)) +
+           whole_pages(populated_units_ * sizeof(std::uint64_t));
+}
+
 std::uint64_t fib4_image::hash() const {
     std::uint64_t hash =
         mix_bytes(0x243f6a8885a308d3ULL, directory_, words_ * sizeof(std::uint32_t));

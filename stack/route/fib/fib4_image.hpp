@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 
 namespace pantala {
 
@@ -31,6 +32,8 @@ class fib4_image {
     }
     // One address, whatever the shape; for slow paths.
     nexthop_id lookup(std::uint32_t address) const;
+    // Many addresses; `answers` is as long.
+    void lookup(std::span<const std::uint32_t> addresses, nexthop_id* answers) const;
 
     const std::uint32_t* directory() const { return directory_; }
     const std::uint64_t* arena() const { return arena_; }
@@ -60,6 +63,8 @@ class fib4_image {
     std::uint32_t words() const { return words_; }
     // Bytes of directory and arena in use.
     std::size_t bytes() const { return words_ * std::size_t{4} + units_ * std::size_t{8}; }
+    // Bytes of memory that it has made resident, in whole pages of 4 KiB.
+    std::size_t resident_bytes() const;
     // Of every byte in use; equal for replicas at the same generation.
     std::uint64_t hash() const;
     bool same_bytes(const fib4_image& other) const;

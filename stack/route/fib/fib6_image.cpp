@@ -70,6 +70,13 @@ void fib6_image::assign(const fib6_image& other) {
     longs_ = other.longs_;
 }
 
+// The directory, the words of long ids and the lines begin on a page each.
+std::size_t fib6_image::resident_bytes() const {
+    return whole_pages(fib6_roots * sizeof(std::uint32_t)) +
+           whole_pages(populated_longs_ * sizeof(std::uint32_t)) +
+           whole_pages((populated_lines_ - fib6_first_line) * line_bytes);
+}
+
 std::uint64_t fib6_image::hash() const {
     const std::size_t first = std::size_t{fib6_first_line} * fib6_line_words;
     const std::uint64_t hash =

@@ -54,6 +54,8 @@ class fib6_image {
         return (fib6_roots + longs_) * sizeof(std::uint32_t) +
                (lines_ - fib6_first_line) * line_bytes;
     }
+    // Bytes of memory that it has made resident, in whole pages of 4 KiB.
+    std::size_t resident_bytes() const;
     // Of every byte in use; equal for replicas at the same generation.
     std::uint64_t hash() const;
 

@@ -21,6 +21,9 @@ void release_memory(std::byte* mapping, std::size_t bytes);
 void touch_pages(void* begin, void* end);
 std::byte* page_above(void* at);
 std::byte* huge_page_above(void* at);
+constexpr std::size_t whole_pages(std::size_t bytes) {
+    return (bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
 
 std::uint64_t mix_bytes(std::uint64_t hash, const void* data, std::size_t bytes);
 

@@ -112,7 +112,7 @@ std::optional<std::uint16_t> hop_table::free_id() {
         free_.pop_back();
         return id;
     }
-    if (entries_.size() == nexthops_max) {
+    if (entries_.size() == nexthop_none.value) { // which is nobody's
         return std::nullopt;
     }
     entries_.emplace_back();
@@ -162,7 +162,7 @@ result<nexthop_id> hop_table::keep(entry made, key made_key) {
     const std::optional<std::uint16_t> id = free_id();
     if (!id) {
         drop_group(made);
-        return error{ENOSPC, "all 32,768 next hops are in use"};
+        return error{ENOSPC, "all 32,767 next hops are in use"};
     }
     ids_.emplace(std::move(made_key), *id);
     note_gateway(made, *id, true);
@@ -334,7 +334,7 @@ void hop_table::write_buckets(const entry& group) {
 result<nexthop_id> hop_table::take_alias(unsigned table, bool is6) {
     const std::optional<std::uint16_t> id = free_id();
     if (!id) {
-        return error{ENOSPC, "all 32,768 next hops are in use"};
+        return error{ENOSPC, "all 32,767 next hops are in use"};
     }
     entries_[*id].alias = true;
     entries_[*id].used = true;
@@ -345,6 +345,15 @@ result<nexthop_id> hop_table::take_alias(unsigned table, bool is6) {
 void hop_table::point_alias(nexthop_id alias, std::optional<nexthop_id> at) {
     entries_[alias.value].follows = at;
     settle_one(alias);
+}
+
+void hop_table::drop_alias(unsigned table, bool is6) {
+    const auto at = defaults_.find({table, is6});
+    PANTALA_ASSERT(at != defaults_.end() && !entries_[at->second.value].follows);
+    write(at->second.value, nexthop{});
+    entries_[at->second.value] = entry{};
+    free_.push_back(at->second.value);
+    defaults_.erase(at);
 }
 
 } // namespace pantala

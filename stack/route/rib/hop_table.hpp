@@ -71,6 +71,8 @@ class hop_table {
     // An id whose record follows another's (the default route), or leads nowhere.
     result<nexthop_id> take_alias(unsigned table, bool is6);
     void point_alias(nexthop_id alias, std::optional<nexthop_id> at);
+    // Of a table that is no more.
+    void drop_alias(unsigned table, bool is6);
 
     // Resolves all anew after a change of interfaces or of routes to gateways, and writes the
     // records and buckets that differ. True: some hop died or came to life.

@@ -61,6 +61,25 @@ bool may_be_ours(std::uint32_t address, unsigned prefix_length) {
 } // namespace
 
 result<void>
+rib_state::may_have(const iface& of, unsigned number, const iface_address4& made) const {
+    const std::uint32_t host = made.address.host();
+    for (const iface& other : records->ifaces) {
+        for (const iface_address4& taken : other.ip4()) {
+            if (other.table == number && taken.address == made.address) {
+                return error{EEXIST, format_address4(host) + " is an address of ours already"};
+            }
+            if (&other != &of && other.table == number && made.prefix_length < 32 &&
+                taken.prefix_length == made.prefix_length && taken.on_link(made.address)) {
+                return error{
+                    EEXIST, "another interface is on the link " +
+                                format(make_prefix4(host, made.prefix_length))};
+            }
+        }
+    }
+    return {};
+}
+
+result<void>
 rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags) {
     result<iface*> found = state_->iface_at(id);
     if (!found) {
@@ -73,18 +92,8 @@ rib::add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std
                         " is not an address an interface can have"};
     }
     const iface_address4 made{be32::from(address), static_cast<std::uint8_t>(prefix_length), flags};
-    for (const iface& other : state_->records->ifaces) {
-        for (const iface_address4& taken : other.ip4()) {
-            if (other.table == record.table && taken.address == made.address) {
-                return error{EEXIST, format_address4(address) + " is an address of ours already"};
-            }
-            if (&other != &record && other.table == record.table && prefix_length < 32 &&
-                taken.prefix_length == prefix_length && taken.on_link(made.address)) {
-                return error{
-                    EEXIST, "another interface is on the link " +
-                                format(make_prefix4(address, prefix_length))};
-            }
-        }
+    if (result<void> free = state_->may_have(record, record.table, made); !free) {
+        return free;
     }
     if (record.address4_count == iface_addresses_max) {
         return error{ENOSPC, "an interface has at most 8 IPv4 addresses"};
@@ -132,19 +141,95 @@ iface_address6* find_address(iface& record, const address6& address) {
     return at == end ? nullptr : at;
 }
 
+} // namespace
+
 // Link-local ones are each link's own affair.
-bool is_taken(const route_records& records, const iface& record, const iface_address6& made) {
-    return std::any_of(records.ifaces.begin(), records.ifaces.end(), [&](const iface& other) {
-        if (other.table != record.table || (made.is_link_local() && &other != &record)) {
+result<void>
+rib_state::may_have(const iface& of, unsigned number, const iface_address6& made) const {
+    const bool taken = std::ranges::any_of(records->ifaces, [&](const iface& other) {
+        if (other.table != number || (made.is_link_local() && &other != &of)) {
             return false;
         }
-        return std::any_of(other.ip6().begin(), other.ip6().end(), [&](const auto& taken) {
-            return taken.address == made.address;
-        });
+        return std::ranges::any_of(
+            other.ip6(), [&](const auto& each) { return each.address == made.address; });
     });
+    return taken
+               ? error{EEXIST, format_address6(address6::from_bytes(made.address)) + " is an address of ours already"}
+               : result<void>{};
+}
+
+result<void> rib_state::may_join(const iface& of, unsigned number) const {
+    if (number >= tables_max) {
+        return error{EINVAL, "tables are numbered 0 to 63"};
+    }
+    for (const iface_address4& mine : of.ip4()) {
+        if (result<void> free = may_have(of, number, mine); !free) {
+            return free;
+        }
+    }
+    for (const iface_address6& mine : of.ip6()) {
+        if (result<void> free = may_have(of, number, mine); !free) {
+            return free;
+        }
+    }
+    return {};
+}
+
+namespace {
+
+template <class Prefix>
+std::span<const std::conditional_t<std::is_same_v<Prefix, prefix4>, iface_address4, iface_address6>>
+addresses_of(const iface& record) {
+    if constexpr (std::is_same_v<Prefix, prefix4>) {
+        return record.ip4();
+    } else {
+        return record.ip6();
+    }
+}
+
+// Each route of the addresses of a family, until `make` fails.
+template <class Prefix, class Make>
+result<void> each_own(const iface& record, const Make& make) {
+    for (const auto& address : addresses_of<Prefix>(record)) {
+        for (const auto& own : rib_state::routes_of(address, record.up)) {
+            if (result<void> done = make(own); !done) {
+                return done;
+            }
+        }
+    }
+    return {};
+}
+
+template <class Make>
+result<void> each_own_of_both(const iface& record, const Make& make) {
+    result<void> done = each_own<prefix4>(record, make);
+    return done ? each_own<prefix6>(record, make) : done;
 }
 
 } // namespace
+
+result<void> rib_state::bring_own(unsigned number, iface_id id) {
+    const iface& record = records->ifaces[id.value];
+    result<void> done = each_own_of_both(record, [&]<class Prefix>(const own_route<Prefix>& own) {
+        return may_change(*tables<Prefix>()[number], own.prefix);
+    });
+    if (!done) {
+        return done;
+    }
+    done = each_own_of_both(record, [&](const auto& own) { return add_own(number, id, own); });
+    if (!done) { // out of next hops
+        take_own_away(number, id);
+    }
+    return done;
+}
+
+void rib_state::take_own_away(unsigned number, iface_id id) {
+    const auto done = each_own_of_both(records->ifaces[id.value], [&](const auto& own) {
+        del_own(number, id, own);
+        return result<void>{};
+    });
+    PANTALA_ASSERT(done.ok());
+}
 
 result<void>
 rib::add_address(iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags) {
@@ -158,8 +243,8 @@ rib::add_address(iface_id id, const address6& address, unsigned prefix_length, s
             EINVAL, text_of(address, prefix_length) + " is not an address an interface can have"};
     }
     const iface_address6 made{address.bytes(), static_cast<std::uint8_t>(prefix_length), flags};
-    if (is_taken(*state_->records, record, made)) {
-        return error{EEXIST, format_address6(address) + " is an address of ours already"};
+    if (result<void> free = state_->may_have(record, record.table, made); !free) {
+        return free;
     }
     if (record.address6_count == iface_addresses_max) {
         return error{ENOSPC, "an interface has at most 8 IPv6 addresses"};

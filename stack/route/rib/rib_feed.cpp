@@ -35,8 +35,13 @@ bool rib::live(nexthop_id id) const {
     return state_->hops.live(id);
 }
 
-result<nexthop_id> rib::hop(std::span<const route_target> targets, std::uint16_t mtu) {
-    return state_->hops.take({{targets.begin(), targets.end()}, mtu, 0});
+result<nexthop_id>
+rib::hop(std::span<const route_target> targets, std::uint16_t mtu, unsigned table) {
+    if (table >= tables_max) {
+        return error{EINVAL, "tables are numbered 0 to 63"};
+    }
+    return state_->hops.take(
+        {{targets.begin(), targets.end()}, mtu, static_cast<std::uint8_t>(table)});
 }
 
 void rib::release(nexthop_id hop) {
@@ -52,21 +57,28 @@ void rib::prefetch(const prefix4& prefix) const {
 
 namespace {
 
+// Where a feed's routes go to, and of what protocol they are.
+struct feed_place {
+    unsigned number;
+    route_protocol protocol;
+};
+
 template <class Prefix>
 result<void>
-announce(rib_state& state, const basic_feed_route<Prefix>& added, route_protocol protocol) {
-    auto& main = *state.tables<Prefix>()[0];
-    if (result<void> room = state.may_change(main, added.prefix); !room) {
+announce_in(rib_state& state, const basic_feed_route<Prefix>& added, const feed_place& to) {
+    const auto [number, protocol] = to;
+    auto& in = *state.tables<Prefix>()[number];
+    if (result<void> room = state.may_change(in, added.prefix); !room) {
         return room;
     }
     if (!state.hops.in_use(added.hop)) {
         return error{EINVAL, "this next hop has been given back"};
     }
-    if (state.swap_only(added.prefix, added.hop, protocol)) {
+    if (state.swap_only(number, added.prefix, added.hop, protocol)) {
         return {};
     }
-    const auto* entry = main.find(added.prefix);
-    candidates routes = entry != nullptr ? state.routes_of(main, *entry) : candidates{};
+    const auto* entry = in.find(added.prefix);
+    candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
     const std::uint32_t metric = metric_of(protocol);
     const bool own = std::any_of(routes.begin(), routes.end(), [&](const candidate& each) {
         return each.metric == metric && each.protocol == route_protocol::kernel;
@@ -83,63 +95,93 @@ announce(rib_state& state, const basic_feed_route<Prefix>& added, route_protocol
     for (const candidate& each : routes) {
         state.hops.use(each.hop);
     }
-    state.store(0, added.prefix, std::move(routes));
+    state.store(number, added.prefix, std::move(routes));
     return {};
 }
 
+// Makes the table where it is not there; one that stays empty goes again.
+template <class Prefix, class Make>
+result<void> in_table(rib_state& state, unsigned number, const Make& make) {
+    if (number == 0) [[likely]] {
+        return make();
+    }
+    result<rib_table<Prefix>*> in = state.table<Prefix>(number);
+    result<void> done = in ? make() : result<void>(in.failure());
+    state.drop_unused(number);
+    return done;
+}
+
 template <class Prefix>
-result<void> withdraw(rib_state& state, const Prefix& prefix, route_protocol protocol) {
-    auto& main = *state.tables<Prefix>()[0];
-    if (result<void> room = state.may_change(main, prefix); !room) {
+result<void>
+announce(rib_state& state, const basic_feed_route<Prefix>& added, const feed_place& to) {
+    return in_table<Prefix>(state, to.number, [&] { return announce_in(state, added, to); });
+}
+
+template <class Prefix>
+error no_such_route(const Prefix& prefix) {
+    return {ESRCH, "there is no such route to " + format(prefix)};
+}
+
+template <class Prefix>
+result<void> withdraw(rib_state& state, const Prefix& prefix, const feed_place& from) {
+    const auto [number, protocol] = from;
+    if (state.table_if<Prefix>(number) == nullptr) {
+        return no_such_route(prefix);
+    }
+    auto& in = *state.tables<Prefix>()[number];
+    if (result<void> room = state.may_change(in, prefix); !room) {
         return room;
     }
-    if (state.erase_only(prefix, protocol)) {
+    if (state.erase_only(number, prefix, protocol)) {
         return {};
     }
-    const auto* entry = main.find(prefix);
-    candidates routes = entry != nullptr ? state.routes_of(main, *entry) : candidates{};
+    const auto* entry = in.find(prefix);
+    candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
     if (std::erase_if(routes, [&](const candidate& each) { return each.protocol == protocol; }) ==
         0) {
-        return error{ESRCH, "there is no such route to " + format(prefix)};
+        return no_such_route(prefix);
     }
     for (const candidate& each : routes) {
         state.hops.use(each.hop);
     }
-    state.store(0, prefix, std::move(routes));
+    state.store(number, prefix, std::move(routes));
     return {};
 }
 
-// Whether so many routes have room, before any is put.
-result<void> reserve_all(const rib_table4& main, std::span<const feed_route> routes) {
-    std::unordered_set<std::uint32_t> long_slots;
+// Whether so many routes have room, before any is put. (Slots with longer prefixes are of 16 bits
+// in a small table, and below each of 24.)
+result<void> reserve_all(const rib_table4& in, std::span<const feed_route> routes) {
+    std::unordered_set<std::uint64_t> long_slots;
     for (const feed_route& each : routes) {
-        if (each.prefix.length > 24) {
-            long_slots.insert(each.prefix.address >> 8);
+        for (unsigned length = in.master().shape().slot_length(); length < each.prefix.length;
+             length += 8) {
+            const prefix4 slot = make_prefix4(each.prefix.address, length);
+            long_slots.insert(std::uint64_t{slot.address} << 8 | length);
         }
     }
-    if (long_slots.size() + main.compiler->longs() > fib4_longs_max) {
-        return error{ENOMEM, "too many /24s with longer prefixes (32,768); nothing was loaded"};
+    if (long_slots.size() + in.compiler->longs() > fib4_longs_max) {
+        return error{ENOMEM, "too many ranges with longer prefixes (32,768); nothing was loaded"};
     }
     return {};
 }
 
-result<void> reserve_all(const rib_table6& main, std::span<const feed_route6> routes) {
+result<void> reserve_all(const rib_table6& in, std::span<const feed_route6> routes) {
     std::vector<prefix6> prefixes;
     prefixes.reserve(routes.size());
     for (const feed_route6& each : routes) {
         prefixes.push_back(each.prefix);
     }
-    return main.compiler->reserve(prefixes);
+    return in.compiler->reserve(prefixes);
 }
 
 template <class Prefix>
-result<void> load(
+result<void> load_in(
     rib& of, rib_state& state, std::span<const basic_feed_route<Prefix>> routes,
-    route_protocol protocol) {
-    auto& main = *state.tables<Prefix>()[0];
+    const feed_place& to) {
+    auto& in = *state.tables<Prefix>()[to.number];
     if (routes.size() < rebuild_from) {
         for (const auto& each : routes) {
-            result<void> done = announce(state, each, protocol);
+            result<void> done = announce_in(state, each, to);
             if (!done && done.failure().code != EBUSY) {
                 return done;
             }
@@ -147,38 +189,49 @@ result<void> load(
         }
         return {};
     }
-    if (result<void> room = reserve_all(main, routes); !room) {
+    if (result<void> room = reserve_all(in, routes); !room) {
         return room;
     }
-    auto images = prepare_images(main, state.workers.size());
+    auto images = prepare_images(in, state.workers.size());
     if (!images) {
         return images.failure();
     }
-    main.reserve_entries(main.size() + routes.size());
-    main.compiler->pause();
+    in.reserve_entries(in.size() + routes.size());
+    in.compiler->pause();
     for (const auto& each : routes) {
-        if (!state.swap_only(each.prefix, each.hop, protocol)) {
-            const result<void> done = announce(state, each, protocol);
+        if (!state.swap_only(to.number, each.prefix, each.hop, to.protocol)) {
+            const result<void> done = announce_in(state, each, to);
             PANTALA_ASSERT(done.ok() || done.failure().code == EBUSY); // an address's own stays
         }
     }
-    state.rebuild(main, std::move(*images));
+    state.rebuild(in, std::move(*images));
     state.refresh();
     of.pump();
     return {};
 }
 
 template <class Prefix>
-result<void> flush(rib& of, rib_state& state, route_protocol protocol, std::size_t& deleted) {
+result<void> load(
+    rib& of, rib_state& state, std::span<const basic_feed_route<Prefix>> routes,
+    const feed_place& to) {
+    return in_table<Prefix>(
+        state, to.number, [&] { return load_in<Prefix>(of, state, routes, to); });
+}
+
+template <class Prefix>
+result<void> flush(rib& of, rib_state& state, const feed_place& from, std::size_t& deleted) {
     if (state.writer.congested()) {
         return error{EAGAIN, "workers do not keep up with route changes; try again"};
     }
-    auto& main = *state.tables<Prefix>()[0];
+    if (state.table_if<Prefix>(from.number) == nullptr) {
+        return {};
+    }
+    auto& in = *state.tables<Prefix>()[from.number];
     std::vector<Prefix> gone;
-    main.for_each([&](const auto& entry) {
-        const candidates routes = state.routes_of(main, entry);
+    in.for_each([&](const auto& entry) {
+        const candidates routes = state.routes_of(in, entry);
         if (std::any_of(routes.begin(), routes.end(), [&](const candidate& each) {
-                return each.protocol == protocol;
+                return each.protocol == from.protocol;
             })) {
             gone.push_back(entry.prefix());
         }
@@ -186,51 +239,59 @@ result<void> flush(rib& of, rib_state& state, route_protocol protocol, std::size
     using image_set = typename rib_table<Prefix>::image_set;
     result<image_set> images = error{};
     if (gone.size() >= rebuild_from) {
-        images = prepare_images(main, state.workers.size()); // no memory for it: one by one
+        images = prepare_images(in, state.workers.size()); // no memory for it: one by one
     }
     if (images) {
-        main.compiler->pause();
+        in.compiler->pause();
     }
     result<void> done;
     for (const Prefix& prefix : gone) {
-        if (done = withdraw(state, prefix, protocol); !done.ok()) {
+        if (done = withdraw(state, prefix, from); !done.ok()) {
             break;
         }
         ++deleted;
     }
     if (images) {
-        state.rebuild(main, std::move(*images));
+        state.rebuild(in, std::move(*images));
         state.refresh();
     }
+    state.drop_unused(from.number);
     of.pump();
     return done;
 }
 
 } // namespace
 
-result<void> rib::announce(const feed_route& added, route_protocol protocol) {
-    return pantala::announce(*state_, added, protocol);
+result<void> rib::announce(const feed_route& added, route_protocol protocol, unsigned table) {
+    return pantala::announce(*state_, added, {table, protocol});
 }
-result<void> rib::announce(const feed_route6& added, route_protocol protocol) {
-    return pantala::announce(*state_, added, protocol);
+result<void> rib::announce(const feed_route6& added, route_protocol protocol, unsigned table) {
+    return pantala::announce(*state_, added, {table, protocol});
 }
-result<void> rib::withdraw(const prefix4& prefix, route_protocol protocol) {
-    return pantala::withdraw(*state_, prefix, protocol);
+result<void> rib::withdraw(const prefix4& prefix, route_protocol protocol, unsigned table) {
+    const auto done = pantala::withdraw(*state_, prefix, {table, protocol});
+    state_->drop_unused(table);
+    return done;
 }
-result<void> rib::withdraw(const prefix6& prefix, route_protocol protocol) {
-    return pantala::withdraw(*state_, prefix, protocol);
+result<void> rib::withdraw(const prefix6& prefix, route_protocol protocol, unsigned table) {
+    const auto done = pantala::withdraw(*state_, prefix, {table, protocol});
+    state_->drop_unused(table);
+    return done;
 }
-result<void> rib::load(std::span<const feed_route> routes, route_protocol protocol) {
-    return pantala::load(*this, *state_, routes, protocol);
+result<void>
+rib::load(std::span<const feed_route> routes, route_protocol protocol, unsigned table) {
+    return pantala::load<prefix4>(*this, *state_, routes, {table, protocol});
 }
-result<void> rib::load(std::span<const feed_route6> routes, route_protocol protocol) {
-    return pantala::load(*this, *state_, routes, protocol);
+result<void>
+rib::load(std::span<const feed_route6> routes, route_protocol protocol, unsigned table) {
+    return pantala::load<prefix6>(*this, *state_, routes, {table, protocol});
 }
-result<void> rib::flush(route_protocol protocol, std::size_t& deleted) {
-    if (auto done = pantala::flush<prefix4>(*this, *state_, protocol, deleted); !done) {
+result<void> rib::flush(route_protocol protocol, std::size_t& deleted, unsigned table) {
+    const feed_place from{table, protocol};
+    if (auto done = pantala::flush<prefix4>(*this, *state_, from, deleted); !done) {
         return done;
     }
-    return pantala::flush<prefix6>(*this, *state_, protocol, deleted);
+    return pantala::flush<prefix6>(*this, *state_, from, deleted);
 }
 
 } // namespace pantala

@@ -94,8 +94,7 @@ bool rib_state::still_owned(iface_id id, const own_route<Prefix>& what) const {
 
 // Own routes have metric 0 and the protocol kernel; they take the place of others of metric 0.
 template <class Prefix>
-result<void> rib_state::add_own(iface_id id, const own_route<Prefix>& added) {
-    const unsigned number = records->ifaces[id.value].table;
+result<void> rib_state::add_own(unsigned number, iface_id id, const own_route<Prefix>& added) {
     result<rib_table<Prefix>*> in = table<Prefix>(number);
     if (!in) {
         return in.failure();
@@ -120,8 +119,7 @@ result<void> rib_state::add_own(iface_id id, const own_route<Prefix>& added) {
 }
 
 template <class Prefix>
-void rib_state::del_own(iface_id id, const own_route<Prefix>& gone) {
-    const unsigned number = records->ifaces[id.value].table;
+void rib_state::del_own(unsigned number, iface_id id, const own_route<Prefix>& gone) {
     auto& in = *tables<Prefix>()[number];
     const auto* entry = in.find(gone.prefix);
     if (entry == nullptr) {
@@ -181,8 +179,9 @@ result<void> rib_state::set_flags(iface_id id, Address& of, std::uint8_t flags) 
 
 #define PANTALA_RIB_ADDRESSES(family)                                                              \
     template bool rib_state::still_owned(iface_id, const own_route<prefix##family>&) const;        \
-    template result<void> rib_state::add_own(iface_id, const own_route<prefix##family>&);          \
-    template void rib_state::del_own(iface_id, const own_route<prefix##family>&);                  \
+    template result<void> rib_state::add_own(                                                      \
+        unsigned, iface_id, const own_route<prefix##family>&);                                     \
+    template void rib_state::del_own(unsigned, iface_id, const own_route<prefix##family>&);        \
     template result<void> rib_state::set_flags(iface_id, iface_address##family&, std::uint8_t);
 
 PANTALA_RIB_ADDRESSES(4)
@@ -218,17 +217,15 @@ result<iface_id> rib::add_interface(const iface& made) {
     if (made.mtu < mtu_min) {
         return error{EINVAL, "the MTU is 68 to 65535 bytes"};
     }
-    if (result<rib_table4*> in = state_->table<prefix4>(made.table); !in) {
-        return in.failure();
-    }
-    if (result<rib_table6*> in = state_->table<prefix6>(made.table); !in) {
-        return in.failure();
-    }
     const auto free =
         std::find_if(ifaces.begin(), ifaces.end(), [](const iface& each) { return !each.present; });
     if (free == ifaces.end()) {
         return error{ENOSPC, "all 256 interfaces are in use"};
     }
+    if (result<void> there = state_->make_tables(made.table); !there) {
+        return there.failure();
+    }
+    ++state_->interfaces_in[made.table];
     const iface_id id{static_cast<std::uint16_t>(free - ifaces.begin())};
     *free = made;
     free->present = true;
@@ -262,9 +259,41 @@ result<void> rib::del_interface(iface_id id) {
             return gone;
         }
     }
+    const std::uint8_t table = (*record)->table;
     **record = iface{};
     state_->write_iface(id);
     state_->refresh();
+    --state_->interfaces_in[table];
+    state_->drop_unused(table);
+    return {};
+}
+
+// The routes of its addresses are in the new table before the interface is, and leave the old one
+// after it.
+result<void> rib::set_table(iface_id id, unsigned table) {
+    result<iface*> found = state_->iface_at(id);
+    if (!found) {
+        return found.failure();
+    }
+    iface& record = **found;
+    const std::uint8_t before = record.table;
+    if (before == table) {
+        return {};
+    }
+    result<void> done = state_->may_join(record, table);
+    done = done ? state_->make_tables(table) : done;
+    done = done ? state_->bring_own(table, id) : done;
+    if (!done) {
+        state_->drop_unused(table);
+        return done;
+    }
+    record.table = static_cast<std::uint8_t>(table);
+    state_->write_iface(id);
+    state_->take_own_away(before, id);
+    --state_->interfaces_in[before];
+    ++state_->interfaces_in[table];
+    state_->refresh();
+    state_->drop_unused(before);
     return {};
 }
 

@@ -97,12 +97,10 @@ void untake(rib_state& state, const candidates& routes) {
     }
 }
 
+// A table that was made for it goes again where this fails.
 template <class Route>
-result<void> put(rib_state& state, const Route& asked, on_same same) {
+result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
     using Prefix = decltype(asked.prefix);
-    if (result<void> family = check_family(asked); !family) {
-        return family;
-    }
     result<rib_table<Prefix>*> in = state.table<Prefix>(asked.table);
     if (!in) {
         return in.failure();
@@ -154,6 +152,16 @@ result<void> put(rib_state& state, const Route& asked, on_same same) {
     }
     state.store(asked.table, asked.prefix, std::move(routes));
     return {};
+}
+
+template <class Route>
+result<void> put(rib_state& state, const Route& asked, on_same same) {
+    result<void> done = check_family(asked);
+    done = done ? put_in_place(state, asked, same) : done;
+    if (!done) {
+        state.drop_unused(asked.table);
+    }
+    return done;
 }
 
 // Whether a target that a deletion names is this one; what it leaves open fits any.
@@ -218,6 +226,7 @@ result<void> take_away(rib_state& state, const Route& gone) {
     }
     state.hops.release(before);
     state.store(gone.table, gone.prefix, std::move(routes));
+    state.drop_unused(gone.table);
     return {};
 }
 
@@ -328,6 +337,11 @@ std::vector<route> rib::find(const prefix4& prefix, unsigned table) const {
 }
 std::vector<route6> rib::find(const prefix6& prefix, unsigned table) const {
     return routes_at(*state_, prefix, table);
+}
+
+bool rib::has_table(unsigned table) const {
+    return state_->table_if<prefix4>(table) != nullptr ||
+           state_->table_if<prefix6>(table) != nullptr;
 }
 
 std::optional<prefix4> rib::visit(

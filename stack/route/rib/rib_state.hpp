@@ -39,14 +39,19 @@ struct rib_state {
             return tables6;
         }
     }
-    // Makes it where it is not there yet. Errors: EINVAL, ENOMEM.
+    // Makes it where it is not there yet. Errors: EINVAL, ENOMEM, ENOSPC.
     template <class Prefix>
     result<rib_table<Prefix>*> table(unsigned number);
+    result<void> make_tables(unsigned number); // of both families
     template <class Prefix>
     const rib_table<Prefix>* table_if(unsigned number) const {
         return number < tables_max ? const_cast<rib_state*>(this)->tables<Prefix>()[number].get()
                                    : nullptr;
     }
+    // Takes away what of a table has neither routes nor interfaces; never of the main one.
+    void drop_unused(unsigned number);
+    template <class Prefix>
+    void drop_if_empty(unsigned number);
     // The route of an entry that has just one.
     template <class Entry>
     static candidate only_route(const Entry& entry) {
@@ -61,9 +66,9 @@ struct rib_state {
     void store(unsigned number, const Prefix& prefix, candidates routes);
     // The fast way in and out for a prefix whose one route is of this protocol; false: not so.
     template <class Prefix>
-    bool swap_only(const Prefix& prefix, nexthop_id hop, route_protocol protocol);
+    bool swap_only(unsigned number, const Prefix& prefix, nexthop_id hop, route_protocol protocol);
     template <class Prefix>
-    bool erase_only(const Prefix& prefix, route_protocol protocol);
+    bool erase_only(unsigned number, const Prefix& prefix, route_protocol protocol);
     template <class Table>
     void compile(Table& in, const typename Table::prefix& prefix, nexthop_id value, bool is_new);
     template <class Table>
@@ -117,10 +122,27 @@ struct rib_state {
     using own_routes6 = std::vector<own_route<prefix6>>;
     static own_routes4 routes_of(const iface_address4& address, bool up);
     static own_routes6 routes_of(const iface_address6& address, bool up);
+    // In its own table, or in another.
     template <class Prefix>
-    result<void> add_own(iface_id id, const own_route<Prefix>& added);
+    result<void> add_own(iface_id id, const own_route<Prefix>& added) {
+        return add_own(records->ifaces[id.value].table, id, added);
+    }
     template <class Prefix>
-    void del_own(iface_id id, const own_route<Prefix>& gone);
+    result<void> add_own(unsigned number, iface_id id, const own_route<Prefix>& added);
+    template <class Prefix>
+    void del_own(iface_id id, const own_route<Prefix>& gone) {
+        del_own(records->ifaces[id.value].table, id, gone);
+    }
+    template <class Prefix>
+    void del_own(unsigned number, iface_id id, const own_route<Prefix>& gone);
+    // Whether an interface may have an address, or all of its own, in a table, for what is there.
+    // Errors: EEXIST.
+    result<void> may_have(const iface& of, unsigned number, const iface_address4& made) const;
+    result<void> may_have(const iface& of, unsigned number, const iface_address6& made) const;
+    result<void> may_join(const iface& of, unsigned number) const;
+    // The routes of all its addresses, into a table; all of them or none.
+    result<void> bring_own(unsigned number, iface_id id);
+    void take_own_away(unsigned number, iface_id id);
     // Whether another address of the interface brings this route, too.
     template <class Prefix>
     bool still_owned(iface_id id, const own_route<Prefix>& what) const;
@@ -150,6 +172,11 @@ struct rib_state {
     // Gives every worker a twin of the master's image, in `images` from the second on.
     template <class Table>
     void ship(Table& in, typename Table::image_set images);
+    // Takes a table away from every worker.
+    template <class Table>
+    void withdraw_images(Table& in);
+    template <class Table>
+    void send_images(Table& in, std::unique_ptr<std::unique_ptr<typename Table::image>[]> slots);
     template <class Table>
     void populate(const Table& in, std::uint32_t units, std::uint32_t words);
     std::uint64_t slowest_generation() const;
@@ -165,6 +192,7 @@ struct rib_state {
     hop_table hops;
     table_set<prefix4> tables4;
     table_set<prefix6> tables6;
+    std::array<std::uint16_t, tables_max> interfaces_in{}; // by table
     std::vector<worker> workers;
     std::deque<shipment> shipments;
     std::uint64_t changes = 0;

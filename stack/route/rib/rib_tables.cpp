@@ -37,16 +37,51 @@ result<rib_table<Prefix>*> rib_state::table(unsigned number) {
         made->make_compiler(writer, [this, &in](std::uint32_t units, std::uint32_t words) {
             populate(in, units, words);
         });
-    if (!compiler) {
-        return compiler.failure();
-    }
-    auto images = prepare_images(*made, workers.size());
+    using image_set = typename table_type::image_set;
+    auto images =
+        compiler ? prepare_images(*made, workers.size()) : result<image_set>(compiler.failure());
     if (!images) {
+        if (number != 0) {
+            hops.drop_alias(number, std::is_same_v<Prefix, prefix6>);
+        }
         return images.failure();
     }
     place = std::move(made);
     ship(*place, std::move(*images));
     return place.get();
+}
+
+result<void> rib_state::make_tables(unsigned number) {
+    if (result<rib_table4*> in = table<prefix4>(number); !in) {
+        return in.failure();
+    }
+    result<rib_table6*> in = table<prefix6>(number);
+    if (!in) {
+        drop_unused(number);
+        return in.failure();
+    }
+    return {};
+}
+
+void rib_state::drop_unused(unsigned number) {
+    if (number == 0 || number >= tables_max || interfaces_in[number] != 0) {
+        return;
+    }
+    drop_if_empty<prefix4>(number);
+    drop_if_empty<prefix6>(number);
+}
+
+// No route leads to its default's next hop any more, but an image may: that goes first.
+template <class Prefix>
+void rib_state::drop_if_empty(unsigned number) {
+    auto& place = tables<Prefix>()[number];
+    if (!place || place->size() != 0) {
+        return;
+    }
+    withdraw_images(*place);
+    hops.drop_alias(number, std::is_same_v<Prefix, prefix6>);
+    std::erase_if(touched<Prefix>(), [&](const auto& each) { return each.first.first == number; });
+    place.reset();
 }
 
 template <class Table>
@@ -150,8 +185,9 @@ void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) 
 
 // The common case of a feed: the prefix is new, or has one plain route of the same protocol.
 template <class Prefix>
-bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol protocol) {
-    auto& in = *tables<Prefix>()[0];
+bool rib_state::swap_only(
+    unsigned number, const Prefix& prefix, nexthop_id hop, route_protocol protocol) {
+    auto& in = *tables<Prefix>()[number];
     auto* entry = in.find(prefix);
     const bool is_new = entry == nullptr;
     if (prefix.length == 0 ||
@@ -175,13 +211,13 @@ bool rib_state::swap_only(const Prefix& prefix, nexthop_id hop, route_protocol p
     if (!is_new) {
         hops.release(before);
     }
-    settle(0, prefix, was_live);
+    settle(number, prefix, was_live);
     return true;
 }
 
 template <class Prefix>
-bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
-    auto& in = *tables<Prefix>()[0];
+bool rib_state::erase_only(unsigned number, const Prefix& prefix, route_protocol protocol) {
+    auto& in = *tables<Prefix>()[number];
     auto* entry = in.find(prefix);
     if (entry == nullptr || prefix.length == 0 || entry->more != 0 ||
         entry->protocol != static_cast<std::uint8_t>(protocol)) {
@@ -195,7 +231,7 @@ bool rib_state::erase_only(const Prefix& prefix, route_protocol protocol) {
         compile_out(in, prefix);
     }
     hops.release(before);
-    settle(0, prefix, was_live);
+    settle(number, prefix, was_live);
     return true;
 }
 
@@ -365,8 +401,9 @@ std::optional<prefix6> rib_table6::walk_in(
     template candidates rib_state::routes_of(const rib_table##family&, const rib_entry##family&)   \
         const;                                                                                     \
     template void rib_state::store(unsigned, const prefix##family&, candidates);                   \
-    template bool rib_state::swap_only(const prefix##family&, nexthop_id, route_protocol);         \
-    template bool rib_state::erase_only(const prefix##family&, route_protocol);                    \
+    template bool rib_state::swap_only(                                                            \
+        unsigned, const prefix##family&, nexthop_id, route_protocol);                              \
+    template bool rib_state::erase_only(unsigned, const prefix##family&, route_protocol);          \
     template void rib_state::compile(rib_table##family&, const prefix##family&, nexthop_id, bool); \
     template void rib_state::compile_out(rib_table##family&, const prefix##family&);               \
     template result<void> rib_state::may_change(const rib_table##family&, const prefix##family&)   \

@@ -31,6 +31,24 @@ void rib_state::ship(Table& in, typename Table::image_set images) {
         each.images(in)[in.number] = images[i + 1].get();
         slots[each.reader] = std::move(images[i + 1]);
     }
+    send_images(in, std::move(slots));
+}
+
+// An entry with nothing for anybody: the images come back in its place.
+template <class Table>
+void rib_state::withdraw_images(Table& in) {
+    if (workers.empty()) {
+        return;
+    }
+    for (worker& each : workers) {
+        each.images(in)[in.number] = nullptr;
+    }
+    send_images(in, std::make_unique<std::unique_ptr<typename Table::image>[]>(workers_max));
+}
+
+template <class Table>
+void rib_state::send_images(
+    Table& in, std::unique_ptr<std::unique_ptr<typename Table::image>[]> slots) {
     const auto body = reinterpret_cast<std::uint64_t>(slots.get());
     constexpr bool is4 = std::is_same_v<Table, rib_table4>;
     const route_op op = is4 ? route_op::fib4_swap : route_op::fib6_swap;
@@ -48,6 +66,8 @@ template void rib_state::populate(const rib_table4&, std::uint32_t, std::uint32_
 template void rib_state::populate(const rib_table6&, std::uint32_t, std::uint32_t);
 template void rib_state::ship(rib_table4&, rib_table4::image_set);
 template void rib_state::ship(rib_table6&, rib_table6::image_set);
+template void rib_state::withdraw_images(rib_table4&);
+template void rib_state::withdraw_images(rib_table6&);
 
 std::uint64_t rib_state::slowest_generation() const {
     std::uint64_t least = writer.generation();
@@ -206,6 +226,24 @@ std::uint64_t rib::hash() const {
         images6[number] = in6 ? &in6->master() : nullptr;
     }
     return route_hash(*state_->records, images4, images6);
+}
+
+table_counts rib::counts_of(unsigned table) const {
+    table_counts counts;
+    if (const auto* in = state_->table_if<prefix4>(table); in != nullptr) {
+        counts.there = true;
+        counts.routes4 = in->size();
+        counts.replica_bytes4 = in->master().resident_bytes();
+        counts.authority_bytes += in->compiler->authority_bytes() + in->map.bytes();
+    }
+    if (const auto* in = state_->table_if<prefix6>(table); in != nullptr) {
+        counts.there = true;
+        counts.routes6 = in->size();
+        counts.replica_bytes6 = in->master().resident_bytes();
+        counts.authority_bytes += in->trie.bytes();
+    }
+    counts.interfaces = table < tables_max ? state_->interfaces_in[table] : 0;
+    return counts;
 }
 
 rib_counts rib::counts() const {

@@ -1,7 +1,7 @@
-// Random histories of route operations, of both families: after each step every replica that has
-// caught up answers as a naive model does. The seed is printed when a step fails; PANTALA_SEED=n
-// replays it. PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the comparison at the
-// end.
+// Random histories of route operations in several tables, of both families: after each step every
+// replica that has caught up answers as a naive model does. The seed is printed when a step fails;
+// PANTALA_SEED=n replays it. PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the
+// comparison at the end.
 #include "stack/route/rib.hpp"
 #include "tests/harness/instrumented.hpp"
 #include "tests/harness/slow_trie.hpp"
@@ -55,7 +55,13 @@ struct family4 {
     static prefix around(address of, unsigned length) { return make_prefix4(of, length); }
     static constexpr unsigned bits = 32;
     static test::key128 key(address of) { return test::key_of4(of); }
-    static nexthop_id lookup(const route_replica& in, address of) { return in.fib4().lookup(of); }
+    static nexthop_id lookup(const route_replica& in, unsigned table, address of) {
+        nexthop_id answer;
+        in.lookup4(table, {&of, 1}, &answer);
+        const nexthop_id alone = table == 0 ? in.fib4().lookup(of) : in.lookup4(table, of);
+        return answer == alone ? answer : nexthop_none;
+    }
+    static bool has(const route_replica& in, unsigned table) { return in.image4(table) != nullptr; }
     static std::string text(address of) { return format_address4(of); }
 };
 
@@ -100,15 +106,19 @@ struct family6 {
     static test::key128 key(const address& of) {
         return static_cast<test::key128>(of.high) << 64 | of.low;
     }
-    static nexthop_id lookup(const route_replica& in, const address& of) {
+    static nexthop_id lookup(const route_replica& in, unsigned table, const address& of) {
         nexthop_id answer;
-        in.fib6().lookup({&of, 1}, &answer);
-        return answer;
+        in.lookup6(table, {&of, 1}, &answer);
+        const nexthop_id alone = table == 0 ? in.fib6().lookup(of) : in.lookup6(table, of);
+        return answer == alone ? answer : nexthop_none;
     }
+    static bool has(const route_replica& in, unsigned table) { return in.image6(table) != nullptr; }
     static std::string text(const address& of) { return format_address6(of); }
 };
 
-// A RIB with replicas of several speeds, and the model: one gateway a prefix.
+constexpr unsigned numbers[] = {0, 7, tables_max - 1};
+
+// A RIB with replicas of several speeds, and the model: one gateway a prefix of a table.
 template <class Family>
 class history {
   public:
@@ -122,6 +132,8 @@ class history {
         link_ = *rib_->add_interface(link);
         link.port = port_id{1};
         unsteady_ = *rib_->add_interface(link);
+        link.port = port_id{2};
+        mover_ = *rib_->add_interface(link);
         for (std::uint32_t i = 0; i < 40; ++i) {
             route_target target{
                 nexthop_kind::gateway, 0x0a000001 + i, i % 4 == 3 ? unsteady_ : link_, 1};
@@ -129,7 +141,9 @@ class history {
                 target.gateway = 0;
                 target.gateway6 = address6{0x20010db8ffff0000, i + 1};
             }
-            hops_.push_back(*rib_->hop({&target, 1}));
+            for (const unsigned number : numbers) {
+                tables_[number].hops.push_back(*rib_->hop({&target, 1}, 0, number));
+            }
         }
         for (unsigned i = 0; i < replicas; ++i) {
             replicas_.push_back(std::move(*rib_->join()));
@@ -144,13 +158,18 @@ class history {
             announce();
         } else if (dice < 1990) {
             withdraw();
-        } else if (dice < 1996) {
+        } else if (dice < 1994) {
             down_ = !down_; // routes over it fall back, or come again
             ASSERT_TRUE(rib_->set_up(unsteady_, !down_).ok());
-        } else if (dice < 1998) {
+        } else if (dice < 1996) {
             rejoin();
-        } else {
+        } else if (dice < 1998) {
             reload();
+        } else if (dice < 1999) {
+            empty();
+        } else {
+            home_ = any_number(); // its table is there as long as it is in it
+            ASSERT_TRUE(rib_->set_table(mover_, home_).ok());
         }
         down_seen_ = down_seen_ || down_;
         rib_->pump();
@@ -159,9 +178,9 @@ class history {
         }
         for (auto& replica : replicas_) {
             if (replica->generation() == rib_->generation() && (!down_seen_ || fallen_back())) {
-                probe(*replica, Family::within(touched_, random_));
-                probe(*replica, touched_.last());
-                probe(*replica, Family::after(touched_.last()));
+                probe(*replica, at_, Family::within(touched_, random_));
+                probe(*replica, at_, touched_.last());
+                probe(*replica, at_, Family::after(touched_.last()));
             }
         }
     }
@@ -176,29 +195,53 @@ class history {
         for (auto& replica : replicas_) {
             ASSERT_EQ(replica->generation(), rib_->generation());
             ASSERT_EQ(replica->hash(), rib_->hash());
+            for (const unsigned number : numbers) {
+                const bool wanted =
+                    number == 0 || number == home_ || !tables_[number].model.empty();
+                ASSERT_EQ(Family::has(*replica, number), wanted) << "table " << number;
+            }
         }
         for (unsigned i = 0; i < probes; ++i) {
+            const unsigned number = any_number();
             const address at =
-                below(random_, 4) == 0 ? Family::any_address(random_) : near_prefix();
+                below(random_, 4) == 0 ? Family::any_address(random_) : near_prefix(number);
             for (auto& replica : replicas_) {
-                probe(*replica, at);
+                probe(*replica, number, at);
             }
         }
     }
 
-    std::size_t prefixes() const { return model_.size(); }
+    std::size_t prefixes() const {
+        std::size_t sum = 0;
+        for (const auto& [number, each] : tables_) {
+            sum += each.model.size();
+        }
+        return sum;
+    }
     std::size_t most() const { return most_; }
 
   private:
     // Nothing is on its way between two states of a link.
     bool fallen_back() { return rib_->settled(); }
 
-    address near_prefix() {
-        if (model_.empty()) {
+    struct table {
+        std::vector<nexthop_id> hops;
+        std::map<prefix, nexthop_id> model;
+        test::slow_trie<nexthop_id> trie;
+    };
+
+    // Every other time the main one.
+    unsigned any_number() {
+        return below(random_, 2) == 0 ? 0 : numbers[below(random_, std::size(numbers))];
+    }
+
+    address near_prefix(unsigned number) {
+        const auto& model = tables_[number].model;
+        if (model.empty()) {
             return {};
         }
-        const auto at = model_.lower_bound(Family::any_prefix(random_));
-        const prefix near = at == model_.end() ? model_.begin()->first : at->first;
+        const auto at = model.lower_bound(Family::any_prefix(random_));
+        const prefix near = at == model.end() ? model.begin()->first : at->first;
         switch (below(random_, 4)) {
         case 0:
             return near.address;
@@ -211,31 +254,48 @@ class history {
         }
     }
 
-    void put(const prefix& what, nexthop_id hop) {
+    void put(unsigned number, const prefix& what, nexthop_id hop) {
+        at_ = number;
         touched_ = what;
-        model_[what] = hop;
-        most_ = std::max(most_, model_.size());
-        trie_.set(Family::key(what.address), what.length, hop);
+        tables_[number].model[what] = hop;
+        most_ = std::max(most_, prefixes());
+        tables_[number].trie.set(Family::key(what.address), what.length, hop);
     }
 
     void announce() {
+        const unsigned number = any_number();
         const prefix what = Family::any_prefix(random_);
-        const nexthop_id hop = hops_[below(random_, below(random_, 2) == 0 ? 3 : 40)];
-        ASSERT_TRUE(rib_->announce({what, hop}).ok());
-        put(what, hop);
+        const nexthop_id hop =
+            tables_[number].hops[below(random_, below(random_, 2) == 0 ? 3 : 40)];
+        ASSERT_TRUE(rib_->announce({what, hop}, route_protocol::bgp, number).ok());
+        put(number, what, hop);
     }
 
     void withdraw() {
-        if (model_.empty()) {
+        const unsigned number = any_number();
+        auto& [hops, model, trie] = tables_[number];
+        if (model.empty()) {
             return;
         }
-        auto at = model_.lower_bound(Family::any_prefix(random_));
-        at = at == model_.end() ? model_.begin() : at;
+        auto at = model.lower_bound(Family::any_prefix(random_));
+        at = at == model.end() ? model.begin() : at;
+        at_ = number;
         touched_ = at->first;
-        ASSERT_TRUE(rib_->withdraw(at->first).ok());
-        ASSERT_FALSE(rib_->withdraw(at->first).ok());
-        ASSERT_TRUE(trie_.erase(Family::key(at->first.address), at->first.length));
-        model_.erase(at);
+        ASSERT_TRUE(rib_->withdraw(at->first, route_protocol::bgp, number).ok());
+        ASSERT_FALSE(rib_->withdraw(at->first, route_protocol::bgp, number).ok());
+        ASSERT_TRUE(trie.erase(Family::key(at->first.address), at->first.length));
+        model.erase(at);
+    }
+
+    // All of a table but the main one.
+    void empty() {
+        const unsigned number = numbers[1 + below(random_, std::size(numbers) - 1)];
+        auto& [hops, model, trie] = tables_[number];
+        std::size_t deleted = 0;
+        ASSERT_TRUE(rib_->flush(route_protocol::bgp, deleted, number).ok());
+        ASSERT_EQ(deleted, model.size());
+        model.clear();
+        trie = {};
     }
 
     void rejoin() {
@@ -245,30 +305,34 @@ class history {
     }
 
     void reload() {
+        const unsigned number = any_number();
         std::vector<typename Family::feed> routes;
         for (unsigned i = 0; i < 30; ++i) {
-            routes.push_back({Family::any_prefix(random_), hops_[below(random_, 40)]});
+            routes.push_back(
+                {Family::any_prefix(random_), tables_[number].hops[below(random_, 40)]});
         }
-        ASSERT_TRUE(rib_->load(routes).ok());
+        ASSERT_TRUE(rib_->load(routes, route_protocol::bgp, number).ok());
         for (const auto& each : routes) {
-            put(each.prefix, each.hop);
+            put(number, each.prefix, each.hop);
         }
     }
 
-    void probe(const route_replica& replica, const address& at) {
-        const auto expected = down_ ? longest_live(at) : trie_.lookup(Family::key(at));
-        const nexthop& got = replica.hop(Family::lookup(replica, at));
+    void probe(const route_replica& replica, unsigned number, const address& at) {
+        const auto expected =
+            down_ ? longest_live(number, at) : tables_[number].trie.lookup(Family::key(at));
+        const nexthop& got = replica.hop(Family::lookup(replica, number, at));
         if (!expected) {
-            ASSERT_EQ(got.kind, nexthop_kind::none) << Family::text(at);
+            ASSERT_EQ(got.kind, nexthop_kind::none) << number << ": " << Family::text(at);
         } else {
-            ASSERT_EQ(got, replica.hop(*expected)) << Family::text(at);
+            ASSERT_EQ(got, replica.hop(*expected)) << number << ": " << Family::text(at);
         }
     }
 
-    std::optional<nexthop_id> longest_live(const address& at) const {
+    std::optional<nexthop_id> longest_live(unsigned number, const address& at) const {
+        const auto& model = tables_.at(number).model;
         for (unsigned length = Family::bits + 1; length-- > 0;) {
-            const auto found = model_.find(Family::around(at, length));
-            if (found != model_.end() && rib_->record(found->second).iface == link_ &&
+            const auto found = model.find(Family::around(at, length));
+            if (found != model.end() && rib_->record(found->second).iface == link_ &&
                 rib_->live(found->second)) {
                 return found->second;
             }
@@ -281,12 +345,13 @@ class history {
     std::unique_ptr<rib> rib_;
     iface_id link_;
     iface_id unsteady_; // goes down and up
+    iface_id mover_;    // goes from table to table
+    unsigned home_ = 0; // where it is
     bool down_ = false;
     bool down_seen_ = false;
-    std::vector<nexthop_id> hops_;
+    std::map<unsigned, table> tables_;
     std::vector<std::unique_ptr<route_replica>> replicas_;
-    std::map<prefix, nexthop_id> model_;
-    test::slow_trie<nexthop_id> trie_;
+    unsigned at_ = 0; // the table of the last change
     prefix touched_{};
     bool growing_ = true;
     std::size_t most_ = 0;
@@ -307,7 +372,7 @@ void run_history() {
             FAIL() << "step " << step;
         }
     }
-    EXPECT_GE(run.most(), test::length(3000U, 500U));
+    EXPECT_GE(run.most(), test::length(2500U, 500U));
     run.check(static_cast<unsigned>(number_given("PANTALA_PROBES", 20000)));
 }
 

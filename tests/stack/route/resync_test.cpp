@@ -151,6 +151,27 @@ TEST_F(resync, whole_tables_that_were_shipped_meanwhile_are_not_missed) {
     EXPECT_EQ(nexthop_kind::blackhole, worker[1]->hop(worker[1]->lookup4(7, 0x09000001)).kind);
 }
 
+TEST_F(resync, tables_that_went_meanwhile_are_gone_when_it_comes_back) {
+    const route only{*parse_prefix4("9.0.0.0/8"), 7, route_protocol::fixed, {}, 0,
+                     {{nexthop_kind::blackhole}}};
+    ASSERT_TRUE(control->add(only).ok());
+    change();
+    all_alike();
+    EXPECT_EQ(nexthop_kind::blackhole, worker[1]->hop(worker[1]->lookup4(7, 0x09000001)).kind);
+    stick();
+    ASSERT_TRUE(control->del(only).ok());
+    route other = only;
+    other.table = 8;
+    ASSERT_TRUE(control->add(other).ok());
+    EXPECT_EQ(nexthop_kind::blackhole, worker[1]->hop(worker[1]->lookup4(7, 0x09000001)).kind)
+        << "it has what it had";
+    change();
+    all_alike();
+    EXPECT_EQ(nullptr, worker[1]->image4(7));
+    EXPECT_EQ(nullptr, worker[0]->image4(7));
+    EXPECT_NE(nullptr, worker[1]->image4(8));
+}
+
 TEST_F(resync, one_that_sticks_before_it_took_its_image_is_given_up_again) {
     stick();
     worker[1]->apply();
