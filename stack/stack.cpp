@@ -24,6 +24,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 namespace pantala {
@@ -53,20 +54,20 @@ void stack::input(port_id port, mbuf_burst& burst, instant now) {
     if (!frames.arp.empty()) {
         arp_input(worker_, links_, neighbors_, frames.arp, arp_counts_);
     }
-    input4(port, frames.ip4, frames.ip4_single);
+    input4(frames);
     if (!frames.ip6.empty() || !frames.ip6_single.empty()) {
-        input6(port, frames.ip6, frames.ip6_single);
+        input6(frames);
     }
 }
 
-void stack::input4(port_id port, l3_burst& packets, l3_burst& single) {
-    if (!packets.empty()) {
+void stack::input4(ether_sorted& frames) {
+    if (!frames.ip4.empty()) {
         wire::ip4_plain plain;
-        ip4_input(packets, plain, single, look_, routes_.fib4());
-        forward(port, packets, plain);
+        ip4_input(frames.ip4, plain, frames.ip4_single, look_, routes_.fib4());
+        forward(frames.table, frames.ip4, plain);
     }
-    if (!single.empty()) {
-        ip4_single(ip4_, single);
+    if (!frames.ip4_single.empty()) {
+        ip4_single(ip4_, frames.ip4_single);
     }
     if (!ip4_.local.empty()) {
         ip4_delivered local;
@@ -76,21 +77,21 @@ void stack::input4(port_id port, l3_burst& packets, l3_burst& single) {
     }
 }
 
-void stack::input6(port_id port, l3_burst& packets, l3_burst& single) {
-    if (!packets.empty()) {
+void stack::input6(ether_sorted& frames) {
+    if (!frames.ip6.empty()) {
         address6 destination[burst_max];
-        ip6_input(packets, destination, single);
-        forward6(port, packets, destination);
+        ip6_input(frames.ip6, destination, frames.ip6_single);
+        forward6(frames.table, frames.ip6, destination);
     }
-    if (!single.empty()) {
-        ip6_single(ip6_, single);
+    if (!frames.ip6_single.empty()) {
+        ip6_single(ip6_, frames.ip6_single);
     }
     if (!ip6_.local.empty()) {
         ip6_delivered local;
         ip6_local(ip6_, reassembly6_, local);
         icmp6_input(ip6_, local);
         nd_input(nd_, local.discovery);
-        deliver6(local);
+        deliver(local);
     }
 }
 
@@ -153,20 +154,23 @@ instant stack::next_deadline() const {
 
 // ---------------------------------------------------------------------------------------------
 
-// Lookup and the way out.
-void stack::forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain) {
-    const std::uint8_t table = links_.port(port).table;
+// Lookup and the way out. A burst is of one routing table.
+void stack::forward(std::uint8_t table, l3_burst& packets, const wire::ip4_plain& plain) {
     if (table == 0) [[likely]] {
         return ip4_forward(ip4_, packets, plain);
     }
     nexthop_id hops[burst_max];
-    for (unsigned i = 0; i < packets.count; ++i) {
-        hops[i] = routes_.lookup4(table, plain.destination[i]);
-    }
+    routes_.lookup4(table, {plain.destination, packets.count}, hops);
     ip4_forward(ip4_, packets, plain, hops);
 }
 
-void stack::deliver(ip4_delivered& packets) {
+template <class Delivered>
+void stack::deliver(Delivered& packets) {
+    if (links_.several_tables()) [[unlikely]] {
+        keep_main_table(packets.udp, true);
+        keep_main_table(packets.tcp, true);
+        keep_main_table(packets.errors, false);
+    }
     if (!packets.udp.empty()) {
         host_.udp_input(packets.udp, ip4_.now);
     }
@@ -174,20 +178,10 @@ void stack::deliver(ip4_delivered& packets) {
         host_.error_input(packets.errors, ip4_.now);
     }
     if (!packets.tcp.empty()) {
-        drop_broadcasts(packets.tcp);
+        if constexpr (std::is_same_v<Delivered, ip4_delivered>) {
+            drop_broadcasts(packets.tcp);
+        }
         host_.tcp_input(packets.tcp, ip4_.now);
-    }
-}
-
-void stack::deliver6(ip6_delivered& packets) {
-    if (!packets.udp.empty()) {
-        host_.udp_input(packets.udp, ip6_.now);
-    }
-    if (!packets.errors.empty()) {
-        host_.error_input(packets.errors, ip6_.now);
-    }
-    if (!packets.tcp.empty()) {
-        host_.tcp_input(packets.tcp, ip6_.now);
     }
 }
 
@@ -204,7 +198,7 @@ void stack::take_own_packets() {
         ip6_local(ip6_, reassembly6_, local);
         icmp6_input(ip6_, local);
         nd_input(nd_, local.discovery);
-        deliver6(local);
+        deliver(local);
     }
 }
 
@@ -216,7 +210,7 @@ void stack::drop_broadcasts(mbuf_burst& packets) {
         std::memcpy(
             &destination, rte_pktmbuf_mtod_offset(packet, const std::uint8_t*, 16),
             sizeof destination);
-        if (meta_of(*packet).link_group || links_.is_broadcast(destination)) [[unlikely]] {
+        if (meta_of(*packet).link_group || links_.is_broadcast(destination, 0)) [[unlikely]] {
             worker_.drops.drop(packet, drop_reason::host_broadcast);
         } else {
             packets.packets[kept++] = packet;
@@ -225,28 +219,42 @@ void stack::drop_broadcasts(mbuf_burst& packets) {
     packets.count = kept;
 }
 
-// Datagrams for nobody.
-void stack::refuse(mbuf_burst& packets) {
+// Sockets are of the main table: to what comes in another nobody listens.
+void stack::keep_main_table(mbuf_burst& packets, bool tell) {
+    mbuf_burst others;
+    std::uint16_t kept = 0;
+    for (rte_mbuf* packet : packets) {
+        if (links_[meta_of(*packet).iface].table == 0) {
+            packets.packets[kept++] = packet;
+        } else if (tell) {
+            others.push(packet);
+        } else {
+            worker_.drops.drop(packet, drop_reason::host_table);
+        }
+    }
+    packets.count = kept;
+    refuse(others, drop_reason::host_table);
+}
+
+// Tells the sources of packets that nobody is there.
+void stack::refuse(mbuf_burst& packets, drop_reason reason) {
     for (rte_mbuf* packet : packets) {
         if (is_ip6(*packet)) {
             icmp6_unreachable(ip6_, *packet, wire::icmp6_unreachable::port); // RFC 4443 3.1
         } else {
             icmp4_unreachable(ip4_, *packet, wire::icmp4_unreachable::port); // RFC 1122 4.1.3.1
         }
-        worker_.drops.drop(packet, drop_reason::udp_port);
+        worker_.drops.drop(packet, reason);
     }
     packets.clear();
 }
 
-void stack::forward6(port_id port, l3_burst& packets, const address6* destination) {
-    const std::uint8_t table = links_.port(port).table;
+void stack::forward6(std::uint8_t table, l3_burst& packets, const address6* destination) {
     nexthop_id hops[burst_max];
     if (table == 0) [[likely]] {
         routes_.fib6().lookup({destination, packets.count}, hops);
     } else {
-        for (unsigned i = 0; i < packets.count; ++i) {
-            hops[i] = routes_.lookup6(table, destination[i]);
-        }
+        routes_.lookup6(table, {destination, packets.count}, hops);
     }
     ip6_forward(ip6_, packets, hops);
 }
@@ -418,10 +426,12 @@ struct host_wiring {
     }
     static bool is_ours(void* context, const ip_address& address) {
         const link_table& links = of(context).links_;
-        return address.is_v4() ? links.owner_of(address.v4().value).has_value()
-                               : owner_of(links, address.v6()).has_value();
+        return address.is_v4() ? links.owner_of(address.v4().value, 0).has_value()
+                               : owner_of(links, address.v6(), 0).has_value();
     }
-    static void refuse(void* context, mbuf_burst& packets) { of(context).refuse(packets); }
+    static void refuse(void* context, mbuf_burst& packets) {
+        of(context).refuse(packets, drop_reason::udp_port);
+    }
     static ip_services services(stack& self) {
         return {&self, output, path_mtu, learn_mtu, source_for, is_ours, refuse, &self.hosts_};
     }

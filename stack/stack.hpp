@@ -31,6 +31,8 @@
 
 namespace pantala {
 
+struct ether_sorted;
+
 struct stack_settings {
     ip4_settings ip4;
     ip6_settings ip6;
@@ -93,14 +95,15 @@ class stack {
         neighbor_report* pop();
     };
 
-    void input4(port_id port, l3_burst& packets, l3_burst& single);
-    void input6(port_id port, l3_burst& packets, l3_burst& single);
-    void forward(port_id port, l3_burst& packets, const wire::ip4_plain& plain);
-    void deliver(ip4_delivered& packets);
-    void forward6(port_id port, l3_burst& packets, const address6* destination);
-    void deliver6(ip6_delivered& packets);
+    void input4(ether_sorted& frames);
+    void input6(ether_sorted& frames);
+    void forward(std::uint8_t table, l3_burst& packets, const wire::ip4_plain& plain);
+    template <class Delivered> // of either family
+    void deliver(Delivered& packets);
+    void forward6(std::uint8_t table, l3_burst& packets, const address6* destination);
     void give_up_late_fragments(instant now, unsigned budget);
-    void refuse(mbuf_burst& packets);
+    void refuse(mbuf_burst& packets, drop_reason reason);
+    void keep_main_table(mbuf_burst& packets, bool tell);
     void take_own_packets();
     void drop_broadcasts(mbuf_burst& packets);
     void handle_reports();

@@ -83,11 +83,12 @@ const iface_address6* find_address(const iface& here, const ipv6_address& addres
     return nullptr;
 }
 
-std::optional<iface_id> owner_of(const link_table& links, const ipv6_address& address) {
+std::optional<iface_id>
+owner_of(const link_table& links, const ipv6_address& address, unsigned table) {
     for (unsigned id = 0; id < links.end(); ++id) {
         const iface_id here{static_cast<std::uint16_t>(id)};
-        const iface_address6* mine =
-            links.valid(here) ? find_address(links[here], address) : nullptr;
+        const bool there = links.valid(here) && links[here].table == table;
+        const iface_address6* mine = there ? find_address(links[here], address) : nullptr;
         if (mine != nullptr && is_usable(*mine)) {
             return here;
         }
@@ -113,7 +114,7 @@ select_source(const link_table& links, iface_id out, const ipv6_address& destina
     candidate best{nullptr, false};
     for (unsigned id = 0; id < links.end(); ++id) {
         const iface_id here{static_cast<std::uint16_t>(id)};
-        if (!links.valid(here)) {
+        if (!links.valid(here) || links[here].table != links[out].table) {
             continue;
         }
         for (const iface_address6& mine : links[here].ip6()) {

@@ -22,8 +22,10 @@ constexpr bool is_usable(const iface_address6& mine) {
 // The record of `address` on an interface, usable or not; nullptr: the interface does not have it.
 const iface_address6* find_address(const iface& here, const wire::ipv6_address& address);
 
-// The interface that has this usable address, if any. Link-local ones are of a link: find_address.
-std::optional<iface_id> owner_of(const link_table& links, const wire::ipv6_address& address);
+// The interface of a routing table that has this usable address, if any. Link-local ones are of a
+// link: find_address.
+std::optional<iface_id>
+owner_of(const link_table& links, const wire::ipv6_address& address, unsigned table);
 
 // Does the interface listen to this group: all nodes, all routers, the solicited-node groups of its
 // addresses (RFC 4291 2.8)?
@@ -33,7 +35,8 @@ bool has_joined(const iface& here, const wire::ipv6_address& group);
 bool is_on_link(const iface& here, const wire::ipv6_address& address);
 
 // The usable address to send to `destination` with by interface `out` (RFC 6724 5): of that
-// interface if it has one that reaches as far, else of any. Nothing: there is none.
+// interface if it has one that reaches as far, else of any of its routing table. Nothing: there is
+// none.
 std::optional<wire::ipv6_address>
 select_source(const link_table& links, iface_id out, const wire::ipv6_address& destination);
 

@@ -109,7 +109,7 @@ drop_reason too_short(wire::ether_type type) {
 struct sorter {
     const link_table& links;
     port_id port;
-    std::uint8_t common_table; // of the port's untagged interface
+    bool chosen; // sorted.table
     ether_sorted& sorted;
     link_counters& counters;
     drop_sink& drops;
@@ -154,8 +154,12 @@ struct sorter {
             rte_pktmbuf_adj(frame, link.bytes);
             return sorted.arp.push(frame);
         }
-        const bool common =
-            !link.destination.is_group() && here.table == common_table && frame->nb_segs == 1;
+        const bool ordinary = !link.destination.is_group() && frame->nb_segs == 1;
+        if (ordinary && !chosen) {
+            sorted.table = here.table;
+            chosen = true;
+        }
+        const bool common = ordinary && here.table == sorted.table;
         const bool is_ip4 = link.type == wire::ether_type::ipv4;
         l3_burst& to = is_ip4 ? (common ? sorted.ip4 : sorted.ip4_single)
                               : (common ? sorted.ip6 : sorted.ip6_single);
@@ -323,11 +327,13 @@ void ether_input(
         return;
     }
     const plain_frames plain = take_plain(link, frames, sorted, directory);
-    if (const unsigned count = sorted.ip4.count + sorted.ip6.count; count != 0) {
+    const unsigned count = sorted.ip4.count + sorted.ip6.count;
+    sorted.table = link.table;
+    if (count != 0) {
         counters[link.untagged].in_packets.add(count);
         counters[link.untagged].in_bytes.add(plain.bytes - count * wire::ethernet_header_bytes);
     }
-    sorter slow{links, port, link.table, sorted, counters, drops};
+    sorter slow{links, port, count != 0, sorted, counters, drops};
     for (std::uint64_t left = plain.others; left != 0; left &= left - 1) {
         slow.sort(frames.packets[std::countr_zero(left)]);
     }

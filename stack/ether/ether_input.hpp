@@ -12,11 +12,12 @@
 namespace pantala {
 
 struct ether_sorted {
-    l3_burst ip4;        // to us alone, in one segment, all of the port's routing table
-    l3_burst ip4_single; // to a group address, in several segments, of another routing table
-    l3_burst ip6;        // as ip4
-    l3_burst ip6_single; // as ip4_single
-    mbuf_burst arp;      // data begins at the ARP packet
+    l3_burst ip4;           // to us alone, in one segment, all of the routing table `table`
+    l3_burst ip4_single;    // to a group address, in several segments, of another routing table
+    l3_burst ip6;           // as ip4
+    l3_burst ip6_single;    // as ip4_single
+    mbuf_burst arp;         // data begins at the ARP packet
+    std::uint8_t table = 0; // the port's where a plain packet came, else the first packet's
 };
 
 // Takes all of `frames` from `port` and empties it. Bursts of `sorted` must be empty. Frames that

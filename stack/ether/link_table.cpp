@@ -22,6 +22,9 @@ void link_table::set(iface_id id, const iface& record) {
     }
     refresh_port(before);
     refresh_port(record.port);
+    several_tables_ = std::any_of(records_.begin(), records_.begin() + end_, [](const iface& each) {
+        return each.present && each.table != 0;
+    });
 }
 
 void link_table::refresh_port(port_id port) {
@@ -48,9 +51,9 @@ std::optional<iface_id> link_table::find(port_id port, std::uint16_t vlan) const
     return id == none ? std::nullopt : std::optional(iface_id{id});
 }
 
-std::optional<iface_id> link_table::owner_of(be32 address) const {
+std::optional<iface_id> link_table::owner_of(be32 address, unsigned table) const {
     for (unsigned id = 0; id < end_; ++id) {
-        if (!records_[id].present) {
+        if (!is_in(id, table)) {
             continue;
         }
         for (const iface_address4& mine : records_[id].ip4()) {
@@ -62,9 +65,9 @@ std::optional<iface_id> link_table::owner_of(be32 address) const {
     return std::nullopt;
 }
 
-bool link_table::is_broadcast(be32 address) const {
+bool link_table::is_broadcast(be32 address, unsigned table) const {
     for (unsigned id = 0; id < end_; ++id) {
-        if (!records_[id].present) {
+        if (!is_in(id, table)) {
             continue;
         }
         for (const iface_address4& mine : records_[id].ip4()) {
@@ -82,7 +85,7 @@ be32 link_table::source_for(iface_id id, be32 towards) const {
     }
     for (unsigned other = 0; other < end_; ++other) {
         const iface_address4* mine =
-            records_[other].present ? records_[other].source4(towards) : nullptr;
+            is_in(other, records_[id.value].table) ? records_[other].source4(towards) : nullptr;
         if (mine != nullptr) {
             return mine->address;
         }

@@ -49,13 +49,15 @@ class link_table {
     // The interface of a VLAN (or of vlan_none) on a port, up or not.
     std::optional<iface_id> find(port_id port, std::uint16_t vlan) const;
 
-    // The interface that has this usable address of ours, if any.
-    std::optional<iface_id> owner_of(be32 address) const;
-    // Is it a broadcast address of any interface (RFC 1812 5.3.5)?
-    bool is_broadcast(be32 address) const;
+    // The interface of a routing table that has this usable address of ours, if any.
+    std::optional<iface_id> owner_of(be32 address, unsigned table) const;
+    // Is it a broadcast address of any interface of the table (RFC 1812 5.3.5)?
+    bool is_broadcast(be32 address, unsigned table) const;
     // An address of ours to speak with on `id`: on the link of `towards`, else the first one, else
-    // any interface's; zero if we have none.
+    // any interface's of the same table; zero if we have none.
     be32 source_for(iface_id id, be32 towards) const;
+    // Is any interface in another table than the main one?
+    bool several_tables() const { return several_tables_; }
 
     unsigned end() const { return end_; } // ids at or above were never present
 
@@ -67,12 +69,16 @@ class link_table {
     std::uint16_t& slot(port_id port, std::uint16_t vlan) const {
         return by_vlan_[port.value * vlans + (vlan == vlan_none ? 0 : vlan & (vlans - 1))];
     }
+    bool is_in(unsigned id, unsigned table) const {
+        return records_[id].present && records_[id].table == table;
+    }
     void refresh_port(port_id port);
 
     std::array<port_link, ports_max> ports_{};
     std::array<iface, ifaces_max> records_{};
     std::unique_ptr<std::uint16_t[]> by_vlan_;
     unsigned end_ = 0;
+    bool several_tables_ = false;
 };
 
 } // namespace pantala

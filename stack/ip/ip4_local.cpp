@@ -1,5 +1,6 @@
 #include "stack/ip/ip4_local.hpp"
 
+#include "stack/ether/packet_meta.hpp"
 #include "stack/ip/icmp/icmp4_error.hpp"
 #include "stack/wire/ipv4.hpp"
 
@@ -21,7 +22,8 @@ void ip4_local(ip4_context& context, ip4_reassembly& reassembly, ip4_delivered& 
         context.counters.delivered.add(1);
         if (header_of(*packet).is_fragment()) {
             context.counters.fragments_in.add(1);
-            packet = reassembly.add(packet, context.now);
+            packet =
+                reassembly.add(packet, context.links[meta_of(*packet).iface].table, context.now);
             if (packet == nullptr) {
                 continue;
             }

@@ -1,5 +1,6 @@
 #include "stack/ip/ip4_options.hpp"
 
+#include "stack/ether/packet_meta.hpp"
 #include "stack/wire/checksum.hpp"
 
 #include <cstring>
@@ -49,9 +50,14 @@ void record_route(std::span<std::uint8_t> octets, be32 address) {
     octets[2] = static_cast<std::uint8_t>(at + 4);
 }
 
+struct stamp {
+    be32 address; // of ours
+    std::uint32_t time;
+    std::uint8_t table; // whose addresses are ours
+};
+
 // False: no room and the count of those that found none is full too.
-bool timestamp(
-    ip4_context& context, std::span<std::uint8_t> octets, be32 address, std::uint32_t time) {
+bool timestamp(ip4_context& context, std::span<std::uint8_t> octets, const stamp& with) {
     const std::size_t at = octets[2];
     const auto flag = static_cast<timestamp_flag>(octets[3] & 0x0f);
     const std::size_t entry = flag == timestamp_flag::only ? 4 : 8;
@@ -62,19 +68,19 @@ bool timestamp(
         octets[3] = static_cast<std::uint8_t>(octets[3] + 0x10);
         return true;
     }
-    const be32 stamp = be32::from(time);
+    const be32 time = be32::from(with.time);
     if (flag == timestamp_flag::prespecified) {
         be32 asked;
         std::memcpy(&asked, &octets[at - 1], sizeof asked);
-        if (!context.links.owner_of(asked)) {
+        if (!context.links.owner_of(asked, with.table)) {
             return true;
         }
     } else if (flag == timestamp_flag::with_address) {
-        std::memcpy(&octets[at - 1], &address, sizeof address);
+        std::memcpy(&octets[at - 1], &with.address, sizeof with.address);
     } else if (flag != timestamp_flag::only) {
         return true; // a kind that RFC 791 does not know: passed on
     }
-    std::memcpy(&octets[at - 1 + entry - sizeof stamp], &stamp, sizeof stamp);
+    std::memcpy(&octets[at - 1 + entry - sizeof time], &time, sizeof time);
     octets[2] = static_cast<std::uint8_t>(at + entry);
     return true;
 }
@@ -137,13 +143,14 @@ bool ip4_forward_options(ip4_context& context, rte_mbuf& packet, iface_id out) {
     std::memcpy(&ip, start, sizeof ip);
     const std::span<std::uint8_t> options(start + sizeof ip, ip.header_bytes() - sizeof ip);
     const be32 address = context.links.source_for(out, ip.destination.value);
+    const std::uint8_t table = context.links[meta_of(packet).iface].table;
     const auto time =
         static_cast<std::uint32_t>(context.now.ms() & 0x7fffffff) | timestamp_not_standard;
     const bool sent = each_option(options, [&](ipv4_option type, std::span<std::uint8_t> octets) {
         if (type == ipv4_option::record_route) {
             record_route(octets, address);
         } else if (type == ipv4_option::timestamp) {
-            return timestamp(context, octets, address, time);
+            return timestamp(context, octets, {address, time, table});
         }
         return true;
     });

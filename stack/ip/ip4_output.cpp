@@ -29,7 +29,7 @@ void send_back(ip4_context& context, rte_mbuf* packet, be32 destination) {
     if (context.local.full()) {
         return context.worker.drops.drop(packet, drop_reason::ip4_loop_full);
     }
-    set_meta(*packet, {context.links.owner_of(destination).value_or(iface_id{}), false});
+    set_meta(*packet, {context.links.owner_of(destination, 0).value_or(iface_id{}), false});
     // Checksums left to a device are nobody's business here.
     packet->ol_flags = (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0
                            ? RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD
@@ -52,11 +52,12 @@ void send_finished(ip4_context& context, const adjacency& via, rte_mbuf* packet,
 
 } // namespace
 
-ip4_destination_kind ip4_kind_of(const link_table& links, wire::ipv4_address address) {
+ip4_destination_kind
+ip4_kind_of(const link_table& links, wire::ipv4_address address, unsigned table) {
     if (address.is_multicast()) {
         return ip4_destination_kind::multicast;
     }
-    if (address.is_limited_broadcast() || links.is_broadcast(address.value)) {
+    if (address.is_limited_broadcast() || links.is_broadcast(address.value, table)) {
         return ip4_destination_kind::broadcast;
     }
     return ip4_routable(address.host()) ? ip4_destination_kind::host

@@ -10,8 +10,10 @@ namespace pantala {
 
 enum class ip4_destination_kind : std::uint8_t { host, broadcast, multicast, nowhere };
 
-// What kind of destination an address is by itself: `nowhere` is 0/8, 127/8 and 240/4.
-ip4_destination_kind ip4_kind_of(const link_table& links, wire::ipv4_address address);
+// What kind of destination an address is by itself, in a routing table: `nowhere` is 0/8, 127/8 and
+// 240/4.
+ip4_destination_kind
+ip4_kind_of(const link_table& links, wire::ipv4_address address, unsigned table);
 
 // What the header of a packet of our own shall say.
 struct ip4_packet {
@@ -22,7 +24,7 @@ struct ip4_packet {
     std::uint8_t type_of_service = 0;
     std::uint8_t time_to_live = 0; // 0: settings.time_to_live
     bool dont_fragment = false;
-    std::uint8_t table = 0; // routing table
+    std::uint8_t table = 0; // where the way is looked up
 };
 
 // A packet for our own use with room for all headers in front; nullptr: none left (counted).

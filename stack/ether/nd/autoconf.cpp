@@ -20,8 +20,10 @@ void router_report_replied(netmsg& message, netmsg_endpoint&) {
 }
 namespace {
 
-route6 default_route(iface_id id, const address6& gateway) {
+// In the routing table of the interface.
+route6 default_route(iface_id id, const address6& gateway, std::uint8_t table) {
     route6 made;
+    made.table = table;
     made.metric = autoconf::metric;
     made.protocol = route_protocol::other;
     made.targets.push_back({.interface = id, .gateway6 = gateway});
@@ -87,8 +89,9 @@ void autoconf::take_router(const router_report& report) {
     if (report.lifetime_s == 0 || routers_.size() == routers_max) {
         return;
     }
-    if (routes_.append(default_route(report.iface, gateway)).ok()) {
-        routers_.push_back({report.iface, gateway, after(report.lifetime_s)});
+    const std::uint8_t table = routes_.interface(report.iface).table;
+    if (routes_.append(default_route(report.iface, gateway, table)).ok()) {
+        routers_.push_back({report.iface, gateway, after(report.lifetime_s), table});
     }
 }
 
@@ -106,7 +109,7 @@ void autoconf::take_mtu(const router_report& report) {
 
 void autoconf::drop(const router& gone) {
     // What an operator deleted meanwhile is gone already.
-    static_cast<void>(routes_.del(default_route(gone.iface, gone.gateway)));
+    static_cast<void>(routes_.del(default_route(gone.iface, gone.gateway, gone.table)));
 }
 
 // RFC 4862 5.5.3.
@@ -173,7 +176,8 @@ void autoconf::refresh(address& one, const wire::nd_prefix_option& option) {
 void autoconf::tick(instant now) {
     now_ = now;
     std::erase_if(routers_, [&](const router& each) {
-        const bool gone = each.until <= now || !accepts(each.iface);
+        const bool moved = routes_.interface(each.iface).table != each.table;
+        const bool gone = each.until <= now || !accepts(each.iface) || moved;
         if (gone) {
             drop(each);
         }

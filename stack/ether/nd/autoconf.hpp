@@ -48,6 +48,7 @@ class autoconf {
         iface_id iface{};
         address6 gateway;
         instant until{};
+        std::uint8_t table = 0; // that its route is in
     };
     struct address {
         iface_id iface{};

@@ -19,9 +19,10 @@ wire::ipv4_header header_of(const rte_mbuf& packet) {
 } // namespace
 
 std::uint32_t ip4_reassembly::datagram_key::hash() const {
-    const std::uint64_t mixed = (std::uint64_t{source.value.raw()} << 32 ^ destination.value.raw() ^
-                                 std::uint64_t{identification.raw()} << 20 ^ protocol) *
-                                0x9e3779b97f4a7c15U;
+    const std::uint64_t mixed =
+        (std::uint64_t{source.value.raw()} << 32 ^ destination.value.raw() ^
+         std::uint64_t{identification.raw()} << 20 ^ protocol ^ routing_table) *
+        0x9e3779b97f4a7c15U;
     return static_cast<std::uint32_t>(mixed >> 56);
 }
 
@@ -32,7 +33,7 @@ ip4_reassembly::ip4_reassembly(drop_sink& drops)
                           drop_reason::ip4_reassembly_full},
                          reassembly_ns) {}
 
-rte_mbuf* ip4_reassembly::add(rte_mbuf* fragment, instant now) {
+rte_mbuf* ip4_reassembly::add(rte_mbuf* fragment, std::uint8_t routing_table, instant now) {
     const wire::ipv4_header ip = header_of(*fragment);
     const fragment_place place{
         ip.fragment_offset_bytes(), ip.total_length.host() - ip.header_bytes(),
@@ -44,7 +45,8 @@ rte_mbuf* ip4_reassembly::add(rte_mbuf* fragment, instant now) {
         return nullptr;
     }
     table::datagram* whole = table_.add(
-        {ip.source, ip.destination, ip.identification, ip.protocol}, fragment, place, now);
+        {ip.source, ip.destination, ip.identification, ip.protocol, routing_table}, fragment, place,
+        now);
     if (whole == nullptr) {
         return nullptr;
     }

@@ -16,8 +16,8 @@ class ip4_reassembly {
 
     // Takes a fragment (data at its sound header, nothing behind the datagram). Returns the whole
     // packet when this was the last one missing: the first one's header, corrected, and all data;
-    // else nullptr.
-    rte_mbuf* add(rte_mbuf* fragment, instant now);
+    // else nullptr. Fragments of another routing table are another packet's.
+    rte_mbuf* add(rte_mbuf* fragment, std::uint8_t routing_table, instant now);
 
     // Gives up what has waited too long, at most `budget` datagrams. First fragments of these go to
     // `late`, for an ICMP error about them (RFC 792: only if the first one came), until it is full.
@@ -35,6 +35,7 @@ class ip4_reassembly {
         wire::ipv4_address destination;
         be16 identification;
         std::uint8_t protocol = 0;
+        std::uint8_t routing_table = 0;
         bool operator==(const datagram_key&) const = default;
         std::uint32_t hash() const;
     };

@@ -34,9 +34,9 @@ void uncover(rte_mbuf& first, std::uint32_t bytes) {
 } // namespace
 
 std::uint32_t ip6_reassembly::packet_key::hash() const {
-    const std::uint64_t mixed =
-        (source.high() ^ source.low() * 3 ^ destination.low() * 5 ^ identification.raw()) *
-        0x9e3779b97f4a7c15U;
+    const std::uint64_t mixed = (source.high() ^ source.low() * 3 ^ destination.low() * 5 ^
+                                 identification.raw() ^ routing_table) *
+                                0x9e3779b97f4a7c15U;
     return static_cast<std::uint32_t>(mixed >> 56);
 }
 
@@ -47,8 +47,8 @@ ip6_reassembly::ip6_reassembly(drop_sink& drops)
                           drop_reason::ip6_reassembly_full},
                          ip6_reassembly_ns) {}
 
-ip6_fragment_result
-ip6_reassembly::add(rte_mbuf* fragment, const wire::ip6_chain& chain, instant now) {
+ip6_fragment_result ip6_reassembly::add(
+    rte_mbuf* fragment, const wire::ip6_chain& chain, std::uint8_t routing_table, instant now) {
     const auto ip = read<wire::ipv6_header>(*fragment, 0);
     const auto header = read<wire::ipv6_fragment_header>(*fragment, chain.fragment);
     const std::uint32_t front = chain.fragment + wire::ipv6_fragment_header_bytes;
@@ -68,8 +68,8 @@ ip6_reassembly::add(rte_mbuf* fragment, const wire::ip6_chain& chain, instant no
         drops_.drop(fragment, drop_reason::ip6_fragment);
         return {};
     }
-    table::datagram* whole =
-        table_.add({ip.source, ip.destination, header.identification}, fragment, place, now);
+    table::datagram* whole = table_.add(
+        {ip.source, ip.destination, header.identification, routing_table}, fragment, place, now);
     if (whole == nullptr) {
         return {};
     }

@@ -23,8 +23,10 @@ class ip6_reassembly {
     explicit ip6_reassembly(drop_sink& drops);
 
     // Takes a fragment: data at its sound header, nothing behind the packet, `chain` its walk,
-    // which ended at the fragment header. One that is a whole packet by itself waits for nothing.
-    ip6_fragment_result add(rte_mbuf* fragment, const wire::ip6_chain& chain, instant now);
+    // which ended at the fragment header. One that is a whole packet by itself waits for nothing;
+    // fragments of another routing table are another packet's.
+    ip6_fragment_result
+    add(rte_mbuf* fragment, const wire::ip6_chain& chain, std::uint8_t routing_table, instant now);
 
     // Gives up what has waited too long, at most `budget` packets. First fragments of these go to
     // `late`, for an ICMPv6 error about them (RFC 4443 3.3), until it is full.
@@ -41,6 +43,7 @@ class ip6_reassembly {
         wire::ipv6_address source;
         wire::ipv6_address destination;
         be32 identification;
+        std::uint8_t routing_table = 0;
         bool operator==(const packet_key&) const = default;
         std::uint32_t hash() const;
     };

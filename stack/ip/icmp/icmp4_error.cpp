@@ -38,11 +38,12 @@ bool is_icmp_error(const rte_mbuf& packet, const wire::ipv4_header& ip) {
 
 // RFC 1122 3.2.2 and RFC 1812 4.3.2.7.
 bool may_be_told(const ip4_context& context, const rte_mbuf& packet, const wire::ipv4_header& ip) {
-    const ip4_destination_kind to = ip4_kind_of(context.links, ip.destination);
+    const std::uint8_t table = context.links[meta_of(packet).iface].table;
+    const ip4_destination_kind to = ip4_kind_of(context.links, ip.destination, table);
     return !meta_of(packet).link_group && to == ip4_destination_kind::host &&
            ip.fragment_offset_bytes() == 0 && ip4_routable(ip.source.host()) &&
-           !context.links.is_broadcast(ip.source.value) &&
-           !context.links.owner_of(ip.source.value) && !is_icmp_error(packet, ip);
+           !context.links.is_broadcast(ip.source.value, table) &&
+           !context.links.owner_of(ip.source.value, table) && !is_icmp_error(packet, ip);
 }
 
 void send(ip4_context& context, const rte_mbuf& packet, const message& what) {

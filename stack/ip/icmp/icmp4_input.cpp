@@ -14,7 +14,9 @@ namespace {
 
 void answer_echo(
     ip4_context& context, rte_mbuf* packet, const wire::ipv4_header& ip, wire::icmp4_header icmp) {
-    const bool to_host = ip4_kind_of(context.links, ip.destination) == ip4_destination_kind::host;
+    const std::uint8_t table = context.links[meta_of(*packet).iface].table;
+    const bool to_host =
+        ip4_kind_of(context.links, ip.destination, table) == ip4_destination_kind::host;
     if (meta_of(*packet).link_group || !to_host) {
         // RFC 1122 3.2.2.6 and RFC 1812 4.3.3.6 leave it open; an amplifier is nobody's friend.
         return context.worker.drops.drop(packet, drop_reason::icmp4_broadcast);
@@ -34,7 +36,7 @@ void answer_echo(
     header.source = ip.destination;
     header.protocol = wire::ip_protocol::icmp;
     header.type_of_service = ip.type_of_service; // RFC 1349 5.1
-    header.table = context.links[meta_of(*packet).iface].table;
+    header.table = table;
     context.counters.echo_replies.add(1);
     ip4_output(context, packet, header);
 }

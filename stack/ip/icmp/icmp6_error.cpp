@@ -47,8 +47,9 @@ bool may_be_told(
     const ip6_context& context, const rte_mbuf& packet, const wire::ipv6_header& ip,
     bool even_to_group) {
     const bool group = meta_of(packet).link_group || ip.destination.is_multicast();
+    const std::uint8_t table = context.links[meta_of(packet).iface].table;
     return (!group || even_to_group) && !ip.source.is_unspecified() && !ip.source.is_multicast() &&
-           !owner_of(context.links, ip.source) && !is_icmp_error(packet);
+           !owner_of(context.links, ip.source, table) && !is_icmp_error(packet);
 }
 
 // Header and quotation behind each other; false: no room.
@@ -99,7 +100,7 @@ void send(ip6_context& context, const rte_mbuf& packet, const message& what) {
     answer.fill_icmp_checksum = true;
     // RFC 4443 2.2 (a): the address it was sent to, where that is ours alone.
     const iface_address6* mine = find_address(context.links[came_in], about.destination);
-    if (owner_of(context.links, about.destination) &&
+    if (owner_of(context.links, about.destination, answer.table) &&
         (mine != nullptr || !about.destination.is_link_local())) {
         answer.source = about.destination;
     }

@@ -56,7 +56,8 @@ rte_mbuf* make_whole(
         context.worker.drops.drop(packet, drop_reason::ip6_headers);
         return nullptr;
     }
-    const ip6_fragment_result result = reassembly.add(packet, chain, context.now);
+    const std::uint8_t table = context.links[meta_of(*packet).iface].table;
+    const ip6_fragment_result result = reassembly.add(packet, chain, table, context.now);
     if (result.refused != nullptr) { // RFC 8200 4.5: sizes that no fragment may have
         icmp6_parameter_problem(
             context, *result.refused, wire::icmp6_parameter::header_field, result.pointer);

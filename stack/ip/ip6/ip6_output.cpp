@@ -49,9 +49,10 @@ bool is_group_way(const ip6_context& context, const wire::ipv6_address& destinat
            adjacency_kind::group;
 }
 
-// The interface that has this address of ours; of a link-local one that is on several the first.
+// The interface of the main table that has this address of ours; of a link-local one that is on
+// several the first.
 iface_id link_of(const link_table& links, const wire::ipv6_address& source) {
-    return owner_of(links, source).value_or(iface_id{});
+    return owner_of(links, source, 0).value_or(iface_id{});
 }
 
 bool is_ours_on(const iface& here, const wire::ipv6_address& address) {
@@ -119,11 +120,16 @@ void send_finished(ip6_context& context, const finished_way& way, rte_mbuf* pack
     ip6_send(context, way.via, packet);
 }
 
+// Up, and of the main table.
+bool is_usable_link(const link_table& links, iface_id id) {
+    return links.valid(id) && links[id].up && links[id].table == 0;
+}
+
 // The interface that a link-local destination is on: the only one that is up.
 std::optional<iface_id> only_link(const link_table& links) {
     std::optional<iface_id> found;
     for (std::uint16_t id = 0; id < links.end(); ++id) {
-        if (links.valid(iface_id{id}) && links[iface_id{id}].up) {
+        if (is_usable_link(links, iface_id{id})) {
             if (found) {
                 return std::nullopt;
             }
@@ -147,8 +153,9 @@ plain_way(const ip6_context& context, const wire::ipv6_address& destination) {
 std::uint16_t least_mtu(const link_table& links) {
     std::uint16_t least = host_cache::no_mtu;
     for (std::uint16_t id = 0; id < links.end(); ++id) {
-        const iface& here = links[iface_id{id}];
-        least = here.present && here.up ? std::min(least, here.link_mtu6()) : least;
+        least = is_usable_link(links, iface_id{id})
+                    ? std::min(least, links[iface_id{id}].link_mtu6())
+                    : least;
     }
     return least == host_cache::no_mtu ? std::uint16_t{0} : least;
 }

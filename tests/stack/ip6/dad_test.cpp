@@ -244,12 +244,12 @@ TEST_F(dad, garbage_settles_nothing) {
 
 TEST_F(dad, ip4_three_probes_then_announced) {
     add4(strict);
-    EXPECT_FALSE(net.worker_stack().links().owner_of(mine4.value));
+    EXPECT_FALSE(net.worker_stack().links().owner_of(mine4.value, 0));
     net.advance(5 * ns_per_s); // 0..1 s, and twice 1..2 s
     EXPECT_EQ(arp_frames(probe4()), 3u);
     net.advance(2 * ns_per_s);
     EXPECT_EQ(flags4(), address_probed);
-    EXPECT_EQ(net.worker_stack().links().owner_of(mine4.value), id);
+    EXPECT_EQ(net.worker_stack().links().owner_of(mine4.value, 0), id);
     EXPECT_TRUE(net.routes().get(mine4.host()).ok());
     net.advance(60 * ns_per_s);
     EXPECT_EQ(arp_frames(announcement4()), 2u);
@@ -301,7 +301,7 @@ TEST_F(dad, ip4_ours_is_defended_once_in_ten_seconds) {
 
 TEST_F(dad, ip4_on_trust_it_is_used_and_announced_later) {
     add4(optimistic);
-    EXPECT_EQ(net.worker_stack().links().owner_of(mine4.value), id);
+    EXPECT_EQ(net.worker_stack().links().owner_of(mine4.value, 0), id);
     EXPECT_EQ(arp_frames(announcement4()), 0u);
     net.advance(8 * ns_per_s);
     EXPECT_EQ(flags4(), address_probed | address_optimistic);
