@@ -4,7 +4,8 @@
 //
 //   RSS, or fewer receive queues   workers that read a queue hand each packet to its flow's owner
 //   fewer transmit queues          a worker without one hands its packets to a worker that has
-//   checksum offload               the stack sums by itself (capabilities say which)
+//   checksum offload               the stack sums by itself (capabilities say which); that of
+//                                  IPv4 headers always, and all on receive from virtio and vhost
 //   receive interrupts             an idle worker looks every few milliseconds
 //   an interrupt of its own        not asked for: a line shared with other devices
 //   (uio_pci_generic)              is the kernel's to switch off; as without interrupts
@@ -48,7 +49,7 @@ struct port_report {
     std::uint16_t rx_descriptors = 0;
     std::uint16_t tx_descriptors = 0;
     bool rss = false;          // the device spreads flows; symmetric where it took our key
-    bool rx_checksums = false; // mbuf flags say whether IPv4 and L4 checksums were right
+    bool rx_checksums = false; // mbuf flags say whether TCP and UDP checksums were right
     bool tx_ip4_checksum = false;
     bool tx_l4_checksums = false;
     bool multi_segment = false; // transmits chains

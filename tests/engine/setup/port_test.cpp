@@ -190,6 +190,29 @@ TEST(port, rss_spreads_flows_over_queues_without_hand_over) {
     EXPECT_EQ(set.handed_over(), 0u);
 }
 
+// A vhost port, asked to verify checksums, would hand over packets that have none yet.
+TEST(port, unfinished_checksums_are_not_asked_for) {
+    const std::string socket = testing::TempDir() + "pantala_vhost_" + std::to_string(getpid());
+    ASSERT_EQ(rte_eal_hotplug_add("vdev", "net_vhost7", ("iface=" + socket).c_str()), 0);
+    std::uint16_t port = 0;
+    ASSERT_EQ(rte_eth_dev_get_port_by_name("net_vhost7", &port), 0);
+    rte_eth_dev_info info{};
+    ASSERT_EQ(rte_eth_dev_info_get(port, &info), 0);
+    constexpr std::uint64_t layer4 = RTE_ETH_RX_OFFLOAD_UDP_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+    ASSERT_EQ(info.rx_offload_capa & layer4, layer4);
+    {
+        running set(idle_policy::adaptive);
+        const auto report = set.host->add_port(port_id{port}, {});
+        ASSERT_TRUE(report) << report.failure().text;
+        EXPECT_FALSE(report->rx_checksums);
+        rte_eth_conf conf{};
+        ASSERT_EQ(rte_eth_dev_conf_get(port, &conf), 0);
+        EXPECT_EQ(conf.rxmode.offloads & layer4, 0u);
+    }
+    rte_eal_hotplug_remove("vdev", "net_vhost7");
+    unlink(socket.c_str());
+}
+
 TEST(port, without_rss_the_owner_of_a_flow_is_handed_its_packets) {
     two_ports ports(",queues=2");
     running set(idle_policy::adaptive);

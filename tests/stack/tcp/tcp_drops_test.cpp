@@ -41,6 +41,35 @@ TEST(tcp_drops, every_reason_of_the_layer_is_here) {
     }
 }
 
+// What a port says of a checksum: good is believed, anything else is judged again.
+TEST(tcp_drops, a_port_may_vouch_for_a_checksum_but_not_condemn_it) {
+    const struct {
+        std::uint64_t flags;
+        bool right;
+        bool taken;
+    } cases[] = {
+        {RTE_MBUF_F_RX_L4_CKSUM_GOOD, false, true},
+        {RTE_MBUF_F_RX_L4_CKSUM_GOOD, true, true},
+        {RTE_MBUF_F_RX_L4_CKSUM_BAD, true, true},
+        {RTE_MBUF_F_RX_L4_CKSUM_BAD, false, false},
+        {RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN, true, true},
+        {RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN, false, false},
+        {RTE_MBUF_F_RX_IP_CKSUM_GOOD, false, false},
+    };
+    for (const auto& each : cases) {
+        scripted_peer peer;
+        peer.listen();
+        rte_mbuf* packet = peer.packet_of({.flags = wire::tcp_flag::syn, .seq = 1});
+        packet->ol_flags |= each.flags;
+        if (!each.right) {
+            spoilers().at(drop_reason::tcp_checksum)(peer, packet);
+        }
+        peer.give_packet(packet);
+        EXPECT_EQ(peer.host().drops.dropped(drop_reason::tcp_checksum), each.taken ? 0u : 1u)
+            << each.flags << " " << each.right;
+    }
+}
+
 TEST(tcp_drops, exactly_this_reason_is_counted) {
     for (const auto& [reason, spoil] : spoilers()) {
         scripted_peer peer;
