@@ -17,7 +17,9 @@ with_progress() {
         local now=$((SECONDS - began))
         if [ $now -gt 0 ] && [ $((now / every)) -ne $said ] && { [ -t 2 ] || [ $now -ge $every ]; }; then
             said=$((now / every))
-            progress_line "$what: $now s, $(progress_step "$log")"
+            local step
+            step=$(progress_step "$log") || true
+            progress_line "$what: $now s${step:+, $step}"
         fi
     done
     if [ -t 2 ]; then printf '\033[K' >&2; fi
