@@ -45,6 +45,10 @@ struct counters {
 struct packet_sink {
     void (*send)(void* context, mbuf_burst& packets) = nullptr;
     void* context = nullptr;
+    // Would a packet die at once, because the way out of this machine is blocked (a queue without
+    // room, a device without carrier)? Asked for each segment; nullptr: it is not known, and what
+    // dies there is a loss like any other.
+    bool (*is_blocked)(void* context) = nullptr;
 };
 
 // What TCP asks of routing when a connection begins: the MTU of the path in bytes of L3, 0 if there

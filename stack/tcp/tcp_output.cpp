@@ -246,6 +246,7 @@ void ensure_timer(host& h, conn& c) {
     const bool waits = c.is_armed(conn_timer::persist) || c.is_armed(conn_timer::pace);
     if ((c.unsent() > 0 || fin_pending(c)) && !waits) {
         c.rexmt_shift = 0;
+        c.stalled_ms = h.now_ms();
         timer_arm_persist(h, c); // RFC 9293 3.8.6.1
     }
 }
@@ -280,11 +281,7 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
     segment.flags |= fin ? wire::tcp_flag::fin : std::uint8_t{0};
     if (c.has(conn_flag::ecn)) { // RFC 3168 6.1.2 to 6.1.5: new data only
         segment.ect = bytes > 0;
-        if (c.has(conn_flag::ecn_cwr)) {
-            segment.flags |= wire::tcp_flag::cwr;
-            c.clear(conn_flag::ecn_cwr);
-        }
-        h.stats.ecn_ect0.add(segment.ect ? 1 : 0);
+        segment.flags |= c.has(conn_flag::ecn_cwr) ? wire::tcp_flag::cwr : std::uint8_t{0};
     }
     const tcp_seq end = c.snd_nxt + bytes + (fin ? 1 : 0);
     // The record first: a segment that is not remembered could never be repeated.
@@ -295,8 +292,14 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
         h.stats.sndnomem.add(1);
         return false;
     }
-    // Lost here for want of an mbuf is as lost on the way: the timers repair it.
-    send_segment(h, segment);
+    if (!send_segment(h, segment)) [[unlikely]] { // no congestion: it waits where it is
+        sent_take_back(h, c);
+        return false;
+    }
+    if (c.has(conn_flag::ecn)) {
+        c.clear(conn_flag::ecn_cwr);
+        h.stats.ecn_ect0.add(segment.ect ? 1 : 0);
+    }
     advance_cursor(c, bytes);
     c.snd_nxt = end;
     if (fin) {
@@ -337,7 +340,9 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
     segment.payload = record.payload();
     segment.flags |= record.has(sent_flag::push) ? wire::tcp_flag::psh : std::uint8_t{0};
     segment.flags |= record.has(sent_flag::fin) ? wire::tcp_flag::fin : std::uint8_t{0};
-    send_segment(h, segment);
+    if (!send_segment(h, segment)) [[unlikely]] { // a timer stands behind it
+        return false;
+    }
     const std::uint32_t bytes = record.bytes();
     sent_again(h, c, id);
     if (c.has(conn_flag::undo_ready)) {

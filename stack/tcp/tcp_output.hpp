@@ -42,7 +42,7 @@ struct segment_out {
     }
 };
 
-// Builds and emits. False when no mbuf is to be had (counted).
+// Builds and emits. False when no mbuf is to be had or the way out is blocked (counted).
 bool send_segment(host& h, const segment_out& segment);
 
 // RFC 9293 3.10.7.1: answers a segment that belongs to nothing. Rate-limited. `ack_present`: the

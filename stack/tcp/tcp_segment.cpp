@@ -160,6 +160,10 @@ void set_lengths(
 } // namespace
 
 bool send_segment(host& h, const segment_out& segment) {
+    if (h.sink.is_blocked != nullptr && h.sink.is_blocked(h.sink.context)) [[unlikely]] {
+        h.stats.sndblocked.add(1);
+        return false;
+    }
     rte_mbuf* packet = rte_pktmbuf_alloc(h.pool);
     if (packet == nullptr) {
         h.stats.sndnomem.add(1);

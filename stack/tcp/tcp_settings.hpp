@@ -33,10 +33,17 @@ struct settings {
     // RFC 6298 2.4 says 1 s; BSD 30 ms. 200 ms (Linux) lies above the peers' delayed ACKs, so a
     // timeout means loss, and RACK-TLP repairs tails before it.
     std::uint32_t rexmit_min_ms = 200;
+    // 4 * RTTVAR counts for at least this (BSD's slop; Linux's least RTO is this too): on a long
+    // way whose round trips hardly differ the RTO would else lie closer to them than a delayed ACK
+    // does.
+    std::uint32_t rexmit_slop_ms = 200;
     std::uint32_t rexmit_initial_ms = 1'000; // RFC 6298 2.1
     std::uint32_t rexmit_max_ms = 64'000;
     std::uint32_t persist_min_ms = 5'000;
     std::uint32_t persist_max_ms = 60'000;
+    // What could not leave this machine (no packet buffer, a device that takes none) is tried again
+    // so much later, as in Linux.
+    std::uint32_t blocked_retry_ms = 500;
     bool always_keepalive = true;
 
     // -- Sizes.

@@ -156,16 +156,28 @@ void rexmt_due(host& h, conn& c) {
     }
 }
 
+// Where the window is open: what fits goes out. What does not leave this machine (send_segment) is
+// no word about the path: it is tried again at an even pace, without backing off.
+void send_waiting(host& h, conn& c, std::uint32_t fits) {
+    if (!send_new(h, c, std::min<std::uint32_t>(fits, c.snd_mss))) {
+        timer_arm(h, c, conn_timer::persist, h.config.blocked_retry_ms);
+    } // else it has a retransmission timer behind it now
+}
+
 // Heritage 3, "persist"; RFC 9293 3.8.6.1. The probe is an empty segment outside the window, which
-// the peer must answer with its window; where the window is open but small, what fits goes out.
+// the peer must answer with its window.
 void persist_due(host& h, conn& c) {
     h.stats.persisttimeo.add(1);
     const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
     const std::uint64_t patience =
         std::min<std::uint64_t>(maxidle_ms(h), std::uint64_t{c.rto_us} * data_backoff_sum / 1'000);
-    // A peer that answers but never reads may hold an application, not an orphan.
-    const bool spent = c.rexmt_shift >= rexmt_retries_max;
-    if ((spent && (idle >= patience || c.has(conn_flag::orphan))) || user_timed_out(h, c)) {
+    const std::uint32_t fits = std::min(usable_window(c), c.unsent());
+    // A peer that answers but never reads may hold an application, not an orphan; a device that
+    // takes nothing holds neither for ever.
+    const bool spent = fits > 0 ? h.now_ms() - c.stalled_ms >= patience
+                                : c.rexmt_shift >= rexmt_retries_max &&
+                                      (idle >= patience || c.has(conn_flag::orphan));
+    if (spent || user_timed_out(h, c)) {
         h.stats.persistdrop.add(1);
         give_up(h, c);
         return;
@@ -174,13 +186,14 @@ void persist_due(host& h, conn& c) {
         drop_for_memory(h, c);
         return;
     }
-    c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
-    const std::uint32_t fits = std::min(usable_window(c), c.unsent());
     h.stats.sndprobe.add(1);
+    c.keep_probes = static_cast<std::uint8_t>(std::min(c.keep_probes + 1, 255));
     c.push_withheld = false; // it has waited long enough for more
-    if (fits > 0 && send_new(h, c, std::min<std::uint32_t>(fits, c.snd_mss))) {
-        return; // it has a retransmission timer behind it now
+    if (fits > 0) {
+        send_waiting(h, c, fits);
+        return;
     }
+    c.rexmt_shift = static_cast<std::uint8_t>(std::min(c.rexmt_shift + 1U, rexmt_retries_max));
     send_keep_probe(h, c);
     timer_arm_persist(h, c);
 }

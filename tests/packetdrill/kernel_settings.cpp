@@ -90,6 +90,16 @@ std::string read_qdisc() {
     return line;
 }
 
+bool takes_nothing(const std::string& qdisc) {
+    std::istringstream words(qdisc);
+    std::string kind;
+    words >> kind;
+    std::string word;
+    while (words >> word && word != "limit") {
+    }
+    return (kind == "pfifo" || kind == "bfifo") && words >> word && word == "0";
+}
+
 std::optional<host_choice> read_choice(const std::string& flags) {
     std::istringstream words(flags);
     std::string persona;

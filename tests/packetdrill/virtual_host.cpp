@@ -6,6 +6,7 @@
 #include "stack/wire/ipv4.hpp"
 #include "stack/wire/ipv6.hpp"
 #include "stack/wire/tcp.hpp"
+#include "tests/packetdrill/kernel_settings.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -114,7 +115,9 @@ virtual_host::virtual_host(const host_choice& chosen)
                             .time_waits = 1'024,
                             .syn_entries = 1'024,
                             .listeners = 64},
-                           chosen.mtu, now_) {}
+                           chosen.mtu, now_) {
+    node_.host.sink.is_blocked = [](void*) { return takes_nothing(read_qdisc()); };
+}
 
 virtual_host::~virtual_host() = default;
 

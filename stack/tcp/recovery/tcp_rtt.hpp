@@ -13,10 +13,11 @@ namespace pantala::tcp {
 inline constexpr std::uint32_t clock_granularity_us = 1'000; // G of RFC 6298: the wheel's tick
 inline constexpr std::uint32_t min_rtt_window_ms = 10'000; // a minimum older than this is forgotten
 
-// (2.2), (2.3): SRTT + max(G, 4 * RTTVAR), within the limits of the settings (2.4, 2.5).
+// (2.2), (2.3): SRTT + max(G, slop, 4 * RTTVAR), within the limits of the settings (2.4, 2.5).
 inline std::uint32_t rto_of(const conn& c, const settings& config) {
     const std::uint64_t rto =
-        std::uint64_t{c.srtt_us >> 3} + std::max(clock_granularity_us, c.rttvar_us);
+        std::uint64_t{c.srtt_us >> 3} +
+        std::max({clock_granularity_us, config.rexmit_slop_ms * 1'000, c.rttvar_us});
     return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(
         rto, std::uint64_t{config.rexmit_min_ms} * 1'000,
         std::uint64_t{config.rexmit_max_ms} * 1'000));

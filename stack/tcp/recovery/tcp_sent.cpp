@@ -248,6 +248,10 @@ bool sent_append(
     return true;
 }
 
+void sent_take_back(host& h, conn& c) {
+    remove(h, c, c.by_seq.tail);
+}
+
 void sent_again(host& h, conn& c, std::uint32_t id) {
     sent_segment& segment = h.sents[id];
     PANTALA_DCHECK(!segment.has(sent_flag::sacked));

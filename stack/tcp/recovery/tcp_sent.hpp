@@ -75,6 +75,8 @@ struct ack_result {
 bool sent_append(
     host& h, conn& c, tcp_seq start, tcp_seq end, rte_mbuf* data, std::uint16_t data_offset,
     std::uint8_t flags);
+// The one appended last did not leave after all.
+void sent_take_back(host& h, conn& c);
 // It leaves again: now the youngest by time.
 void sent_again(host& h, conn& c, std::uint32_t id);
 // Cuts a record in two at `at`, strictly inside. False when all records are taken.

@@ -110,6 +110,110 @@ TEST(tcp_timer, a_closed_window_is_probed_while_the_peer_answers) {
     EXPECT_EQ(data->payload.size(), 100U);
 }
 
+TEST(tcp_timer, user_timeout_counts_from_what_waits) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    tcp::set_user_timeout(peer.host(), handle, 8'000);
+    wire_segment shut = peer.segment(ack);
+    shut.window = 0;
+    peer.give(shut);
+    peer.wait_ms(60'000); // nothing to send: nothing to wait for
+    peer.send(handle, 100);
+    peer.wait_ms(7'000);
+    EXPECT_EQ(peer.stats().persisttimeo.read(), 1U);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::none);
+    peer.wait_ms(10'000);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+}
+
+TEST(tcp_timer, round_trips_that_hardly_differ_leave_room_for_a_delayed_ack) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    for (unsigned i = 0; i < 30; ++i) {
+        peer.send(handle, 100);
+        ASSERT_TRUE(peer.next());
+        peer.wait_ms(150);
+        peer.ack += 100;
+        peer.give(peer.segment(ack));
+    }
+    peer.send(handle, 100);
+    ASSERT_TRUE(peer.next());
+    peer.wait_ms(340);
+    EXPECT_TRUE(peer.silent());
+    EXPECT_EQ(peer.stats().rexmttimeo.read(), 0U);
+    peer.wait_ms(20);
+    EXPECT_EQ(peer.stats().rexmttimeo.read(), 1U);
+}
+
+// A device that takes nothing, as long as `blocked` says so.
+struct tcp_blocked : testing::Test {
+    void SetUp() override {
+        blocked = false;
+        peer.host().sink.is_blocked = [](void*) { return blocked; };
+        handle = peer.establish();
+    }
+    static inline bool blocked = false;
+    scripted_peer peer;
+    tcp::conn_handle handle;
+};
+
+TEST_F(tcp_blocked, new_data_waits_where_it_is_and_is_tried_at_an_even_pace) {
+    blocked = true;
+    const std::uint32_t window = peer.host().find(handle)->cwnd;
+    EXPECT_EQ(peer.send(handle, 24), 24U);
+    peer.wait_ms(10'000);
+    EXPECT_TRUE(peer.silent());
+    const tcp::conn* c = peer.host().find(handle);
+    EXPECT_EQ(c->snd_nxt, c->snd_una);
+    EXPECT_EQ(c->rexmt_shift, 0U);
+    EXPECT_EQ(c->cwnd, window);
+    EXPECT_NEAR(static_cast<double>(peer.stats().persisttimeo.read()), 20, 2);
+    EXPECT_EQ(c->keep_probes, peer.stats().persisttimeo.read());
+    blocked = false;
+    peer.wait_ms(500);
+    const auto data = peer.next();
+    ASSERT_TRUE(data);
+    EXPECT_EQ(data->payload.size(), 24U);
+    EXPECT_EQ(peer.stats().sndrexmitpack.read(), 0U);
+    peer.ack += 24;
+    peer.give(peer.segment(ack));
+    EXPECT_EQ(peer.host().find(handle)->keep_probes, 0U);
+}
+
+TEST_F(tcp_blocked, what_is_repeated_counts_once_it_leaves) {
+    peer.send(handle, 24);
+    EXPECT_TRUE(peer.next());
+    blocked = true;
+    peer.wait_ms(5'000);
+    EXPECT_TRUE(peer.silent());
+    EXPECT_EQ(peer.stats().sndrexmitpack.read(), 0U);
+    EXPECT_GE(peer.stats().rexmttimeo.read(), 2U);
+    blocked = false;
+    peer.wait_ms(10'000);
+    EXPECT_EQ(peer.next()->payload.size(), 24U);
+}
+
+TEST_F(tcp_blocked, the_user_timeout_ends_it) {
+    tcp::set_user_timeout(peer.host(), handle, 3'000);
+    blocked = true;
+    peer.send(handle, 24);
+    peer.wait_ms(2'900);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::none);
+    peer.wait_ms(1'000);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+}
+
+TEST_F(tcp_blocked, an_end_that_nobody_hears_of_comes_in_time) {
+    blocked = true;
+    peer.send(handle, 24);
+    tcp::close(peer.host(), handle);
+    peer.turn();
+    peer.wait_ms(500'000);
+    EXPECT_EQ(peer.host().conns.used(), 1U);
+    peer.wait_ms(200'000);
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+}
+
 TEST(tcp_timer, a_closed_window_of_a_dead_peer_ends_it) {
     scripted_peer peer;
     const auto handle = peer.establish();
