@@ -397,7 +397,9 @@ void close(host& h, conn_handle handle) {
     if (c == nullptr) {
         return;
     }
-    if (c->rcv_buffered > 0 && c->synchronized()) { // RFC 2525 2.17; RFC 9293 3.6 MUST-13
+    // RFC 2525 2.17; RFC 9293 3.6 MUST-13. In SYN-RECEIVED it is what a Fast Open's SYN carried.
+    const bool has_peer = c->synchronized() || c->state == conn_state::syn_received;
+    if (c->rcv_buffered > 0 && has_peer) {
         abort(h, handle);
         return;
     }

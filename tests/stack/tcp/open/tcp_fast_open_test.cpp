@@ -266,6 +266,19 @@ TEST_F(fast_open_listener, a_close_before_the_handshake_ends_waits_for_it) {
     EXPECT_EQ(peer.host().find(handle)->state, tcp::conn_state::fin_wait_1);
 }
 
+TEST_F(fast_open_listener, a_close_with_unread_data_is_a_reset) { // RFC 2525 2.17
+    answer_to(with_cookie(ask()), 100);
+    const auto handle = accept();
+    ASSERT_NE(handle.id, tcp::no_id);
+    tcp::close(peer.host(), handle);
+    peer.turn();
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->flags & rst, rst);
+    EXPECT_EQ(pending(), 0U);
+    EXPECT_EQ(peer.host().conns.used(), 0U);
+}
+
 TEST_F(fast_open_listener, a_listener_that_closes_resets_those_that_wait) {
     answer_to(with_cookie(ask()), 100);
     tcp::close_listener(peer.host(), peer.listener);
