@@ -27,7 +27,7 @@ struct http_server::conn : tcp_socket, list_hook<> {
     std::uint8_t hosts = 0;
     std::uint8_t host_bytes = no_host;
     bool in_value = true;       // the next name begins a field
-    std::uint64_t since_ns = 0; // the last request, or room for more of its answer
+    std::uint64_t since_ns = 0; // it asked, or took some of its answer: as far as was looked
     answer out;
     bool target_too_long = false;
     bool last = false; // the end follows the answer
@@ -109,6 +109,13 @@ void http_server::each_round(void* self, sockets& here) {
         if (until > here.now_ns()) {
             here.wake_at(until);
             break;
+        }
+        // All of its answer may lie in the send buffer: then only TCP knows that it is taken. Its
+        // place behind the others keeps it at most one more `idle`.
+        const std::uint64_t taken_ns = oldest.taken_ns();
+        if (taken_ns > oldest.since_ns) {
+            server.move_behind(oldest, taken_ns);
+            continue;
         }
         oldest.abort();
         server.end(oldest);
@@ -215,9 +222,13 @@ void http_server::begin(conn& self) {
     self.forget_request();
 }
 
-// It is alive: it asks, or takes what it is sent.
+// It is alive: it asks, or there is room for more of its answer.
 void http_server::touch(conn& self) {
-    self.since_ns = now_ns_;
+    move_behind(self, now_ns_);
+}
+
+void http_server::move_behind(conn& self, std::uint64_t since_ns) {
+    self.since_ns = since_ns;
     intrusive_list<conn>::remove(self);
     by_age_.push_back(self);
 }

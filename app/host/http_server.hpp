@@ -58,6 +58,7 @@ class http_server : public worker_program {
     bool parse(conn& self);
     void begin(conn& self);
     void touch(conn& self);
+    void move_behind(conn& self, std::uint64_t since_ns);
     bool send(conn& self);
     void linger(conn& self);
     void end(conn& self);
@@ -69,7 +70,7 @@ class http_server : public worker_program {
     http_response not_found_;
     http_response not_allowed_;
     socket_pool<conn> conns_;
-    intrusive_list<conn> by_age_; // the longest without a request first
+    intrusive_list<conn> by_age_; // the longest without a sign of life first
     std::uint64_t now_ns_ = 0;
     std::uint64_t date_ns_ = 0;   // when `date_` is to be made anew
     std::array<char, 33> date_{}; // of fixed length, with the empty line behind it

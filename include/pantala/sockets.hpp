@@ -53,8 +53,13 @@ class tcp_socket {
     bool at_end() const;
 
     // How many bytes were taken. Fewer than given: `writable` comes when there is room again.
-    std::size_t write(std::span<const std::byte> bytes);
+    // `more`: the next write follows at once, so that a short segment waits for it (until an ACK
+    // comes, or the retransmission timeout is over).
+    std::size_t write(std::span<const std::byte> bytes, bool more = false);
     std::size_t room() const;
+    // When the peer took something last of what was written (sockets::now_ns); where nothing waits
+    // to be taken, about when the connection began or the last of it was taken.
+    std::uint64_t taken_ns() const;
     void shutdown_write(); // the end of the stream, behind what is written
     void close();          // orderly; with unread bytes it becomes a reset (RFC 2525 2.17)
     void abort();          // a reset

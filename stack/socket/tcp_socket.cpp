@@ -66,6 +66,10 @@ std::size_t tcp_socket::room() const {
     return host_ == nullptr ? 0 : tcp::send_room(host_->tcp, {id_, generation_});
 }
 
+std::uint64_t tcp_socket::taken_ns() const {
+    return host_ == nullptr ? 0 : tcp::progress(host_->tcp, {id_, generation_}).ns;
+}
+
 void tcp_socket::shutdown_write() {
     if (host_ != nullptr) {
         tcp::shutdown_send(host_->tcp, {id_, generation_});

@@ -330,6 +330,15 @@ std::size_t send_room(host& h, conn_handle handle) {
     return c == nullptr ? 0 : room_of(*c);
 }
 
+instant progress(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    if (c == nullptr) {
+        return instant{};
+    }
+    const std::uint64_t ago_ns = std::uint64_t{h.now_ms() - c->stalled_ms} * ns_per_ms;
+    return instant{h.now.ns - std::min(h.now.ns, ago_ns)};
+}
+
 std::span<const std::byte> peek(host& h, conn_handle handle) {
     const conn* c = h.find(handle);
     if (c == nullptr || c->rcv_head == nullptr) {

@@ -72,6 +72,9 @@ conn_handle accept(host& h, std::uint32_t listener, void* user);
 // ACK comes, and is not pushed.
 std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more = false);
 std::size_t send_room(host& h, conn_handle handle);
+// When the peer last acknowledged something new, or else, since when it is asked to (the user
+// timeout's clock). To the millisecond.
+instant progress(host& h, conn_handle handle);
 // RECEIVE without copying: the first contiguous piece of what is there; empty: nothing now. Valid
 // until the next call for this connection or the next round. `consume` gives room back.
 std::span<const std::byte> peek(host& h, conn_handle handle);

@@ -19,12 +19,14 @@ using test::two_hosts;
 const endpoint server_at = *parse_endpoint("10.0.0.2:80");
 
 struct served {
-    explicit served(http_content content, std::uint64_t idle_ns = 60 * ns_per_s)
-        : server(
-              {.content = std::make_shared<http_content>(std::move(content)),
-               .listen = *parse_endpoint("*:80"),
-               .backlog = 128,
-               .idle_ns = idle_ns}) {
+    explicit served(
+        http_content content, std::uint64_t idle_ns = 60 * ns_per_s,
+        const stack_settings& settings = {})
+        : net(1, settings), server(
+                                {.content = std::make_shared<http_content>(std::move(content)),
+                                 .listen = *parse_endpoint("*:80"),
+                                 .backlog = 128,
+                                 .idle_ns = idle_ns}) {
         EXPECT_TRUE(server.start(net.at_right().native()).ok());
         EXPECT_EQ(0, net.at_left().native().connect(client, server_at));
     }
@@ -174,9 +176,9 @@ TEST(HttpServer, APeerThatNeverReadsHoldsOneAnswer) {
 }
 
 // Slow is not idle: as long as the peer takes some of its answer now and then it is served.
-TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswer) {
+void serve_slow_reader(const stack_settings& settings) {
     constexpr std::size_t body = 2'000'000;
-    served web(http_content::fixed(body), 5 * ns_per_s);
+    served web(http_content::fixed(body), 5 * ns_per_s, settings);
     struct slow_reader : tcp_socket {
         slow_reader() : tcp_socket([](tcp_socket&, std::uint8_t) {}) {}
     } reader;
@@ -195,6 +197,23 @@ TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswer) {
     EXPECT_GT(taken, body);
     web.net.advance(10 * ns_per_s, 10 * ns_per_ms);
     EXPECT_TRUE(reader.at_end()); // idle since
+}
+
+TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswer) {
+    serve_slow_reader({});
+}
+
+TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswerPaced) {
+    stack_settings settings;
+    settings.host.tcp.pacing = true;
+    serve_slow_reader(settings);
+}
+
+// There the server learns from TCP alone that it is taken.
+TEST(HttpServer, APeerThatReadsSlowlyGetsItsAnswerOutOfTheSendBuffer) {
+    stack_settings settings;
+    settings.host.tcp.snd_buffer = 4'000'000;
+    serve_slow_reader(settings);
 }
 
 TEST(HttpContent, ServesFilesBelowADirectoryOnly) {
