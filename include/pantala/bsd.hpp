@@ -34,7 +34,8 @@ int accept4(int socket, sockaddr* address, socklen_t* length, int flags);
 // and its refusals (ECONNREFUSED); AF_UNSPEC: everybody again. What had come before is forgotten.
 int connect(int socket, const sockaddr* address, socklen_t length);
 // MSG_DONTWAIT; of recv also MSG_PEEK (one contiguous piece) and MSG_WAITALL. Nobody gets SIGPIPE.
-// MSG_MORE changes nothing (TCP_CORK does). A call takes 2 GiB at most.
+// MSG_MORE: a short segment waits for what the next call brings (TCP_CORK for one call), at most
+// until an ACK comes or the retransmission timeout is over. A call takes 2 GiB at most.
 // MSG_FASTOPEN (RFC 7413) on a socket that is not connected: connects to the address and sends the
 // begin of the bytes in the SYN, if the server has given a cookie; else the SYN asks for one, and a
 // non-blocking socket says EINPROGRESS with nothing sent. The server may get these bytes twice.
@@ -57,12 +58,15 @@ ssize_t readv(int socket, const iovec* pieces, int count);
 int shutdown(int socket, int how);
 int close(int socket); // also an epoll's
 // SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR and
-// SO_OOBINLINE (always as if set), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the rings:
-// 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also later; TCP's own buffers
-// come on top), SO_SNDTIMEO, SO_RCVTIMEO. IPPROTO_IPV6: IPV6_V6ONLY, before bind. IPPROTO_TCP:
-// TCP_NODELAY, TCP_CORK, TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT (heeded with
-// SO_KEEPALIVE), TCP_MAXSEG (before the connection is made), to ask TCP_INFO (Linux's layout). Fast
-// Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on a
+// SO_OOBINLINE (always as if set), SO_REUSEPORT (changes nothing: a listener is on every worker, a
+// second one on its endpoint EADDRINUSE), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the
+// rings: 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also later; TCP's own
+// buffers come on top), SO_SNDTIMEO, SO_RCVTIMEO, SO_MAX_PACING_RATE (bytes a second, in 4 or 8
+// bytes; all ones: no bound). IPPROTO_IPV6: IPV6_V6ONLY, before bind. IPPROTO_TCP: TCP_NODELAY,
+// TCP_CORK, TCP_QUICKACK (of a connection, not for good), TCP_USER_TIMEOUT, TCP_KEEPIDLE,
+// TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE), TCP_MAXSEG (before the connection is
+// made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another one; dctcp wants ECN, which the host's
+// configuration asks for), to ask TCP_INFO (Linux's layout). Fast Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on a
 // cookie alone, on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent,
 // where there is a cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);

@@ -58,8 +58,8 @@ bool tcp_socket::at_end() const {
     return host_ == nullptr || tcp::at_end(host_->tcp, {id_, generation_});
 }
 
-std::size_t tcp_socket::write(std::span<const std::byte> bytes) {
-    return host_ == nullptr ? 0 : tcp::send(host_->tcp, {id_, generation_}, bytes);
+std::size_t tcp_socket::write(std::span<const std::byte> bytes, bool more) {
+    return host_ == nullptr ? 0 : tcp::send(host_->tcp, {id_, generation_}, bytes, more);
 }
 
 std::size_t tcp_socket::room() const {

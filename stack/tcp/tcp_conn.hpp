@@ -15,6 +15,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 struct rte_mbuf;
 
@@ -66,6 +68,9 @@ enum class recovery_state : std::uint8_t {
 };
 
 enum class congestion_kind : std::uint8_t { newreno, cubic, dctcp };
+// As Linux calls them: reno, cubic, dctcp.
+const char* name_of(congestion_kind kind);
+std::optional<congestion_kind> congestion_named(std::string_view name);
 
 namespace conn_flag {
 inline constexpr std::uint32_t timestamps = 1U << 0;      // RFC 7323, both sides agreed

@@ -108,6 +108,13 @@ void set_keep_times(host& h, conn_handle handle, const keep_times& wanted);
 // which holds for every round-trip time. 0: no bound.
 void set_pacing(host& h, conn_handle handle, bool on, std::uint64_t bytes_per_second_max);
 
+// Congestion control from now on.
+void set_congestion(host& h, conn_handle handle, congestion_kind kind);
+// On: what waits for an ACK gets it now, and the next segments theirs at once; off: ACKs are
+// delayed. Not for good: the connection goes on to judge by itself.
+void set_quick_ack(host& h, conn_handle handle, bool on);
+bool is_quick_ack(host& h, conn_handle handle);
+
 struct event {
     conn_handle handle;
     std::uint8_t events = 0;

@@ -248,8 +248,8 @@ int accept4(int number, sockaddr* address, socklen_t* length, int flags) {
     fresh->bound = self->bound;
     fresh->non_blocking = (flags & SOCK_NONBLOCK) != 0;
     fresh->adopt();
-    on_worker(*fresh->worker, [&](net_host&) {
-        fresh->apply_options();
+    on_worker(*fresh->worker, [&](net_host& host) {
+        fresh->apply_options(host);
         fresh->peer = fresh->conn().remote();
         fresh->bound = fresh->conn().is_open() ? fresh->conn().local() : fresh->bound;
         return 0;

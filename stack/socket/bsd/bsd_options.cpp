@@ -2,6 +2,7 @@
 #include "stack/socket/bsd/bsd_table.hpp"
 #include "stack/socket/net_host.hpp"
 #include "stack/socket/tcp_info.hpp"
+#include "stack/tcp/tcp_user.hpp"
 
 #include <pantala/bsd.hpp>
 
@@ -23,6 +24,7 @@ struct switch_option {
 };
 constexpr std::array switches = {
     switch_option{SOL_SOCKET, SO_REUSEADDR, &options::reuse_address},
+    switch_option{SOL_SOCKET, SO_REUSEPORT, &options::reuse_port},
     switch_option{SOL_SOCKET, SO_OOBINLINE, &options::oob_inline},
     switch_option{SOL_SOCKET, SO_KEEPALIVE, &options::keep_alive},
     switch_option{IPPROTO_TCP, TCP_NODELAY, &options::no_delay},
@@ -119,10 +121,22 @@ auto find_in(const Table& table, int level, int name) {
         table, [&](const auto& one) { return one.level == level && one.name == name; });
 }
 
+int get_max_pacing_rate(const bsd_socket& self, void* value, socklen_t* length) {
+    const std::uint64_t rate = self.chosen.max_pacing_rate;
+    if (*length >= sizeof rate) {
+        return put(&rate, sizeof rate, value, length);
+    }
+    return put_int(
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(rate, UINT32_MAX)), value, length);
+}
+
 int get_socket_option(bsd_socket& self, int name, void* value, socklen_t* length) {
     if (name == SO_ERROR) {
         const int error = self.error.exchange(0, std::memory_order_acq_rel);
         return put(&error, sizeof error, value, length);
+    }
+    if (name == SO_MAX_PACING_RATE) {
+        return get_max_pacing_rate(self, value, length);
     }
     if (name == SO_LINGER) {
         const ::linger set{self.chosen.linger ? 1 : 0, static_cast<int>(self.chosen.linger_s)};
@@ -194,12 +208,127 @@ int apply(bsd_socket& self) {
         });
     }
     if (self.what == bsd_socket::kind::conn) {
-        on_worker(*self.worker, [&](net_host&) {
-            self.apply_options();
+        on_worker(*self.worker, [&](net_host& host) {
+            self.apply_options(host);
             return 0;
         });
     }
     return 0;
+}
+
+// Of a connection; before it is one, or on a listener, it changes nothing, as the next one begins
+// with quick ACKs anyhow.
+int set_quick_ack(bsd_socket& self, bool on) {
+    if (self.what == bsd_socket::kind::conn) {
+        on_worker(*self.worker, [&](net_host& host) {
+            tcp::set_quick_ack(host.tcp, net_host::handle_of(self.conn()), on);
+            return 0;
+        });
+    }
+    return 0;
+}
+
+int get_quick_ack(bsd_socket& self, void* value, socklen_t* length) {
+    bool quick = true;
+    if (self.what == bsd_socket::kind::conn) {
+        on_worker(*self.worker, [&](net_host& host) {
+            quick = tcp::is_quick_ack(host.tcp, net_host::handle_of(self.conn()));
+            return 0;
+        });
+    }
+    return put_int(quick ? 1 : 0, value, length);
+}
+
+constexpr std::size_t congestion_name_max = 16; // Linux's TCP_CA_NAME_MAX, with the zero behind it
+
+int set_congestion(bsd_socket& self, const void* value, socklen_t length) {
+    if (length == 0) {
+        return fail(EINVAL);
+    }
+    const auto* text = static_cast<const char*>(value);
+    const std::size_t bytes = std::min<std::size_t>(length, congestion_name_max - 1);
+    const auto kind = tcp::congestion_named({text, strnlen(text, bytes)});
+    if (!kind) {
+        return fail(ENOENT);
+    }
+    self.chosen.congestion = kind;
+    return apply(self);
+}
+
+int get_congestion(bsd_socket& self, void* value, socklen_t* length) {
+    std::array<char, congestion_name_max> name{};
+    auto kind = self.chosen.congestion;
+    if (const auto all = doors(); !kind && !all.empty()) {
+        on_worker(*all.front(), [&](net_host& host) {
+            kind = host.tcp.config.congestion;
+            return 0;
+        });
+    }
+    if (!kind) {
+        return fail(ENETDOWN);
+    }
+    std::strncpy(name.data(), tcp::name_of(*kind), name.size() - 1);
+    return put(name.data(), name.size(), value, length);
+}
+
+// 4 or 8 bytes; all ones: no bound.
+int set_max_pacing_rate(bsd_socket& self, const void* value, socklen_t length) {
+    std::uint64_t rate = 0;
+    std::uint32_t small = 0;
+    if (length >= sizeof rate) {
+        std::memcpy(&rate, value, sizeof rate);
+    } else if (length >= sizeof small) {
+        std::memcpy(&small, value, sizeof small);
+        rate = small == UINT32_MAX ? pacing_unlimited : small;
+    } else {
+        return fail(EINVAL);
+    }
+    self.chosen.max_pacing_rate = rate;
+    return apply(self);
+}
+
+int get_tcp_option(bsd_socket& self, int name, void* value, socklen_t* length) {
+    switch (name) {
+    case TCP_INFO:
+        return get_info(self, value, length);
+    case TCP_MAXSEG:
+        return get_segment_size(self, value, length);
+    case TCP_CONGESTION:
+        return get_congestion(self, value, length);
+    case TCP_QUICKACK:
+        return get_quick_ack(self, value, length);
+    default:
+        return fail(ENOPROTOOPT);
+    }
+}
+
+// Those whose value is not an int. Nothing: it is another one.
+std::optional<int>
+set_structure(bsd_socket& self, int level, int name, const void* value, socklen_t length) {
+    if (level == SOL_SOCKET && name == SO_LINGER) {
+        return set_linger(self, value, length);
+    }
+    if (level == SOL_SOCKET && name == SO_MAX_PACING_RATE) {
+        return set_max_pacing_rate(self, value, length);
+    }
+    if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+        return set_congestion(self, value, length);
+    }
+    const auto timeout = std::ranges::find(timeouts, name, &timeout_option::name);
+    if (level == SOL_SOCKET && timeout != timeouts.end()) {
+        return set_timeout(self.chosen.*timeout->where, value, length);
+    }
+    return std::nullopt;
+}
+
+int set_number(bsd_socket& self, const number_option& what, int wanted) {
+    const std::uint32_t heeded =
+        std::clamp(static_cast<std::uint32_t>(std::max(wanted, 0)), what.least, what.most);
+    if (wanted < 0 || (what.strict && heeded != static_cast<std::uint32_t>(wanted))) {
+        return fail(EINVAL);
+    }
+    self.chosen.*what.where = heeded;
+    return apply(self);
 }
 
 } // namespace
@@ -228,13 +357,7 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
     if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && self->domain == AF_INET6) {
         return put_int(self->chosen.v6_only ? 1 : 0, value, length);
     }
-    if (level == IPPROTO_TCP && name == TCP_INFO) {
-        return get_info(*self, value, length);
-    }
-    if (level == IPPROTO_TCP && name == TCP_MAXSEG) {
-        return get_segment_size(*self, value, length);
-    }
-    return fail(ENOPROTOOPT);
+    return level == IPPROTO_TCP ? get_tcp_option(*self, name, value, length) : fail(ENOPROTOOPT);
 }
 
 int setsockopt(int number, int level, int name, const void* value, socklen_t length) {
@@ -249,18 +372,17 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
     if (level == IPPROTO_TCP && self->what == bsd_socket::kind::datagram) {
         return fail(ENOPROTOOPT);
     }
-    if (level == SOL_SOCKET && name == SO_LINGER) {
-        return set_linger(*self, value, length);
-    }
-    const auto timeout = std::ranges::find(timeouts, name, &timeout_option::name);
-    if (level == SOL_SOCKET && timeout != timeouts.end()) {
-        return set_timeout(self->chosen.*timeout->where, value, length);
+    if (const auto done = set_structure(*self, level, name, value, length)) {
+        return *done;
     }
     int wanted = 0;
     if (length < sizeof wanted) {
         return fail(EINVAL);
     }
     std::memcpy(&wanted, value, sizeof wanted);
+    if (level == IPPROTO_TCP && name == TCP_QUICKACK) {
+        return set_quick_ack(*self, wanted != 0);
+    }
     if (level == IPPROTO_TCP && name == TCP_MAXSEG) {
         return set_segment_size(*self, wanted) == 0 ? apply(*self) : -1;
     }
@@ -272,16 +394,7 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
         return apply(*self);
     }
     const auto found = find_in(numbers, level, name);
-    if (found == numbers.end()) {
-        return fail(ENOPROTOOPT);
-    }
-    const std::uint32_t heeded =
-        std::clamp(static_cast<std::uint32_t>(std::max(wanted, 0)), found->least, found->most);
-    if (wanted < 0 || (found->strict && heeded != static_cast<std::uint32_t>(wanted))) {
-        return fail(EINVAL);
-    }
-    self->chosen.*found->where = heeded;
-    return apply(*self);
+    return found == numbers.end() ? fail(ENOPROTOOPT) : set_number(*self, *found, wanted);
 }
 
 } // namespace pantala::bsd

@@ -141,7 +141,7 @@ void bsd_socket::let_go() {
     }
 }
 
-void bsd_socket::apply_options() {
+void bsd_socket::apply_options(net_host& host) {
     conn_.set_no_delay(chosen.no_delay);
     conn_.set_cork(chosen.cork);
     conn_.set_keep_alive(chosen.keep_alive);
@@ -150,6 +150,15 @@ void bsd_socket::apply_options() {
         static_cast<std::uint16_t>(chosen.keep_interval_s),
         static_cast<std::uint8_t>(chosen.keep_count));
     conn_.set_user_timeout(chosen.user_timeout_ms);
+    if (!conn_.is_open()) {
+        return;
+    }
+    const tcp::conn_handle handle = net_host::handle_of(conn_);
+    tcp::set_congestion(host.tcp, handle, chosen.congestion.value_or(host.tcp.config.congestion));
+    const bool limited = chosen.max_pacing_rate != pacing_unlimited;
+    tcp::set_pacing(
+        host.tcp, handle, limited || host.tcp.config.pacing,
+        limited ? std::max<std::uint64_t>(chosen.max_pacing_rate, 1) : 0);
 }
 
 // From the connection to the callers. True: something moved.
@@ -174,7 +183,12 @@ bool bsd_socket::take_input(byte_ring& to) {
 bool bsd_socket::give_output(byte_ring& from) {
     bool moved = false;
     for (auto piece = from.peek(); !piece.empty(); piece = from.peek()) {
-        const std::size_t sent = conn_.write(piece);
+        const std::uint64_t plain = more_from.load(std::memory_order_relaxed); // published by write
+        const std::uint64_t at = from.consumed();
+        const bool more = at >= plain;
+        piece =
+            piece.first(more ? piece.size() : std::min<std::uint64_t>(piece.size(), plain - at));
+        const std::size_t sent = conn_.write(piece, more);
         from.consume(sent);
         moved = moved || sent != 0;
         if (sent < piece.size()) {
@@ -254,7 +268,8 @@ int bsd_socket::connect(net_host& host, const endpoint& to, connect_options& how
     how.segment_size = static_cast<std::uint16_t>(chosen.segment_size);
     const int code = host.native().connect(conn_, to, how);
     if (code == 0) {
-        apply_options();
+        apply_options(host);
+        more_from.store(UINT64_MAX, std::memory_order_relaxed);
         ended_ = false;
         shut_ = false;
         held_by_worker_ = true;

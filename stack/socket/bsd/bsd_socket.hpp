@@ -6,6 +6,7 @@
 #include "stack/socket/bsd/bsd_ports.hpp"
 #include "stack/socket/bsd/byte_ring.hpp"
 #include "stack/socket/bsd/door.hpp"
+#include "stack/tcp/tcp_conn.hpp"
 
 #include <pantala/sockets.hpp>
 
@@ -74,6 +75,8 @@ struct listener_at {
     std::shared_ptr<door> worker;
 };
 
+inline constexpr std::uint64_t pacing_unlimited = UINT64_MAX;
+
 // What setsockopt chose; a listener's connections inherit it.
 struct options {
     bool no_delay = false;
@@ -95,6 +98,9 @@ struct options {
     std::uint32_t receive_timeout_ms = 0;
     bool fast_open_connect = false; // connect waits for the first bytes where there is a cookie
     std::uint32_t fast_open = 0;    // of a listener, on each worker: TCP_FASTOPEN's number
+    bool reuse_port = false;        // a listener is on every worker anyhow (decision 0064)
+    std::optional<tcp::congestion_kind> congestion;   // else the host's
+    std::uint64_t max_pacing_rate = pacing_unlimited; // bytes a second
 };
 
 class bsd_socket {
@@ -136,7 +142,7 @@ class bsd_socket {
     // How much more may be written now: SO_SNDBUF's share of the ring.
     std::size_t room_to_send() const;
     // Behind setsockopt: the worker's side of the options. On the worker's thread.
-    void apply_options();
+    void apply_options(net_host& host);
     listener_options as_listener() const {
         return {static_cast<std::uint16_t>(chosen.segment_size), chosen.v6_only, chosen.fast_open};
     }
@@ -151,10 +157,13 @@ class bsd_socket {
 
     // --- both ---
     std::atomic<std::uint32_t> state{0};
-    std::atomic<int> error{0};               // of the end; errno
-    std::atomic<std::uint32_t> changes{0};   // counted up by the worker behind every change
-    std::atomic<std::uint32_t> sleepers{0};  // callers that wait for `changes`
-    std::atomic<bool> in_full{false};        // the worker has more than `in` had room for
+    std::atomic<int> error{0};              // of the end; errno
+    std::atomic<std::uint32_t> changes{0};  // counted up by the worker behind every change
+    std::atomic<std::uint32_t> sleepers{0}; // callers that wait for `changes`
+    std::atomic<bool> in_full{false};       // the worker has more than `in` had room for
+    // The byte of `out`, counted from the first one, from which on more will follow (MSG_MORE). Set
+    // by callers before they write, so that whoever sees bytes sees what was said of them.
+    std::atomic<std::uint64_t> more_from{UINT64_MAX};
     std::atomic<bool> wants_shutdown{false}; // FIN behind what is in `out`
     std::atomic<bool> wants_close{false};
     std::atomic<bool> wants_abort{false};      // with wants_close: by a reset (SO_LINGER)

@@ -59,6 +59,15 @@ int open_with(bsd_socket& self, pieces& left, const destination& to, bool may_sl
     return how.taken == 0 && !may_sleep ? EINPROGRESS : 0;
 }
 
+// What will be written now: more follows it, or nothing does, and so what was held back leaves.
+void note_more(bsd_socket& self, bool more) {
+    if (!more) {
+        self.more_from.store(UINT64_MAX, std::memory_order_relaxed);
+    } else if (self.more_from.load(std::memory_order_relaxed) == UINT64_MAX) {
+        self.more_from.store(self.out->written(), std::memory_order_relaxed);
+    }
+}
+
 ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destination to = {}) {
     const reference self = find_socket(number);
     if (!self) {
@@ -94,6 +103,9 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
             return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(state);
         }
         const std::size_t before = left.done();
+        if (state == 0) {
+            note_more(*self, (flags & MSG_MORE) != 0);
+        }
         while (state == 0 && !left.complete()) {
             const auto piece = left.next();
             const std::size_t room = self->room_to_send();

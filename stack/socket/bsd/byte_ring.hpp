@@ -27,6 +27,8 @@ class byte_ring {
         return mask_ + 1 -
                (tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire));
     }
+    // Bytes that were ever written.
+    std::uint64_t written() const { return tail_.load(std::memory_order_relaxed); }
     // As much as there is room for; returns how many bytes.
     std::size_t write(std::span<const std::byte> from) {
         const std::size_t count = std::min(from.size(), room());
@@ -46,6 +48,8 @@ class byte_ring {
     std::size_t size() const {
         return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_relaxed);
     }
+    // Bytes that were ever consumed.
+    std::uint64_t consumed() const { return head_.load(std::memory_order_relaxed); }
     // The first contiguous piece.
     std::span<const std::byte> peek() const {
         const std::size_t at = head_.load(std::memory_order_relaxed) & mask_;

@@ -3,10 +3,14 @@
 #include "stack/tcp/tcp_host.hpp"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 
 namespace pantala::tcp {
 
 namespace {
+
+constexpr std::array<const char*, 3> names = {"reno", "cubic", "dctcp"}; // by congestion_kind
 
 // Constants of RFC 9406 section 4.3.
 constexpr std::uint32_t min_rtt_thresh_us = 4'000;
@@ -67,6 +71,31 @@ std::uint32_t initial_window(const host& h, const conn& c) {
     const std::uint32_t mss = c.snd_mss;
     const std::uint32_t segments = h.config.initial_window_segments;
     return std::min(segments * mss, std::max(2 * mss, segments * 1'460));
+}
+
+const char* name_of(congestion_kind kind) {
+    return names[static_cast<unsigned>(kind)];
+}
+
+std::optional<congestion_kind> congestion_named(std::string_view name) {
+    const auto found = std::ranges::find(names, name);
+    return found == names.end()
+               ? std::nullopt
+               : std::optional(static_cast<congestion_kind>(std::distance(names.begin(), found)));
+}
+
+// Windows stay; the new one begins as behind slow start, or in it where it has not ended.
+void congestion_change(conn& c, congestion_kind kind) {
+    if (c.congestion == kind) {
+        return;
+    }
+    c.congestion = kind;
+    const hystart slow_start = congestion_state<hystart>(c);
+    c.congestion_private = {};
+    congestion_state<hystart>(c) = slow_start;
+    if (kind == congestion_kind::dctcp) {
+        dctcp_start(c);
+    }
 }
 
 void congestion_start(host& h, conn& c) {

@@ -19,6 +19,8 @@ enum class congestion_event : std::uint8_t {
 
 // A new or reused connection: cwnd (RFC 6928), ssthresh "arbitrarily high" (RFC 5681 3.1).
 void congestion_start(host& h, conn& c);
+// Another algorithm from now on; the windows stay.
+void congestion_change(conn& c, congestion_kind kind);
 // An ACK took `acked_bytes` out of the network while nothing is lost; rtt_us is 0 if not measured.
 void congestion_acked(host& h, conn& c, std::uint32_t acked_bytes, std::uint32_t rtt_us);
 // What ssthresh becomes after a loss or ECN mark; called once per congestion event.

@@ -34,7 +34,8 @@ inline const sockaddr* plain(const sockaddr_in& in) {
 
 // A host whose workers a thread turns.
 struct running_host {
-    explicit running_host(unsigned workers) : host(pool, {.ports = 2, .workers = workers}) {
+    explicit running_host(unsigned workers, const stack_settings& settings = {})
+        : host(pool, {.ports = 2, .workers = workers, .stack = settings}) {
         host.add_iface(1, {"10.0.0.2/24"});
         for (unsigned w = 0; w < host.workers(); ++w) {
             gates.push_back(std::make_unique<bsd::gate>(host.worker_stack(w).host(), bell));
