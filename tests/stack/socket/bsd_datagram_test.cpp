@@ -288,6 +288,72 @@ TEST_F(bsd_datagrams, AConnectThatFailsLeavesItAsItWas) {
     EXPECT_EQ(0, bsd::close(server));
 }
 
+// Threads that send while another connects the socket, to one and the other peer, and to nobody: it
+// gets ends of its own each time, under the senders. What they send arrives whole, or says why not.
+TEST_F(bsd_datagrams, SendersGoOnWhileAnotherConnects) {
+    const int first = bound(53);
+    const int second = bound(54);
+    const int shared = bsd::socket(AF_INET, SOCK_DGRAM, 0);
+    const int small = 4'096; // so that senders also sleep
+    EXPECT_EQ(0, bsd::setsockopt(shared, SOL_SOCKET, SO_SNDBUF, &small, sizeof small));
+    ASSERT_EQ(0, bsd::bind(shared, plain(at(5'353, "0.0.0.0")), sizeof(sockaddr_in)));
+    std::atomic<bool> stop{false};
+    std::atomic<unsigned> sent{0};
+    std::vector<std::thread> senders;
+    for (unsigned i = 0; i < 3; ++i) {
+        senders.emplace_back([&, i] {
+            const std::string text(1'000, static_cast<char>('a' + i));
+            while (!stop.load()) {
+                // With an address, and without one, which wants a peer.
+                const ssize_t done = i == 0 ? send_to(shared, text, 53)
+                                            : bsd::send(shared, text.data(), text.size(), 0);
+                if (done < 0) {
+                    EXPECT_EQ(EDESTADDRREQ, errno) << i;
+                    EXPECT_NE(0U, i);
+                } else {
+                    EXPECT_EQ(1'000, done);
+                    ++sent;
+                }
+            }
+        });
+    }
+    std::vector<std::thread> readers;
+    for (const int server : {first, second}) {
+        readers.emplace_back([server] {
+            char room[2'000];
+            ssize_t got = 0;
+            while ((got = bsd::recv(server, room, sizeof room, 0)) == 1'000) {
+                EXPECT_EQ(std::string(1'000, room[0]), std::string(room, 1'000));
+            }
+            EXPECT_EQ(-1, got);
+            EXPECT_EQ(EBADF, errno);
+        });
+    }
+    sockaddr nobody{};
+    nobody.sa_family = AF_UNSPEC;
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    unsigned rounds = 0;
+    for (; (rounds < 150 || sent < 500) && std::chrono::steady_clock::now() < give_up; ++rounds) {
+        const std::uint16_t port = rounds % 3 == 0 ? 53 : 54;
+        EXPECT_EQ(
+            0, rounds % 3 == 2 ? bsd::connect(shared, &nobody, sizeof nobody)
+                               : bsd::connect(shared, plain(at(port)), sizeof(sockaddr_in)))
+            << errno;
+    }
+    EXPECT_GE(rounds, 150U);
+    EXPECT_GE(sent, 500U);
+    stop = true;
+    for (std::thread& one : senders) {
+        one.join();
+    }
+    for (const int number : {shared, first, second}) {
+        EXPECT_EQ(0, bsd::close(number));
+    }
+    for (std::thread& one : readers) {
+        one.join();
+    }
+}
+
 TEST_F(bsd_datagrams, CloseWakesThoseWhoWait) {
     const int made = bound(53);
     std::thread reads = blocked_in([made] {
