@@ -127,6 +127,8 @@ void mark_head_lost(host& h, conn& c) {
 
 void sackless_on_ack(host& h, conn& c, ack_result& result) {
     if (result.advanced) {
+        // Duplicate ACKs have counted what they stood for.
+        result.delivered -= std::min(result.delivered, c.sacked_bytes);
         // RFC 6582 3.2 step 3: a partial ACK deflates by what it acknowledged, plus one segment.
         const std::uint32_t gone =
             result.acked_bytes > c.snd_mss ? result.acked_bytes - c.snd_mss : 0;
