@@ -128,6 +128,24 @@ enum class fast_open_step : std::uint8_t {
     taken,   // server: complete
 };
 
+// The search for a larger path MTU (tcp_mtu_search.hpp).
+enum class mtu_step : std::uint8_t {
+    off,     // nothing to find, or nobody looks
+    resting, // until rest_until_ms
+    top,     // the largest first
+    halving, // between snd_mss, which passes, and `high`
+};
+// Sizes are payloads, as snd_mss.
+struct mtu_search {
+    tcp_seq probe_end; // with `probe`
+    std::uint32_t rest_until_ms = 0;
+    std::uint16_t top = 0;   // what the handshake allows
+    std::uint16_t high = 0;  // nothing larger passes, as far as is known
+    std::uint16_t probe = 0; // the one on its way; 0: none
+    mtu_step step = mtu_step::off;
+    std::uint8_t losses = 0; // of this size
+};
+
 // Congestion control's private memory: each algorithm lays its own struct over it.
 struct congestion_memory {
     alignas(8) std::array<std::byte, 64> bytes{};
@@ -255,7 +273,8 @@ struct alignas(64) conn {
     timer_schedule schedule;                              // the wheel's
     std::uint8_t armed = 0;                               // bit i: deadline_ms[i] counts
     rexmt_kind rexmt_for = rexmt_kind::rto;
-    std::uint8_t keep_probes = 0;
+    std::uint8_t keep_probes = 0; // of keep-alive and of the window since anything was heard
+    mtu_search mtu;
     std::uint32_t last_heard_ms = 0; // a segment arrived
     std::uint32_t last_sent_ms = 0;  // data left
     std::uint32_t opened_ms = 0;

@@ -3,6 +3,7 @@
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/congestion/tcp_pacing.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_host.hpp"
@@ -226,6 +227,17 @@ unsigned send_fresh(host& h, conn& c, unsigned budget) {
     return sent;
 }
 
+// The same while a larger path MTU is searched for.
+unsigned send_searching(host& h, conn& c, unsigned budget) {
+    const mtu_answer answer = budget == 0 ? mtu_answer::nothing : mtu_search_output(h, c);
+    if (answer == mtu_answer::wait) {
+        c.set(conn_flag::cwnd_limited);
+        return 0;
+    }
+    const unsigned sent = answer == mtu_answer::sent ? 1 : 0;
+    return sent + send_fresh(h, c, budget - sent);
+}
+
 // A FIN waits until the handshake is complete, also where data does not.
 bool fin_allowed(const conn& c) {
     return c.has(conn_flag::fin_queued) && c.synchronized();
@@ -268,7 +280,10 @@ std::uint8_t window_shift_for(const host& h) {
 }
 
 bool send_new(host& h, conn& c, std::uint32_t bytes) {
-    bytes = std::min(bytes, payload_max(c));
+    return send_larger(h, c, std::min(bytes, payload_max(c)));
+}
+
+bool send_larger(host& h, conn& c, std::uint32_t bytes) {
     settle_cursor(c);
     segment_out segment = begin_segment(h, c, c.snd_nxt);
     segment.data = bytes > 0 ? c.snd_cursor : nullptr;
@@ -322,6 +337,7 @@ bool send_new(host& h, conn& c, std::uint32_t bytes) {
 
 bool send_again(host& h, conn& c, std::uint32_t id) {
     if (h.sents[id].payload() > c.snd_mss && !h.sents[id].has(sent_flag::syn)) {
+        mtu_probe_repeated(h, c, h.sents[id].end);
         sent_split(h, c, id, h.sents[id].start + c.snd_mss); // the path MTU went down
     }
     const sent_segment& record = h.sents[id];
@@ -377,7 +393,8 @@ void output(host& h, conn& c) {
     const bool was_limited = c.has(conn_flag::cwnd_limited);
     c.clear(conn_flag::cwnd_limited);
     unsigned sent = send_lost(h, c, most);
-    sent += send_fresh(h, c, most - sent);
+    sent += c.mtu.step == mtu_step::off ? send_fresh(h, c, most - sent)
+                                        : send_searching(h, c, most - sent);
     if (sent >= segments_per_round_max) {
         h.want_output(c);
     } else if (sent >= most) { // whether cwnd would have been the limit will be seen later

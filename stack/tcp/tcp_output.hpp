@@ -66,9 +66,12 @@ void send_keep_probe(host& h, conn& c);
 // RFC 5961: an ACK that makes the sender of something suspicious prove itself. Rate-limited.
 void send_challenge_ack(host& h, conn& c);
 
-// New data of `bytes` payload (and the FIN behind it, if it is the last); false: nothing sent.
+// New data of `bytes` payload (and the FIN behind it, if it is the last); false: nothing sent, and
+// it waits as before.
 bool send_new(host& h, conn& c, std::uint32_t bytes);
-// The segment of this record once more.
+// The same of a size beyond snd_mss, up to what the handshake allows; no SACK blocks are due.
+bool send_larger(host& h, conn& c, std::uint32_t bytes);
+// The segment of this record once more; false: it did not leave.
 bool send_again(host& h, conn& c, std::uint32_t id);
 
 // Bytes the peer's window still has room for.

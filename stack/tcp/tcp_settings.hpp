@@ -18,6 +18,14 @@ inline constexpr std::array<std::uint16_t, rexmt_retries_max + 1> syn_backoff = 
     1, 1, 1, 1, 1, 2, 4, 8, 16, 32, 64, 64, 64};
 inline constexpr std::uint32_t data_backoff_sum = 2559;
 
+// Who searches for a larger path MTU than what is known to pass (tcp_mtu_search.hpp). Linux's
+// tcp_mtu_probing counts them so; it begins with 0.
+enum class mtu_probing : std::uint8_t {
+    never,
+    reduced, // connections that had to send smaller segments
+    always,  // all, beginning at mtu_base
+};
+
 struct settings {
     // -- Timers (names of BSD's sysctls).
     std::uint32_t keepinit_ms = 75'000;    // a connection attempt
@@ -81,6 +89,10 @@ struct settings {
     // their size alone (RFC 2923 2.1, RFC 4821 7.7): the next are small; after twice as many the
     // suspicion is given up. 0: off.
     std::uint8_t blackhole_timeouts = 3;
+    // Only those pay for the search who would else stay with small segments to their end.
+    tcp::mtu_probing mtu_probing = tcp::mtu_probing::reduced;
+    std::uint16_t mtu_base = 1'024;       // RFC 4821 7.2; IPv6: 1,280
+    std::uint32_t mtu_raise_ms = 600'000; // rest before the next search (RFC 8899 PMTU_RAISE_TIMER)
     std::uint8_t ttl = 64;
 
     // -- Fast Open (RFC 7413): only for sockets that ask for it, since a peer's application may get

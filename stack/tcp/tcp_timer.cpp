@@ -1,5 +1,6 @@
 #include "stack/tcp/tcp_timer.hpp"
 
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_rack.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_rtt.hpp"
@@ -94,10 +95,12 @@ void suspect_black_hole(host& h, conn& c) {
         if (large) {
             h.stats.pmtud_blackhole.add(1);
             c.snd_mss = static_cast<std::uint16_t>(safe);
+            mtu_search_from_here(h, c);
         }
     } else if (c.rexmt_shift == 2 * timeouts && c.blackhole_mss != 0) {
         h.stats.pmtud_blackhole_failed.add(1);
         c.snd_mss = c.blackhole_mss;
+        mtu_search_needless(c);
         c.blackhole_mss = 0;
     }
 }

@@ -1,4 +1,5 @@
 #include "app/config/config.hpp"
+#include "app/run/tcp_choice.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,6 +21,11 @@ idle = "busy"
 eal = ["--legacy-mem", "--log-level=8"]
 [control]
 socket = "/run/x.sock"
+[tcp]
+congestion = "dctcp"
+pacing = true
+fast_open_server = false
+mtu_probing = "always"
 [[port]]
 name = "p0"
 device = "bus:/tmp/a.bus"
@@ -57,11 +63,16 @@ via = "192.0.2.2"
     EXPECT_EQ(c.engine.dispatch, "direct");
     EXPECT_EQ(c.engine.eal.size(), 2U);
     EXPECT_EQ(c.control.socket, "/run/x.sock");
+    EXPECT_EQ(c.tcp.congestion, "dctcp");
+    EXPECT_TRUE(c.tcp.pacing);
+    EXPECT_FALSE(c.tcp.fast_open_server);
+    EXPECT_TRUE(c.tcp.fast_open_client);
+    EXPECT_EQ(c.tcp.mtu_probing, "always");
     ASSERT_EQ(c.ports.size(), 2U);
     EXPECT_TRUE(c.ports[0].promiscuous);
     EXPECT_EQ(c.ports[0].mtu, 1500U);
     EXPECT_EQ(c.ports[1].mtu, 9000U);
-    EXPECT_EQ(c.ports[1].line, 12U);
+    EXPECT_EQ(c.ports[1].line, 17U);
     EXPECT_EQ(c.links.at(0).vlan, 5U);
     EXPECT_EQ(c.addrs.at(0).dev, "p0");
     EXPECT_EQ(c.neighs.at(0).lladdr, "02:00:00:00:00:02");
@@ -103,6 +114,14 @@ TEST(config, errors_name_file_line_and_what_is_wrong) {
         {"[[addr]]\naddress = \"10.0.0.1\"\n", "router.toml:1:", "dev"},
         {"[[neigh]]\naddress = \"1.1.1.1\"\nlladdr = \"q\"\n", "router.toml:3:", "'q'"},
         {"[[link]]\nname = \"v\"\nport = \"p\"\nvlan = 4095\n", "router.toml:4:", "4094"},
+        {"[tcp]\ncongestion = \"vegas\"\n", "router.toml:2:", "cubic, reno, dctcp"},
+        {"[tcp]\npacing = 1\n", "router.toml:2:", "true"},
+        {"[tcp]\npaceing = true\n", "router.toml:2:", "'paceing'"},
+        {"[tcp]\npacing_slow_start = 99\n", "router.toml:2:", "100 to 1000"},
+        {"[tcp]\nfast_open_period = 1\n", "router.toml:2:", "60 to 86400"},
+        {"[tcp]\nmtu_probing = true\n", "router.toml:2:", "string"},
+        {"[tcp]\n\nmtu_probing = \"2\"\n", "router.toml:3:", "never, reduced, always"},
+        {"[[tcp]]\n", "router.toml:1:", "[tcp]"},
         {"[engine\n", "router.toml:1:", ""},
         {"[engine]\nworkers = 1\nworkers = 2\n", "router.toml:3:", ""},
     };
@@ -111,6 +130,49 @@ TEST(config, errors_name_file_line_and_what_is_wrong) {
         EXPECT_EQ(text.rfind(c.line, 0), 0U) << c.text << " -> " << text;
         EXPECT_NE(text.find(c.what), std::string::npos) << c.text << " -> " << text;
     }
+}
+
+TEST(config, says_of_tcp_what_tcp_does_by_itself) {
+    pantala::host_settings chosen;
+    choose_tcp({}, chosen);
+    const pantala::host_settings usual;
+    EXPECT_EQ(chosen.tcp.congestion, usual.tcp.congestion);
+    EXPECT_EQ(chosen.tcp.ecn_request, usual.tcp.ecn_request);
+    EXPECT_EQ(chosen.tcp.pacing, usual.tcp.pacing);
+    EXPECT_EQ(chosen.tcp.pacing_ss_percent, usual.tcp.pacing_ss_percent);
+    EXPECT_EQ(chosen.tcp.pacing_ca_percent, usual.tcp.pacing_ca_percent);
+    EXPECT_EQ(chosen.tcp.pacing_rtt_min_ms, usual.tcp.pacing_rtt_min_ms);
+    EXPECT_EQ(chosen.tcp.fast_open_client, usual.tcp.fast_open_client);
+    EXPECT_EQ(chosen.tcp.fast_open_server, usual.tcp.fast_open_server);
+    EXPECT_EQ(chosen.tcp.fast_open_period_ms, usual.tcp.fast_open_period_ms);
+    EXPECT_EQ(chosen.tcp.fast_open_pause_ms, usual.tcp.fast_open_pause_ms);
+    EXPECT_EQ(chosen.limits.fast_open_servers, usual.limits.fast_open_servers);
+    EXPECT_EQ(chosen.tcp.mtu_probing, usual.tcp.mtu_probing);
+    EXPECT_EQ(chosen.tcp.mtu_raise_ms, usual.tcp.mtu_raise_ms);
+}
+
+TEST(config, tells_tcp_what_it_says) {
+    const auto read = parse_config(
+        "[tcp]\ncongestion = \"dctcp\"\npacing = true\npacing_slow_start = 300\n"
+        "pacing_avoidance = 110\npacing_rtt_min = 9\nfast_open_client = false\n"
+        "fast_open_server = false\nfast_open_period = 100\nfast_open_pause = 7\n"
+        "fast_open_servers = 16\nmtu_probing = \"never\"\nmtu_raise = 61\n",
+        "router.toml");
+    ASSERT_TRUE(read) << read.failure().text;
+    pantala::host_settings chosen;
+    choose_tcp(read->tcp, chosen);
+    EXPECT_EQ(chosen.tcp.congestion, pantala::tcp::congestion_kind::dctcp);
+    EXPECT_TRUE(chosen.tcp.ecn_request); // RFC 8257 3.1
+    EXPECT_TRUE(chosen.tcp.pacing);
+    EXPECT_EQ(chosen.tcp.pacing_ss_percent, 300U);
+    EXPECT_EQ(chosen.tcp.pacing_ca_percent, 110U);
+    EXPECT_EQ(chosen.tcp.pacing_rtt_min_ms, 9U);
+    EXPECT_FALSE(chosen.tcp.fast_open_client || chosen.tcp.fast_open_server);
+    EXPECT_EQ(chosen.tcp.fast_open_period_ms, 100'000U);
+    EXPECT_EQ(chosen.tcp.fast_open_pause_ms, 7'000U);
+    EXPECT_EQ(chosen.limits.fast_open_servers, 16U);
+    EXPECT_EQ(chosen.tcp.mtu_probing, pantala::tcp::mtu_probing::never);
+    EXPECT_EQ(chosen.tcp.mtu_raise_ms, 61'000U);
 }
 
 TEST(config, a_missing_file_is_an_error) {
@@ -129,8 +191,8 @@ TEST(config, any_path_can_be_written_as_a_string) {
 TEST(config, the_reference_has_every_section_and_its_defaults) {
     const std::string text = config_reference();
     for (const char* wanted :
-         {"[engine]", "[control]", "[[port]]", "[[link]]", "[[addr]]", "[[neigh]]", "[[route]]",
-          "[[table]]", "\"adaptive\"", "1..64, 1", "device", "(required)"}) {
+         {"[engine]", "[control]", "[tcp]", "[[port]]", "[[link]]", "[[addr]]", "[[neigh]]",
+          "[[route]]", "[[table]]", "\"adaptive\"", "1..64, 1", "device", "(required)"}) {
         EXPECT_NE(text.find(wanted), std::string::npos) << wanted;
     }
 }

@@ -133,7 +133,8 @@ void network::travel(unsigned from, rte_mbuf* packet) {
 void network::transmit(unsigned from, rte_mbuf* packet) {
     ++packets_sent_;
     const link_settings& link = links_[from];
-    if ((filter && !filter(from, packet, now_)) || chance(link.loss_ppm)) {
+    const bool fits = link.mtu == 0 || packet->pkt_len <= link.mtu;
+    if (!fits || (filter && !filter(from, packet, now_)) || chance(link.loss_ppm)) {
         print(from, packet, " LOST");
         ++packets_lost_;
         rte_pktmbuf_free(packet);

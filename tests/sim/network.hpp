@@ -26,6 +26,7 @@ struct link_settings {
     std::uint64_t bits_per_second = 0;   // 0: no limit
     std::uint32_t queue_packets = 1'000; // in front of the limit; more is dropped
     std::uint32_t mark_packets = 0;      // ECN: CE where the queue is longer; 0: never
+    std::uint16_t mtu = 0;               // larger packets vanish without a word; 0: none do
     std::uint32_t loss_ppm = 0;
     std::uint32_t duplicate_ppm = 0;
     std::uint32_t corrupt_ppm = 0;

@@ -1,6 +1,7 @@
 #include "stack/tcp/input/tcp_ack.hpp"
 
 #include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_rack.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_rtt.hpp"
@@ -70,6 +71,9 @@ void advance_una(host& h, conn& c, tcp_seq ack, ack_result& result) {
     }
     send_queue_trim(h, c, payload);
     c.snd_una = ack;
+    if (c.mtu.probe != 0 && ack >= c.mtu.probe_end) [[unlikely]] {
+        mtu_probe_arrived(h, c);
+    }
     c.stalled_ms = h.now_ms();
     c.delivered += result.delivered;
 }

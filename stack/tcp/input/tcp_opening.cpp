@@ -3,6 +3,7 @@
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
 #include "stack/tcp/tcp_timer.hpp"
@@ -95,6 +96,7 @@ void negotiate(host& h, conn& c, const segment_in& segment) {
         mss_for(h, c.key, options.has_mss ? options.mss : fallback, c.path_mtu);
     c.snd_mss = static_cast<std::uint16_t>(
         full - (c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0));
+    mtu_search_begin(h, c);
 }
 
 void establish(host& h, conn& c) {

@@ -2,6 +2,7 @@
 
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
@@ -420,10 +421,11 @@ bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
         const unsigned fits = mss_to_offer(h, c.key, mtu) - options;
         c.snd_mss = static_cast<std::uint16_t>(std::min<unsigned>(c.snd_mss, fits));
         for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
-            if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > c.snd_mss) {
+            if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > fits) {
                 sent_mark_lost(h, c, id); // too big to have arrived
             }
         }
+        mtu_search_told(h, c, fits);
         recovery_without_congestion(h, c);
         h.want_output(c);
         return true;

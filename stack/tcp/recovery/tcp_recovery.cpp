@@ -1,6 +1,7 @@
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 
 #include "stack/tcp/congestion/tcp_congestion.hpp"
+#include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_rack.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_timer.hpp"
@@ -170,6 +171,9 @@ void enter_recovery(host& h, conn& c) {
 
 // A loss while nothing was known to be wrong.
 bool on_ack_undisturbed(host& h, conn& c, const ack_result& result) {
+    if (c.lost_bytes > 0 && mtu_probe_alone_lost(h, c)) {
+        return false;
+    }
     if (c.lost_bytes > 0) {
         enter_recovery(h, c);
         return true;
@@ -332,8 +336,10 @@ void recovery_on_reorder_timeout(host& h, conn& c) {
     const ack_result nothing{.lost_before = c.lost_bytes};
     const std::uint32_t wait_us = rack_detect(h, c);
     if (c.lost_bytes > 0 && c.recovery <= recovery_state::reduced) {
-        enter_recovery(h, c);
-        pace_by_prr(c, nothing, true);
+        if (!mtu_probe_alone_lost(h, c)) {
+            enter_recovery(h, c);
+            pace_by_prr(c, nothing, true);
+        }
     } else if (c.lost_bytes > nothing.lost_before && c.recovery == recovery_state::recovery) {
         pace_by_prr(c, nothing, true);
     }
@@ -348,6 +354,7 @@ void recovery_without_congestion(host& h, conn& c) {
     c.high_seq = c.snd_nxt;
     c.clear(conn_flag::undo_ready | conn_flag::f_rto | conn_flag::tail_probe);
     c.recovery = recovery_state::loss;
+    c.ssthresh = std::max(c.ssthresh, c.cwnd); // else the end of it would cut the window there
 }
 
 void recovery_on_timeout(host& h, conn& c) {

@@ -84,6 +84,13 @@ pair_settings draw(std::uint64_t seed) {
     how.sizes.buffers = random.one_in(4) ? one_of<std::uint32_t>(random, {20, 60, 200}) : 0;
     how.client.pacing = random.one_in(3);
     how.server.pacing = random.one_in(3);
+    for (link_settings* link : {&how.forth, &how.back}) { // what the hosts cannot know
+        link->mtu = random.one_in(8) ? 1'320 : 0;
+    }
+    for (tcp::settings* config : {&how.client, &how.server}) {
+        config->mtu_probing = static_cast<tcp::mtu_probing>(random.below(3));
+        config->mtu_raise_ms = random.one_in(2) ? 1'000 : config->mtu_raise_ms;
+    }
     return how;
 }
 
@@ -92,7 +99,8 @@ std::string describe(const link_settings& link) {
            std::to_string(link.jitter_ns / ns_per_us) + " " +
            std::to_string(link.bits_per_second / 1'000'000) + "Mb/s loss " +
            std::to_string(link.loss_ppm) + " dup " + std::to_string(link.duplicate_ppm) + " bad " +
-           std::to_string(link.corrupt_ppm);
+           std::to_string(link.corrupt_ppm) +
+           (link.mtu == 0 ? "" : " carries " + std::to_string(link.mtu));
 }
 
 std::string describe(const pair_settings& how) {
