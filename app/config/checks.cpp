@@ -35,6 +35,12 @@ result<void> is_dispatch(const std::string& value) {
 result<void> is_kind(const std::string& value) {
     return one_of(value, {"unicast", "blackhole", "unreachable", "prohibit"});
 }
+result<void> is_congestion(const std::string& value) {
+    return one_of(value, {"cubic", "reno", "dctcp"});
+}
+result<void> is_mtu_probing(const std::string& value) {
+    return one_of(value, {"never", "reduced", "always"});
+}
 result<void> is_dad(const std::string& value) {
     return one_of(value, {"optimistic", "strict", "off"});
 }

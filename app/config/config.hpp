@@ -40,6 +40,22 @@ struct hostcache_config {
     bool seed_connections = true;
 };
 
+// Milliseconds, seconds and percent as schema.hpp says; the defaults are those of tcp::settings.
+struct tcp_config {
+    std::string congestion = "cubic";
+    bool pacing = false;
+    std::uint32_t pacing_slow_start = 200;
+    std::uint32_t pacing_avoidance = 120;
+    std::uint32_t pacing_rtt_min = 4;
+    bool fast_open_client = true;
+    bool fast_open_server = true;
+    std::uint32_t fast_open_period = 3'600;
+    std::uint32_t fast_open_pause = 60;
+    std::uint32_t fast_open_servers = 4'096;
+    std::string mtu_probing = "reduced";
+    std::uint32_t mtu_raise = 600;
+};
+
 struct control_config {
     std::string socket;
 };
@@ -113,6 +129,7 @@ struct config {
     ip4_config ip4;
     ip6_config ip6;
     hostcache_config hostcache;
+    tcp_config tcp;
     control_config control;
     std::vector<port_config> ports;
     std::vector<link_config> links;

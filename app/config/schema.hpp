@@ -18,6 +18,8 @@ result<void> is_kind(const std::string& value);
 result<void> is_dad(const std::string& value);
 result<void> is_ra(const std::string& value);
 result<void> is_rpf(const std::string& value);
+result<void> is_congestion(const std::string& value);
+result<void> is_mtu_probing(const std::string& value);
 result<void> is_mac(const std::string& value);
 result<void> is_address(const std::string& value);
 result<void> is_destination(const std::string& value);
@@ -70,6 +72,34 @@ inline constexpr key<hostcache_config> hostcache_keys[] = {
      "seconds that a path MTU is believed"},
     {"seed_connections", flag_key<hostcache_config>{&hostcache_config::seed_connections},
      "TCP begins with the round trip and the windows that were found before"},
+};
+
+inline constexpr key<tcp_config> tcp_keys[] = {
+    {"congestion", text_key<tcp_config>{&tcp_config::congestion, is_congestion},
+     "congestion control: cubic, reno or dctcp"},
+    {"pacing", flag_key<tcp_config>{&tcp_config::pacing},
+     "segments leave spread over the round trip"},
+    {"pacing_slow_start", number_key<tcp_config>{&tcp_config::pacing_slow_start, 100, 1'000},
+     "percent of the window that may leave in a round trip of slow start"},
+    {"pacing_avoidance", number_key<tcp_config>{&tcp_config::pacing_avoidance, 100, 1'000},
+     "the same behind slow start"},
+    {"pacing_rtt_min", number_key<tcp_config>{&tcp_config::pacing_rtt_min, 1, 1'000},
+     "milliseconds of a round trip under which nothing is paced"},
+    {"fast_open_client", flag_key<tcp_config>{&tcp_config::fast_open_client},
+     "sockets that ask for Fast Open may send data with their SYN"},
+    {"fast_open_server", flag_key<tcp_config>{&tcp_config::fast_open_server},
+     "listeners that ask for Fast Open may take it"},
+    {"fast_open_period", number_key<tcp_config>{&tcp_config::fast_open_period, 60, 86'400},
+     "seconds after which a server makes other cookies; one lives for up to two of them"},
+    {"fast_open_pause", number_key<tcp_config>{&tcp_config::fast_open_pause, 1, 3'600},
+     "seconds for which a client leaves a server alone where it failed, doubled each time"},
+    {"fast_open_servers", number_key<tcp_config>{&tcp_config::fast_open_servers, 8, 1'000'000},
+     "servers whose cookies a worker keeps"},
+    {"mtu_probing", text_key<tcp_config>{&tcp_config::mtu_probing, is_mtu_probing},
+     "search for a larger path MTU: never; reduced: where segments had to become smaller; always: "
+     "every connection, from small ones on"},
+    {"mtu_raise", number_key<tcp_config>{&tcp_config::mtu_raise, 60, 86'400},
+     "seconds between two such searches of a connection"},
 };
 
 inline constexpr key<control_config> control_keys[] = {
@@ -174,6 +204,7 @@ result<void> each_section(Visit&& visit) {
         [&] { return visit("ip4", all_keys(ip4_keys), &config::ip4); },
         [&] { return visit("ip6", all_keys(ip6_keys), &config::ip6); },
         [&] { return visit("hostcache", all_keys(hostcache_keys), &config::hostcache); },
+        [&] { return visit("tcp", all_keys(tcp_keys), &config::tcp); },
         [&] { return visit("control", all_keys(control_keys), &config::control); },
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },

@@ -4,6 +4,7 @@
 
 #include "app/config/stable_secret.hpp"
 #include "app/run/port_settings.hpp"
+#include "app/run/tcp_choice.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>
@@ -410,6 +411,7 @@ result<void> router::start_workers(const config& from, const program_factory& pr
     settings.ip4.send_redirects = from.ip4.send_redirects;
     settings.ip4.icmp_errors_per_s = from.ip4.errors_per_second;
     settings.hosts = host_cache_of(from.hostcache);
+    choose_tcp(from.tcp, settings.host);
     settings.host.tcp.fast_open_key = random_key(); // one worker's cookies are good at all
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
