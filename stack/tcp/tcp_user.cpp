@@ -316,6 +316,9 @@ std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, 
     if (c == nullptr || !may_send(*c)) {
         return 0;
     }
+    if (more && !c->more_follows && c->unsent() > 0) { // that waits for nothing
+        output(h, *c);
+    }
     const std::size_t fits = std::min(bytes.size(), room_of(*c));
     const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
     c->send_blocked = taken_bytes < bytes.size();
