@@ -66,9 +66,9 @@ int close(int socket); // also an epoll's
 // TCP_CORK, TCP_QUICKACK (of a connection, not for good), TCP_USER_TIMEOUT, TCP_KEEPIDLE,
 // TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE), TCP_MAXSEG (before the connection is
 // made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another one; dctcp wants ECN, which the host's
-// configuration asks for), to ask TCP_INFO (Linux's layout). Fast Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on a
-// cookie alone, on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent,
-// where there is a cookie).
+// configuration asks for), to ask TCP_INFO (Linux's layout). Fast Open, off by default:
+// TCP_FASTOPEN of a listener (how many connections at a time may rest on a cookie alone, on each
+// worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent, where there is a cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
 int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
 int getsockname(int socket, sockaddr* address, socklen_t* length);
