@@ -4,7 +4,7 @@
 
 #include "app/config/stable_secret.hpp"
 #include "app/run/port_settings.hpp"
-#include "app/run/tcp_choice.hpp"
+#include "app/config/tcp_choice.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>

@@ -6,12 +6,15 @@
 #include "stack/tcp/recovery/tcp_rtt.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_user.hpp"
 
 #include <algorithm>
 
 namespace pantala::tcp {
 
 namespace {
+
+constexpr std::uint8_t quick_acks_asked = 16; // as many as Linux at most
 
 std::uint32_t& deadline_of(conn& c, conn_timer timer) {
     return c.deadline_ms[static_cast<unsigned>(timer)];
@@ -373,6 +376,51 @@ instant timed_conns::due(std::uint32_t id, instant now) {
         }
     }
     return earliest_deadline(h, c);
+}
+
+// ---------------------------------------------------------------------------------------------
+// What an application sets of them (tcp_user.hpp).
+
+void set_keep_alive(host& h, conn_handle handle, bool on) {
+    if (conn* c = h.find(handle)) {
+        on ? c->set(conn_flag::keep_alive) : c->clear(conn_flag::keep_alive);
+    }
+}
+
+void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms) {
+    if (conn* c = h.find(handle)) {
+        c->user_timeout_ms = ms;
+    }
+}
+
+void set_keep_times(host& h, conn_handle handle, const keep_times& wanted) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    c->keep_idle_s = wanted.idle_s;
+    c->keep_interval_s = wanted.interval_s;
+    c->keep_count = wanted.count;
+    if (c->synchronized()) { // the timer looks by itself how long it has been silent
+        timer_arm(h, *c, conn_timer::keep, keep_idle_ms(h, *c));
+    }
+}
+
+void set_quick_ack(host& h, conn_handle handle, bool on) {
+    conn* c = h.find(handle);
+    if (c == nullptr) {
+        return;
+    }
+    c->quick_acks = on ? quick_acks_asked : std::uint8_t{0};
+    if (on && c->rcv_unacked > 0) {
+        c->set(conn_flag::ack_now);
+        h.want_output(*c);
+    }
+}
+
+bool is_quick_ack(host& h, conn_handle handle) {
+    const conn* c = h.find(handle);
+    return c != nullptr && c->quick_acks != 0;
 }
 
 } // namespace pantala::tcp

@@ -1,7 +1,6 @@
 #include "stack/tcp/tcp_user.hpp"
 
 #include "stack/tcp/congestion/path_memory.hpp"
-#include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/open/tcp_isn.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
@@ -19,7 +18,6 @@ namespace pantala::tcp {
 namespace {
 
 constexpr std::uint32_t tune_round_min_us = 20'000;
-constexpr std::uint8_t quick_acks_asked = 16; // as many as Linux at most
 
 bool taken(const host& h, const flow_key& key, std::uint64_t hash) {
     const std::uint32_t id =
@@ -464,51 +462,6 @@ void set_no_delay(host& h, conn_handle handle, bool on) {
 }
 void set_cork(host& h, conn_handle handle, bool on) {
     set_flag(h, handle, conn_flag::cork, on);
-}
-void set_keep_alive(host& h, conn_handle handle, bool on) {
-    set_flag(h, handle, conn_flag::keep_alive, on);
-}
-
-void set_user_timeout(host& h, conn_handle handle, std::uint32_t ms) {
-    if (conn* c = h.find(handle)) {
-        c->user_timeout_ms = ms;
-    }
-}
-
-void set_congestion(host& h, conn_handle handle, congestion_kind kind) {
-    if (conn* c = h.find(handle)) {
-        congestion_change(*c, kind);
-    }
-}
-
-void set_quick_ack(host& h, conn_handle handle, bool on) {
-    conn* c = h.find(handle);
-    if (c == nullptr) {
-        return;
-    }
-    c->quick_acks = on ? quick_acks_asked : std::uint8_t{0};
-    if (on && c->rcv_unacked > 0) {
-        c->set(conn_flag::ack_now);
-        h.want_output(*c);
-    }
-}
-
-bool is_quick_ack(host& h, conn_handle handle) {
-    const conn* c = h.find(handle);
-    return c != nullptr && c->quick_acks != 0;
-}
-
-void set_keep_times(host& h, conn_handle handle, const keep_times& wanted) {
-    conn* c = h.find(handle);
-    if (c == nullptr) {
-        return;
-    }
-    c->keep_idle_s = wanted.idle_s;
-    c->keep_interval_s = wanted.interval_s;
-    c->keep_count = wanted.count;
-    if (c->synchronized()) { // the timer looks by itself how long it has been silent
-        timer_arm(h, *c, conn_timer::keep, keep_idle_ms(h, *c));
-    }
 }
 
 std::size_t poll_events(host& h, std::span<event> out) {

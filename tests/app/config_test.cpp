@@ -1,5 +1,5 @@
 #include "app/config/config.hpp"
-#include "app/run/tcp_choice.hpp"
+#include "app/config/tcp_choice.hpp"
 
 #include <gtest/gtest.h>
 

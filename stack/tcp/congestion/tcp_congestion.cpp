@@ -1,6 +1,7 @@
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 
 #include "stack/tcp/tcp_host.hpp"
+#include "stack/tcp/tcp_user.hpp"
 
 #include <algorithm>
 #include <array>
@@ -95,6 +96,12 @@ void congestion_change(conn& c, congestion_kind kind) {
     congestion_state<hystart>(c) = slow_start;
     if (kind == congestion_kind::dctcp) {
         dctcp_start(c);
+    }
+}
+
+void set_congestion(host& h, conn_handle handle, congestion_kind kind) {
+    if (conn* c = h.find(handle)) {
+        congestion_change(*c, kind);
     }
 }
 

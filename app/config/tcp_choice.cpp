@@ -1,4 +1,4 @@
-#include "app/run/tcp_choice.hpp"
+#include "app/config/tcp_choice.hpp"
 
 namespace pantala::app {
 namespace {
