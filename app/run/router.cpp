@@ -3,8 +3,8 @@
 #include "app/run/router.hpp"
 
 #include "app/config/stable_secret.hpp"
-#include "app/run/port_settings.hpp"
 #include "app/config/tcp_choice.hpp"
+#include "app/run/port_settings.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>
