@@ -87,18 +87,14 @@ rte_fib* fib_of(fib_data& data, rte_fib_lookup_type type) {
 
 // --- the loops ---
 
-void run_pantala(benchmark::State& state, fib_data& data, key_set which, lookup4_variant variant) {
+void run_pantala(benchmark::State& state, fib_data& data, key_set which) {
     const keys4& set = data.keys(which);
     pantala4& table = pantala4_of(data);
     const fib4_reader<> fib = table.replica->fib4();
     constexpr unsigned burst = 64;
     alignas(64) nexthop_id answers[burst];
     const auto look = [&](const std::uint32_t* keys) {
-        if (variant == lookup4_variant::scalar) {
-            fib.lookup(std::span(keys, burst), answers);
-        } else {
-            fib4_lookup_avx512(fib, std::span(keys, burst), answers);
-        }
+        fib.lookup(std::span(keys, burst), answers);
         benchmark::ClobberMemory();
     };
     verify(set, burst, look, [&](unsigned i) { return table.hop_of_id[answers[i].value]; });
@@ -186,18 +182,12 @@ void register_lookup4(fib_data& data) {
     };
     const auto pantala = [&](key_set set) {
         RegisterBenchmark(name("pantala", set).c_str(), [&data, set](benchmark::State& state) {
-            run_pantala(state, data, set, lookup4_variant::scalar);
+            run_pantala(state, data, set);
         });
     };
     pantala(key_set::zipf64k); // beside the flow cache
     for (const key_set set : {key_set::uniform, key_set::inside, key_set::zipf}) {
         pantala(set);
-        if (fib4_has_avx512()) {
-            RegisterBenchmark(
-                name("pantala_avx512", set).c_str(), [&data, set](benchmark::State& state) {
-                    run_pantala(state, data, set, lookup4_variant::avx512);
-                });
-        }
         const fib_variant variants[] = {
             {"rte_fib_scalar", RTE_FIB_LOOKUP_DIR24_8_SCALAR_INLINE, 32},
             {"rte_fib_avx512_b32", RTE_FIB_LOOKUP_DIR24_8_VECTOR_AVX512, 32},

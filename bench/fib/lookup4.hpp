@@ -1,14 +1,11 @@
 #pragma once
 
 #include "bench/fib/data.hpp"
-#include "stack/route/fib4_avx512.hpp"
 #include "stack/route/rib.hpp"
 
 #include <rte_fib.h>
 
 namespace pantala::bench {
-
-enum class lookup4_variant : std::uint8_t { scalar, avx512 };
 
 // The full table in a RIB and one replica, made on first use.
 struct pantala4 {

@@ -3,21 +3,26 @@
 // One image: a directory of 32-bit words and an arena of 8-byte units. A directory word is the unit
 // where a node begins; a node covers 64 slots:
 //
-//     u64 run_start     bit i is set where slot i begins a new run of equal next hops; bit 0 always
-//     u16 nexthop[n]    one a run, n = popcount(run_start)
+//     u64 run_start     bit i > 0 is set where slot i begins a new run of equal next hops
+//     nexthop[n]        one a run: u8, or u16 where bit 0 of run_start is set, a wide node
 //
-//     nexthop of slot s = nexthop[popcount(run_start & bits 0..s) - 1]
+//     nexthop of slot s = nexthop[how many of bits 1..s of run_start are set]
+//
+// A node is wide when it has a next hop of 255 or more. Lookups take fewer instructions while an
+// image has had no wide node, as in routers with some hundred neighbours.
 //
 // The first 2^root_bits directory words are indexed by the address's top bits; a uniform range
 // points to the node that all ranges of its next hop share (always hot), so there is no leaf flag
 // and no branch. A next hop with its top bit set says that the slot has longer routes: the other 15
-// bits are a long id, and the four directory words at 2^root_bits + 4 * id hold its next 8 bits.
-// Nodes of up to 28 runs never straddle a cache line (fib4_allocator).
+// bits are a long id, and the four directory words at 2^root_bits + 4 * id hold its next 8 bits. A
+// narrow node has 255 in such a place; behind its bytes, from an even place on, are the u16s that
+// these stand for, in their order.
+// Nodes of up to 56 runs, wide ones of up to 28, never straddle a cache line (fib4_allocator).
 //
 // With 18 root bits a slot is a /24 and there is one long level; 10 root bits (4 KiB, for small
 // tables) have two. Next hop 0 is the table's default route or, without one, "no route".
 //
-// A lookup costs three loads, the first two of them from 1 MiB and from 2 to 3 MiB with the full
+// A lookup costs three loads, the first two of them from 1 MiB and from some 2 MiB with the full
 // Internet table. Callers that have other work meanwhile use the stages themselves.
 #pragma once
 
@@ -25,6 +30,7 @@
 #include "stack/route/nexthop.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -34,7 +40,8 @@ namespace pantala {
 
 inline constexpr std::uint16_t fib4_long_flag = 0x8000;
 inline constexpr unsigned fib4_longs_max = 32768;
-inline constexpr unsigned fib4_slots = 64; // of a node
+inline constexpr unsigned fib4_slots = 64;      // of a node
+inline constexpr std::uint16_t fib4_more = 255; // in a narrow node: a long id
 inline constexpr unsigned fib4_root_bits_main = 18;
 inline constexpr unsigned fib4_root_bits_small = 10;
 
@@ -54,14 +61,47 @@ struct fib4_shape {
 
 struct fib4_node {
     std::uint64_t run_start;
-    std::uint16_t nexthop[1]; // popcount(run_start) of them
+    std::uint8_t nexthop[8]; // or more
 
-    // `slot`: only the low 6 bits count.
+    // Of every `slot` here only the low 6 bits count.
+
+    // Of a narrow node: a nexthop_id's value or fib4_more.
+    std::uint16_t narrow(std::uint32_t slot) const { return bytes()[runs_to(slot)]; }
+    // Of either kind: a nexthop_id's value, or a long id with its flag set.
     std::uint16_t at(std::uint32_t slot) const {
-        const int runs = std::popcount(run_start << (~slot & 63U));
-        return reinterpret_cast<const std::uint16_t*>(&run_start)[runs + 3];
+        const auto wide = static_cast<unsigned>(run_start & 1);
+        const unsigned runs = runs_to(slot); // a wide node's first run is counted, too
+        std::uint16_t two = 0;               // bytes that end with the next hop's last
+        std::memcpy(&two, bytes() - 1 - wide + (runs << wide), sizeof two);
+        const unsigned found = static_cast<unsigned>(two) >> (8 & (wide - 1));
+        if ((found | wide << 8) == fib4_more) [[unlikely]] {
+            return more(runs);
+        }
+        return static_cast<std::uint16_t>(found);
+    }
+    // Of a narrow node: the long id of a run that has fib4_more.
+    [[gnu::noinline, gnu::cold]] std::uint16_t more(unsigned run) const {
+        const auto runs = 1 + static_cast<unsigned>(std::popcount(run_start));
+        const auto before = std::count(bytes(), bytes() + run, std::uint8_t{fib4_more});
+        std::uint16_t id = 0;
+        std::memcpy(&id, bytes() + (runs + 1) / 2 * 2 + 2 * before, sizeof id);
+        return id;
+    }
+    unsigned runs_to(std::uint32_t slot) const {
+        return static_cast<unsigned>(std::popcount(run_start << (~slot & 63U)));
+    }
+    const std::uint8_t* bytes() const {
+        return reinterpret_cast<const std::uint8_t*>(this) + sizeof run_start;
     }
 };
+
+// The node of 64 slots of one next hop.
+constexpr std::array<std::uint64_t, 2> fib4_uniform(std::uint16_t nexthop) {
+    return {nexthop >= fib4_more ? 1U : 0U, nexthop};
+}
+constexpr bool fib4_is_uniform(std::uint64_t run_start) {
+    return run_start <= 1;
+}
 
 // Reads an image; holds no memory of its own. Valid until the image is swapped.
 template <unsigned root_bits = fib4_root_bits_main>
@@ -70,8 +110,9 @@ class fib4_reader {
     static constexpr fib4_shape shape{root_bits};
     static_assert(shape.slot_shift() % 8 == 0, "levels of 8 bits end at bit 32");
 
-    fib4_reader(const std::uint32_t* directory, const std::uint64_t* arena)
-        : directory_(directory), arena_(arena) {}
+    // `mixed`: there may be wide nodes.
+    fib4_reader(const std::uint32_t* directory, const std::uint64_t* arena, bool mixed)
+        : directory_(directory), arena_(arena), mixed_(mixed) {}
 
     // Stage 1: the line of the directory. Addresses are in host order throughout.
     void prefetch_root(std::uint32_t address) const {
@@ -83,7 +124,12 @@ class fib4_reader {
     }
     // Stage 3: a nexthop_id's value, or a long id with its flag set.
     std::uint16_t slot(const fib4_node* node, std::uint32_t address) const {
-        return node->at(address >> shape.slot_shift());
+        const std::uint32_t slot = address >> shape.slot_shift();
+        if (mixed_) [[unlikely]] {
+            return node->at(slot);
+        }
+        const std::uint16_t found = node->narrow(slot);
+        return found != fib4_more ? found : node->more(node->runs_to(slot));
     }
     // Stage 4, only for answers with fib4_long_flag: rare.
     [[gnu::noinline, gnu::cold]] std::uint16_t
@@ -106,55 +152,64 @@ class fib4_reader {
     // All of `addresses` to `answers`, which is as long. The hot loop: by turns of `fib4_together`
     // keys, first all nodes, then all answers.
     void lookup(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
-        const fib4_reader self = *this; // what no store to an answer can have changed
-        const std::size_t count = addresses.size();
-        const std::size_t whole = count - count % fib4_together;
-        std::uint16_t any = 0;
-        for (std::size_t i = 0; i < whole; i += fib4_together) {
-            any |= self.turn(&addresses[i], &answers[i]);
-        }
-        for (std::size_t i = whole; i < count; ++i) {
-            answers[i] = nexthop_id{self.slot(self.node(addresses[i]), addresses[i])};
-            any |= answers[i].value;
-        }
-        if ((any & fib4_long_flag) != 0) [[unlikely]] {
-            finish(addresses, answers);
-        }
+        mixed_ ? lookup_any(addresses, answers) : lookup_narrow(addresses, answers);
     }
 
     const std::uint32_t* directory() const { return directory_; }
     const std::uint64_t* arena() const { return arena_; }
 
   private:
-    // Unrolled, so that the nodes stay in registers.
-    std::uint16_t turn(const std::uint32_t* keys, nexthop_id* answers) const {
+    void lookup_narrow(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
+        const fib4_reader self = *this; // what no store to an answer can have changed
+        const std::size_t count = addresses.size();
+        const std::size_t whole = count - count % fib4_together;
+        for (std::size_t i = 0; i < whole; i += fib4_together) {
+            self.turn(&addresses[i], &answers[i]);
+        }
+        for (std::size_t i = whole; i < count; ++i) {
+            answers[i] = self.lookup(addresses[i]);
+        }
+    }
+    // Unrolled, so that the nodes stay in registers; there is none to note a long slot in.
+    void turn(const std::uint32_t* keys, nexthop_id* answers) const {
         const fib4_node* nodes[fib4_together];
 #pragma GCC unroll 16
         for (unsigned i = 0; i < fib4_together; ++i) {
             nodes[i] = node(keys[i]);
             __builtin_prefetch(nodes[i]);
         }
-        std::uint16_t any = 0;
 #pragma GCC unroll 16
         for (unsigned i = 0; i < fib4_together; ++i) {
-            const std::uint16_t found = slot(nodes[i], keys[i]);
-            any |= found;
+            const std::uint16_t found = nodes[i]->narrow(keys[i] >> shape.slot_shift());
+            if (found == fib4_more) [[unlikely]] {
+                return turn_with_longs(keys, answers);
+            }
             answers[i] = nexthop_id{found};
         }
-        return any;
     }
-    // Follows the answers that are long ids: of the full table one burst in fifteen has one. Four
-    // answers are looked at a time.
+    // Of the full table one turn in sixty.
     [[gnu::noinline, gnu::cold]] void
-    finish(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
-        constexpr std::uint64_t flags = fib4_long_flag * std::uint64_t{0x0001000100010001};
-        const std::size_t count = addresses.size();
-        for (std::size_t i = 0; i < count; i += 4) {
-            std::uint64_t four = 0;
-            std::memcpy(&four, &answers[i], 2 * std::min(std::size_t{4}, count - i));
-            for (four &= flags; four != 0; four &= four - 1) {
-                const std::size_t at = i + static_cast<unsigned>(std::countr_zero(four)) / 16;
-                answers[at] = nexthop_id{longer(answers[at].value, addresses[at])};
+    turn_with_longs(const std::uint32_t* keys, nexthop_id* answers) const {
+        for (unsigned i = 0; i < fib4_together; ++i) {
+            answers[i] = lookup(keys[i]);
+        }
+    }
+    [[gnu::noinline]] void
+    lookup_any(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {
+        const fib4_reader self = *this;
+        const fib4_node* nodes[fib4_together];
+        for (std::size_t first = 0; first < addresses.size(); first += fib4_together) {
+            const std::size_t count =
+                std::min<std::size_t>(fib4_together, addresses.size() - first);
+            const std::uint32_t* const keys = &addresses[first];
+            for (std::size_t i = 0; i < count; ++i) {
+                nodes[i] = self.node(keys[i]);
+                __builtin_prefetch(nodes[i]);
+            }
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::uint16_t found = nodes[i]->at(keys[i] >> shape.slot_shift());
+                answers[first + i] =
+                    nexthop_id{(found & fib4_long_flag) != 0 ? self.longer(found, keys[i]) : found};
             }
         }
     }
@@ -164,6 +219,7 @@ class fib4_reader {
 
     const std::uint32_t* directory_;
     const std::uint64_t* arena_;
+    bool mixed_;
 };
 
 } // namespace pantala

@@ -88,7 +88,7 @@ unsigned place_in(std::uint32_t free, unsigned units) {
 }
 
 std::uint32_t bits(unsigned first, unsigned units) {
-    return ((std::uint32_t{1} << units) - 1) << first; // units <= 17
+    return ((std::uint32_t{1} << units) - 1) << first; // units <= 25
 }
 
 } // namespace

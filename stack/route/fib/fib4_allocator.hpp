@@ -1,6 +1,7 @@
-// Places nodes in a fib4 arena. Units are 8 bytes; a node takes 2 to 17 of them. A node of up to 8
-// units (28 runs) never straddles a 64-byte line; a larger one starts on a line. Deterministic: the
-// same history of calls gives the same places. Lives in control only: replicas are told where.
+// Places nodes in a fib4 arena. Units are 8 bytes; a node takes 2 to 25 of them. A node of up to 8
+// units (28 runs, 56 of a narrow one) never straddles a 64-byte line; a larger one starts on a
+// line. Deterministic: the same history of calls gives the same places. Lives in control only:
+// replicas are told where.
 //
 // The arena is cut into chunks of 4 lines with one bit a unit. Chunks are listed by the largest
 // node that they can take, so finding room is a look at 33 lists. Owner: control.
@@ -14,12 +15,12 @@ namespace pantala {
 
 class fib4_allocator {
   public:
-    static constexpr unsigned node_units_max = 17;
+    static constexpr unsigned node_units_max = 25;
     static constexpr unsigned chunk_units = 32;
 
     explicit fib4_allocator(std::uint32_t units_max);
 
-    // The first unit of `units` (1..17) free ones; none when the arena is full.
+    // The first unit of `units` (1..25) free ones; none when the arena is full.
     static constexpr std::uint32_t none = ~std::uint32_t{0};
     std::uint32_t take(unsigned units);
     void give(std::uint32_t unit, unsigned units);

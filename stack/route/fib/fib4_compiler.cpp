@@ -38,23 +38,64 @@ std::uint64_t run_starts(const std::uint16_t* slots) {
 #endif
 }
 
-constexpr unsigned units_of(std::uint64_t starts) {
-    return 1 + (static_cast<unsigned>(std::popcount(starts)) + 3) / 4;
+// The bytes behind a node's `run_start`: of a narrow one with `longs` long ids, of a wide one.
+constexpr unsigned narrow_bytes(unsigned runs, unsigned longs) {
+    return longs == 0 ? runs : (runs + 1) / 2 * 2 + 2 * longs;
+}
+constexpr unsigned wide_bytes(unsigned runs) {
+    return 2 * runs;
+}
+constexpr unsigned units_for(unsigned bytes) {
+    return 1 + (bytes + 7) / 8;
+}
+static_assert(units_for(narrow_bytes(fib4_slots, fib4_slots)) == node_words_max);
+
+unsigned units_of(const std::uint64_t* node) {
+    const auto runs = static_cast<unsigned>(std::popcount(node[0] | 1));
+    if ((node[0] & 1) != 0) {
+        return units_for(wide_bytes(runs));
+    }
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&node[1]);
+    const auto longs = std::count(bytes, bytes + runs, std::uint8_t{fib4_more});
+    return units_for(narrow_bytes(runs, static_cast<unsigned>(longs)));
 }
 
 // The node of 64 slots; returns its units. The tail of the last word is zero.
-unsigned encode(const std::uint16_t* slots, std::array<std::uint64_t, node_words_max>& node) {
-    const std::uint64_t starts = run_starts(slots);
-    const unsigned units = units_of(starts);
-    node[0] = starts;
-    node[units - 1] = units > 1 ? 0 : node[0];
-    auto* out = reinterpret_cast<std::uint16_t*>(&node[1]);
+unsigned encode(
+    const std::uint16_t* slots, std::uint64_t starts,
+    std::array<std::uint64_t, node_words_max>& node) {
+    std::uint16_t values[fib4_slots];
+    std::uint16_t ids[fib4_slots];
+    unsigned runs = 0;
+    unsigned longs = 0;
+    bool wide = false;
     for (std::uint64_t left = starts; left != 0; left &= left - 1) {
-        *out++ = slots[std::countr_zero(left)];
+        const std::uint16_t value = slots[std::countr_zero(left)];
+        const bool is_long = (value & fib4_long_flag) != 0;
+        wide |= !is_long && value >= fib4_more;
+        ids[longs] = value;
+        longs += is_long;
+        values[runs++] = value;
     }
+    const unsigned units = units_for(wide ? wide_bytes(runs) : narrow_bytes(runs, longs));
+    std::fill_n(node.begin(), units, 0);
+    node[0] = wide ? starts : starts & ~std::uint64_t{1};
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(&node[1]);
+    if (wide) {
+        std::memcpy(bytes, values, wide_bytes(runs));
+        return units;
+    }
+    for (unsigned run = 0; run < runs; ++run) {
+        bytes[run] = static_cast<std::uint8_t>(std::min(values[run], fib4_more));
+    }
+    std::memcpy(bytes + narrow_bytes(runs, 0) + runs % 2, ids, 2 * std::size_t{longs});
     return units;
 }
+unsigned encode(const std::uint16_t* slots, std::array<std::uint64_t, node_words_max>& node) {
+    return encode(slots, run_starts(slots), node);
+}
 
+// Of a uniform node (fib4_uniform).
 std::uint16_t first_value(const std::uint64_t* node) {
     return static_cast<std::uint16_t>(node[1]);
 }
@@ -231,9 +272,9 @@ void fib4_compiler::emit(level at, std::uint32_t block) {
     const std::uint32_t word = at.first_word + block;
     const std::uint32_t old_unit = image_->directory()[word];
     const std::uint64_t* old = image_->arena() + old_unit;
-    if (node[0] == 1) {
+    if (fib4_is_uniform(node[0])) {
         const std::uint16_t value = first_value(node.data());
-        if (old[0] == 1 && first_value(old) == value) {
+        if (fib4_is_uniform(old[0]) && first_value(old) == value) {
             return;
         }
         bool fresh = false;
@@ -242,7 +283,7 @@ void fib4_compiler::emit(level at, std::uint32_t block) {
         fresh ? emit_node(word, unit, node.data(), units) : emit_word(word, unit);
         return;
     }
-    if (old[0] != 1 && units_of(old[0]) == units) {
+    if (!fib4_is_uniform(old[0]) && units_of(old) == units) {
         if (std::memcmp(old, node.data(), units * sizeof(std::uint64_t)) != 0) {
             emit_node(word, old_unit, node.data(), units);
         }
@@ -271,10 +312,10 @@ void fib4_compiler::emit_word(std::uint32_t word, std::uint32_t unit) {
 }
 
 void fib4_compiler::release_node(const std::uint64_t* node, std::uint32_t unit) {
-    if (node[0] == 1) {
+    if (fib4_is_uniform(node[0])) {
         unshare(first_value(node));
     } else {
-        allocator_.give(unit, units_of(node[0]));
+        allocator_.give(unit, units_of(node));
     }
 }
 
@@ -347,11 +388,10 @@ void fib4_compiler::load_image() {
     for (std::uint32_t word = 0; word < words; ++word) {
         const std::uint16_t* slots = slots_of(word);
         bool fresh = true;
-        const bool uniform = starts[word] == 1;
+        const unsigned units = encode(slots, starts[word], node);
         const std::uint32_t unit =
-            uniform ? share(*slots, fresh = false) : take(units_of(starts[word]));
+            fib4_is_uniform(node[0]) ? share(*slots, fresh = false) : take(units);
         if (fresh) {
-            const unsigned units = encode(slots, node);
             ensure(unit + units, word + 1);
             image_->write_node(word, unit, node.data(), units);
         } else {

@@ -31,8 +31,8 @@ result<std::unique_ptr<fib4_image>> fib4_image::make(unsigned root_bits, nexthop
     image->directory_ = reinterpret_cast<std::uint32_t*>(start);
     image->arena_ = reinterpret_cast<std::uint64_t*>(start + directory);
     image->populate(64, image->shape_.roots());
-    const std::uint64_t uniform[2] = {1, default_id.value}; // every word points here, to unit 0
-    image->write_node(0, 0, uniform, 2);
+    const auto uniform = fib4_uniform(default_id.value); // every word points here, to unit 0
+    image->write_node(0, 0, uniform.data(), 2);
     image->words_ = image->shape_.roots();
     return image;
 }
@@ -63,12 +63,12 @@ void fib4_image::assign(const fib4_image& other) {
     std::memcpy(arena_, other.arena_, other.units_ * sizeof(std::uint64_t));
     words_ = other.words_;
     units_ = other.units_;
+    mixed_ = other.mixed_;
 }
 
 nexthop_id fib4_image::lookup(std::uint32_t address) const {
-    return shape_.root_bits == fib4_root_bits_main
-               ? reader<fib4_root_bits_main>().lookup(address)
-               : fib4_reader<fib4_root_bits_small>(directory_, arena_).lookup(address);
+    return shape_.root_bits == fib4_root_bits_main ? reader<fib4_root_bits_main>().lookup(address)
+                                                   : reader<fib4_root_bits_small>().lookup(address);
 }
 
 void fib4_image::lookup(std::span<const std::uint32_t> addresses, nexthop_id* answers) const {

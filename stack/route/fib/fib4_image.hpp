@@ -28,7 +28,7 @@ class fib4_image {
     template <unsigned root_bits>
     fib4_reader<root_bits> reader() const {
         PANTALA_DCHECK(root_bits == shape_.root_bits);
-        return {directory_, arena_};
+        return {directory_, arena_, mixed_};
     }
     // One address, whatever the shape; for slow paths.
     nexthop_id lookup(std::uint32_t address) const;
@@ -37,10 +37,13 @@ class fib4_image {
 
     const std::uint32_t* directory() const { return directory_; }
     const std::uint64_t* arena() const { return arena_; }
+    // Whether a node was ever wide: lookups in it take more instructions (fib4.hpp).
+    bool mixed() const { return mixed_; }
 
     // Owner. `unit` .. `unit + units` is populated; the directory word is set after the node.
     void write_node(std::uint32_t index, std::uint32_t unit, const void* node, unsigned units) {
         std::memcpy(arena_ + unit, node, units * sizeof(std::uint64_t));
+        mixed_ |= (arena_[unit] & 1) != 0;
         units_ = std::max(units_, unit + units);
         write_word(index, unit);
     }
@@ -77,6 +80,7 @@ class fib4_image {
     fib4_shape shape_;
     std::uint32_t* directory_ = nullptr;
     std::uint64_t* arena_ = nullptr;
+    bool mixed_ = false; // a wide node was written once
     std::uint32_t words_ = 0;
     std::uint32_t units_ = 0;
     std::uint32_t populated_words_ = 0;

@@ -1,6 +1,5 @@
-// The IPv4 table by itself: the shape of nodes, places, every length, and its SIMD twin.
+// The IPv4 table by itself: the shape of nodes, places, every length, lookups of many.
 #include "stack/route/fib/fib4_compiler.hpp"
-#include "stack/route/fib4_avx512.hpp"
 #include "stack/route/rib.hpp"
 #include "tests/harness/slow_trie.hpp"
 
@@ -117,20 +116,87 @@ TEST(fib4, every_length_nested) {
     }
 }
 
-// A node of n runs for every n that a node can have.
+// A node of n runs for every n that a node can have, of next hops that take one byte or two.
 TEST(fib4, nodes_of_every_size) {
-    compiled table(fib4_root_bits_main);
-    for (unsigned runs = 1; runs <= 64; ++runs) {
-        const std::uint32_t base = runs << 14;
-        for (std::uint32_t slot = 0; slot < runs; ++slot) {
-            table.compiler->set(
-                make_prefix4(base + (slot << 8), 24),
-                nexthop_id{static_cast<std::uint16_t>(1 + slot % 2 + slot)}, true);
+    for (const std::uint16_t least : {1, 192, 200, 0x7000}) {
+        compiled table(fib4_root_bits_main);
+        for (unsigned runs = 1; runs <= 64; ++runs) {
+            const std::uint32_t base = runs << 14;
+            for (std::uint32_t slot = 0; slot < runs; ++slot) {
+                table.compiler->set(
+                    make_prefix4(base + (slot << 8), 24),
+                    nexthop_id{static_cast<std::uint16_t>(least + slot)}, true);
+            }
+            for (std::uint32_t slot = 0; slot < 64; ++slot) {
+                const std::uint32_t expected = slot < runs ? least + slot : 0;
+                ASSERT_EQ(table.at(base + (slot << 8) + 255).value, expected);
+            }
         }
+    }
+}
+
+// A next hop of 255 or more makes a node wide, its going narrow again, wherever it is among the
+// others; the room of what a node was is free again.
+TEST(fib4, nodes_widen_and_narrow) {
+    for (const std::uint32_t at : {0U, 31U, 63U}) {
+        compiled table(fib4_root_bits_main);
+        const auto prefix = [](std::uint32_t slot) {
+            return make_prefix4(0x0a000000 + (slot << 8), 24);
+        };
+        const auto expect = [&](std::uint16_t there) {
+            for (std::uint32_t slot = 0; slot < 64; ++slot) {
+                ASSERT_EQ(
+                    table.at(prefix(slot).address + 9).value, slot == at ? there : 254 - slot);
+            }
+        };
         for (std::uint32_t slot = 0; slot < 64; ++slot) {
-            const std::uint32_t expected = slot < runs ? 1 + slot % 2 + slot : 0;
-            ASSERT_EQ(table.at(base + (slot << 8) + 255).value, expected);
+            const nexthop_id value{static_cast<std::uint16_t>(254 - slot)};
+            table.compiler->set(prefix(slot), value, true);
         }
+        expect(static_cast<std::uint16_t>(254 - at));
+        EXPECT_FALSE(table.compiler->image().mixed());
+        const std::size_t narrow = table.compiler->image().bytes();
+        for (const std::uint16_t there : {255, 254, 256, 300, 0x7fff, 64}) {
+            table.compiler->set(prefix(at), nexthop_id{there}, false);
+            expect(there);
+        }
+        EXPECT_TRUE(table.compiler->image().mixed());
+        const std::size_t grown = table.compiler->image().bytes();
+        EXPECT_GE(grown, narrow + 64);
+        for (unsigned i = 0; i < 20; ++i) {
+            const std::uint16_t there = i % 2 == 0 ? 999 : 64;
+            table.compiler->set(prefix(at), nexthop_id{there}, false);
+            expect(there);
+        }
+        EXPECT_EQ(grown, table.compiler->image().bytes());
+    }
+}
+
+// Slots with longer routes among others, up to a node of nothing else, whatever its other next
+// hops.
+TEST(fib4, long_slots_in_every_kind_of_node) {
+    for (const std::uint16_t other : {7, 700}) {
+        compiled table(fib4_root_bits_main);
+        const auto slot = [](std::uint32_t i) { return 0x0a000000 + (i << 8); };
+        table.compiler->set(make_prefix4(slot(0), 18), nexthop_id{other}, true);
+        for (std::uint32_t i = 0; i < 64; ++i) {
+            const std::uint32_t which = i * 37 % 64;
+            const nexthop_id value{static_cast<std::uint16_t>(100 + which)};
+            table.compiler->set(make_prefix4(slot(which) + 128, 25), value, true);
+            for (std::uint32_t j = 0; j < 64; ++j) {
+                const bool there = j * 45 % 64 <= i; // 45 * 37 = 1 (mod 64)
+                ASSERT_EQ(table.at(slot(j) + 1).value, other);
+                ASSERT_EQ(table.at(slot(j) + 129).value, there ? 100 + j : other);
+            }
+        }
+        EXPECT_EQ(table.compiler->longs(), 64U);
+        for (std::uint32_t i = 0; i < 64; ++i) {
+            table.compiler->clear(
+                make_prefix4(slot(i) + 128, 25), {make_prefix4(slot(0), 18), nexthop_id{other}});
+            ASSERT_EQ(table.at(slot(i) + 129).value, other);
+        }
+        EXPECT_EQ(table.compiler->longs(), 0U);
+        EXPECT_EQ(table.compiler->image().mixed(), other >= 255);
     }
 }
 
@@ -161,32 +227,32 @@ TEST(fib4, loading_equals_setting_one_by_one) {
     }
 }
 
-TEST(fib4, bulk_and_simd_lookups_equal_single_ones) {
-    compiled table(fib4_root_bits_main);
-    std::mt19937 random(5);
-    std::set<prefix4> known;
-    for (unsigned i = 0; i < 3000; ++i) {
-        const prefix4 prefix = make_prefix4(0x0a000000 | (random() & 0x3ffff), 14 + random() % 19);
-        table.compiler->set(
-            prefix, nexthop_id{static_cast<std::uint16_t>(random() % 500)},
-            known.insert(prefix).second);
-    }
-    const fib4_reader<> fib = table.compiler->image().reader<fib4_root_bits_main>();
-    for (unsigned round = 0; round < 2000; ++round) {
-        std::uint32_t addresses[64];
-        nexthop_id bulk[64];
-        nexthop_id simd[64];
-        const std::size_t count = random() % 65;
-        for (std::size_t i = 0; i < count; ++i) {
-            addresses[i] = 0x0a000000 | (random() & 0x7ffff);
+// Of narrow nodes only, and of both kinds.
+TEST(fib4, bulk_lookups_equal_single_ones) {
+    for (const unsigned hops : {250U, 500U}) {
+        compiled table(fib4_root_bits_main);
+        std::mt19937 random(5);
+        std::set<prefix4> known;
+        for (unsigned i = 0; i < 3000; ++i) {
+            const prefix4 prefix =
+                make_prefix4(0x0a000000 | (random() & 0x3ffff), 14 + random() % 19);
+            const std::uint32_t hop = random() % (i % 2 == 0 ? hops : 50);
+            table.compiler->set(
+                prefix, nexthop_id{static_cast<std::uint16_t>(hop)}, known.insert(prefix).second);
         }
-        fib.lookup(std::span(addresses, count), bulk);
-        if (fib4_has_avx512()) {
-            fib4_lookup_avx512(fib, std::span(addresses, count), simd);
-        }
-        for (std::size_t i = 0; i < count; ++i) {
-            ASSERT_EQ(bulk[i], fib.lookup(addresses[i]));
-            ASSERT_TRUE(!fib4_has_avx512() || simd[i] == bulk[i]);
+        const fib4_reader<> fib = table.compiler->image().reader<fib4_root_bits_main>();
+        EXPECT_EQ(table.compiler->image().mixed(), hops > 255);
+        for (unsigned round = 0; round < 2000; ++round) {
+            std::uint32_t addresses[64];
+            nexthop_id bulk[64];
+            const std::size_t count = random() % 65;
+            for (std::size_t i = 0; i < count; ++i) {
+                addresses[i] = 0x0a000000 | (random() & 0x7ffff);
+            }
+            fib.lookup(std::span(addresses, count), bulk);
+            for (std::size_t i = 0; i < count; ++i) {
+                ASSERT_EQ(bulk[i], fib.lookup(addresses[i]));
+            }
         }
     }
 }
