@@ -12,56 +12,37 @@ namespace pantala {
 
 namespace {
 
+constexpr unsigned inner_lasts = fib6_children - 1;
+constexpr unsigned leaf_lasts = fib6_leaf_runs - 1;
+constexpr unsigned highest = 7; // inner lines above a leaf
+
+// A burst on its way down. Bit i of `left[h]`: key i has h or more inner lines before it.
 struct walk {
     const std::uint32_t* lines[fib6_burst];
     std::uint32_t keys[fib6_burst];
-    std::uint32_t heights[fib6_burst];
-    std::uint32_t highest = 0;
+    std::uint32_t left[highest + 1];
 };
+static_assert(fib6_burst == 32, "a bit a key");
 
+// Every key's first line is on its way.
 [[gnu::always_inline]] inline void
 begin(const fib6_reader& fib, std::span<const address6> addresses, walk& to) {
+    std::uint32_t exactly[highest + 1] = {};
     for (std::size_t i = 0; i < addresses.size(); ++i) {
         const std::uint32_t tree = fib.tree(addresses[i]);
         to.keys[i] = fib6_key(addresses[i], 0);
-        to.heights[i] = tree & 7;
-        to.highest = std::max(to.highest, tree & 7);
         to.lines[i] = fib.line(tree >> 3);
+        exactly[tree & highest] |= std::uint32_t{1} << i;
         __builtin_prefetch(to.lines[i]);
     }
+    to.left[highest] = exactly[highest];
+    for (unsigned height = highest; height-- != 0;) {
+        to.left[height] = to.left[height + 1] | exactly[height];
+    }
 }
 
-// `yes` or `no` without a branch, which compilers make of it otherwise: heights are hard to
-// predict. What a leaf gives as its child is never used.
-[[gnu::always_inline]] inline const std::uint32_t*
-select(bool which, const std::uint32_t* yes, const std::uint32_t* no) {
-    const auto mask = ~std::uintptr_t{0} + !which;
-    const auto is = reinterpret_cast<std::uintptr_t>(yes);
-    const auto was = reinterpret_cast<std::uintptr_t>(no);
-    return reinterpret_cast<const std::uint32_t*>(was ^ ((was ^ is) & mask));
-}
-
-// True: some answers are long ids.
-template <class Interval>
-[[gnu::always_inline]] inline bool
-walk_down(const fib6_reader& fib, walk& on, std::size_t count, Interval interval, nexthop_id* out) {
-    for (std::uint32_t height = on.highest; height != 0; --height) {
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t* at = on.lines[i];
-            const std::uint32_t* child =
-                fib.line(at[fib6_children - 1] + interval(at, fib6_children - 1, on.keys[i]));
-            on.lines[i] = select(on.heights[i] >= height, child, at);
-            __builtin_prefetch(on.lines[i]);
-        }
-    }
-    std::uint16_t any = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        const unsigned run = interval(on.lines[i], fib6_leaf_runs - 1, on.keys[i]);
-        const std::uint16_t hop = fib6_reader::hop_of(on.lines[i], run);
-        any |= hop;
-        out[i] = nexthop_id{hop};
-    }
-    return (any & fib6_long_flag) != 0;
+std::span<const address6> some_of(std::span<const address6> addresses) {
+    return addresses.first(std::min(addresses.size(), std::size_t{fib6_burst}));
 }
 
 [[gnu::noinline, gnu::cold]] void
@@ -73,32 +54,6 @@ finish_long(const fib6_reader& fib, std::span<const address6> addresses, nexthop
     }
 }
 
-template <class Interval>
-[[gnu::always_inline]] inline void lookup_by(
-    const fib6_reader& fib, std::span<const address6> addresses, nexthop_id* answers,
-    Interval interval) {
-    while (!addresses.empty()) {
-        const std::size_t count = std::min(addresses.size(), std::size_t{fib6_burst});
-        const auto some = addresses.first(count);
-        walk on;
-        begin(fib, some, on);
-        if (walk_down(fib, on, count, interval, answers)) [[unlikely]] {
-            finish_long(fib, some, answers);
-        }
-        addresses = addresses.subspan(count);
-        answers += count;
-    }
-}
-
-#define PANTALA_AVX512 "avx512f,avx512bw,avx512vl,popcnt"
-
-struct interval_scalar {
-    [[gnu::always_inline]] unsigned
-    operator()(const std::uint32_t* line, unsigned lasts, std::uint32_t key) const {
-        return fib6_reader::interval(line, lasts, key);
-    }
-};
-
 } // namespace
 
 bool fib6_has_avx512() {
@@ -107,45 +62,71 @@ bool fib6_has_avx512() {
 }
 
 void fib6_reader::lookup_scalar(std::span<const address6> addresses, nexthop_id* answers) const {
-    lookup_by(*this, addresses, answers, interval_scalar{});
-}
-
-// The same passes written out, since a function of another target is never inlined.
-[[gnu::target(PANTALA_AVX512)]] void
-fib6_reader::lookup_avx512(std::span<const address6> addresses, nexthop_id* answers) const {
-    const auto interval = [](const std::uint32_t* line, std::uint32_t key, unsigned lasts)
-                              __attribute__((target(PANTALA_AVX512)))
-                                  ->unsigned {
-        const __mmask16 less = _mm512_cmplt_epu32_mask(
-            _mm512_load_si512(line), _mm512_set1_epi32(static_cast<int>(key)));
-        return static_cast<unsigned>(__builtin_popcount(less & ((1U << lasts) - 1)));
-    };
-    while (!addresses.empty()) {
-        const std::size_t count = std::min(addresses.size(), std::size_t{fib6_burst});
-        const auto some = addresses.first(count);
+    for (; !addresses.empty(); addresses = addresses.subspan(some_of(addresses).size())) {
+        const auto some = some_of(addresses);
         walk on;
         begin(*this, some, on);
-        for (std::uint32_t height = on.highest; height != 0; --height) {
-            for (std::size_t i = 0; i < count; ++i) {
+        for (unsigned height = highest; height != 0; --height) {
+            for (std::uint32_t left = on.left[height]; left != 0; left &= left - 1) {
+                const auto i = static_cast<unsigned>(std::countr_zero(left));
                 const std::uint32_t* at = on.lines[i];
-                const std::uint32_t* child =
-                    line(at[fib6_children - 1] + interval(at, on.keys[i], fib6_children - 1));
-                on.lines[i] = select(on.heights[i] >= height, child, at);
+                on.lines[i] = line(at[inner_lasts] + interval(at, inner_lasts, on.keys[i]));
                 __builtin_prefetch(on.lines[i]);
             }
         }
         std::uint16_t any = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::uint16_t hop =
-                hop_of(on.lines[i], interval(on.lines[i], on.keys[i], fib6_leaf_runs - 1));
-            any |= hop;
-            answers[i] = nexthop_id{hop};
+        for (std::size_t i = 0; i < some.size(); ++i) {
+            const unsigned run = interval(on.lines[i], leaf_lasts, on.keys[i]);
+            answers[i] = nexthop_id{hop_of(on.lines[i], run)};
+            any |= answers[i].value;
         }
         if ((any & fib6_long_flag) != 0) [[unlikely]] {
             finish_long(*this, some, answers);
         }
-        addresses = addresses.subspan(count);
-        answers += count;
+        answers += some.size();
+    }
+}
+
+#define PANTALA_AVX512 "avx512f,avx512bw,avx512vl,popcnt"
+
+namespace {
+
+// As fib6_reader::interval().
+[[gnu::target(PANTALA_AVX512), gnu::always_inline]] inline unsigned
+interval_avx512(const std::uint32_t* line, unsigned lasts, std::uint32_t key) {
+    const __mmask16 less = _mm512_mask_cmplt_epu32_mask(
+        static_cast<__mmask16>((1U << lasts) - 1), _mm512_load_si512(line),
+        _mm512_set1_epi32(static_cast<int>(key)));
+    return static_cast<unsigned>(__builtin_popcount(less));
+}
+
+} // namespace
+
+// The same written out, since a function of another target is never inlined.
+[[gnu::target(PANTALA_AVX512)]] void
+fib6_reader::lookup_avx512(std::span<const address6> addresses, nexthop_id* answers) const {
+    for (; !addresses.empty(); addresses = addresses.subspan(some_of(addresses).size())) {
+        const auto some = some_of(addresses);
+        walk on;
+        begin(*this, some, on);
+        for (unsigned height = highest; height != 0; --height) {
+            for (std::uint32_t left = on.left[height]; left != 0; left &= left - 1) {
+                const auto i = static_cast<unsigned>(std::countr_zero(left));
+                const std::uint32_t* at = on.lines[i];
+                on.lines[i] = line(at[inner_lasts] + interval_avx512(at, inner_lasts, on.keys[i]));
+                __builtin_prefetch(on.lines[i]);
+            }
+        }
+        std::uint16_t any = 0;
+        for (std::size_t i = 0; i < some.size(); ++i) {
+            const unsigned run = interval_avx512(on.lines[i], leaf_lasts, on.keys[i]);
+            answers[i] = nexthop_id{hop_of(on.lines[i], run)};
+            any |= answers[i].value;
+        }
+        if ((any & fib6_long_flag) != 0) [[unlikely]] {
+            finish_long(*this, some, answers);
+        }
+        answers += some.size();
     }
 }
 
