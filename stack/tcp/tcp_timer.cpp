@@ -56,8 +56,9 @@ void give_up(host& h, conn& c) {
 // whose peer keeps the window closed, if that peer's connections hold more than is left for all
 // others (RFC 6429 section 3 leaves it to the one who lacks the memory).
 bool is_in_the_way(const host& h, const conn& c) {
-    constexpr unsigned probes_unread = 4; // or retransmissions unanswered
-    return h.memory.is_short(memory_use::send) && c.rexmt_shift >= probes_unread &&
+    constexpr unsigned probes_unread = 4; // or retransmissions unanswered, or not even sent
+    return h.memory.is_short(memory_use::send) &&
+           std::max(c.rexmt_shift, c.keep_probes) >= probes_unread &&
            (c.has(conn_flag::orphan) ||
             (c.snd_wnd == 0 && h.memory.is_greedy(memory_use::send, c.account)));
 }

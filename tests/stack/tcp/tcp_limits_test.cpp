@@ -431,6 +431,24 @@ TEST(tcp_limits, while_memory_is_short_who_does_not_read_ends) {
     EXPECT_EQ(peer.host().find(modest.handle)->error, tcp::conn_error::none);
 }
 
+TEST(tcp_limits, while_memory_is_short_an_orphan_does_not_keep_what_cannot_leave) {
+    tcp::limits sizes = sizes_for_many();
+    sizes.buffers = 200;
+    scripted_peer peer({.snd_buffer = 1'000'000, .auto_tune = false}, sizes);
+    peer.listen();
+    const one_of_many all[] = {
+        open_one(peer, 1'000, 10), open_one(peer, 1'000, 11), open_one(peer, 1'000, 12)};
+    peer.host().sink.is_blocked = [](void*) { return true; };
+    for (const one_of_many& one : all) {
+        peer.send(one.handle, 1'000'000);
+    }
+    peer.wait_ms(5'000);
+    EXPECT_EQ(peer.stats().memdrops.read(), 0U); // somebody has them
+    tcp::close(peer.host(), all[2].handle);
+    peer.wait_ms(1'000);
+    EXPECT_EQ(peer.stats().memdrops.read(), 1U);
+}
+
 // Nobody is told in vain: a writer at its peer's limit waits until that peer's buffers are let go.
 TEST(tcp_limits, a_writer_hears_when_its_own_peer_has_room) {
     tcp::limits sizes = sizes_for_many();

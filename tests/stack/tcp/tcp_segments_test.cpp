@@ -57,6 +57,32 @@ TEST(tcp_segments, a_repeated_syn_ack_times_nothing) { // Karn
     EXPECT_FALSE(peer.host().find(handle)->has(tcp::conn_flag::rtt_seen));
 }
 
+// What came out of order was counted when it came (duplicate ACKs and SACKs do not grow the
+// window).
+TEST(tcp_segments, an_ack_that_closes_a_gap_grows_the_window_by_what_it_brings) {
+    for (const bool by_sack : {true, false}) {
+        tcp::settings config;
+        config.sack = by_sack;
+        scripted_peer peer(config);
+        const auto handle = establish_after(peer, 100);
+        peer.send(handle, 20 * segment_bytes);
+        peer.wait_ms(100);
+        for (unsigned late = 1; late <= 2; ++late) {
+            peer.give(
+                by_sack ? sacking(peer, segment_bytes, (1 + late) * segment_bytes)
+                        : peer.segment(ack));
+        }
+        const tcp::conn* c = peer.host().find(handle);
+        const std::uint32_t before = c->cwnd;
+        peer.ack += 3 * segment_bytes;
+        peer.give(peer.segment(ack));
+        EXPECT_EQ(before + segment_bytes, c->cwnd) << by_sack;
+        EXPECT_EQ(0U, peer.stats().sndrexmitpack.read());
+        while (peer.next()) {
+        }
+    }
+}
+
 TEST(tcp_segments, one_sack_of_the_first_flight_waits_for_reordering) { // RFC 8985 6.2 step 4
     scripted_peer peer;
     const auto handle = establish_after(peer, 100);
