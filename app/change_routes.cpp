@@ -112,8 +112,8 @@ class route_options {
         if (word == "proto" || word == "protocol") {
             return protocol(word);
         }
-        if (word == "table") {
-            return main_table(word);
+        if (word == "table" || word == "vrf") {
+            return named_table(word);
         }
         if (word == "scope") {
             auto good = once(scope, word);
@@ -124,7 +124,7 @@ class route_options {
         }
         return unknown_word(
             "route " + route_name(change_), word,
-            {"via", "dev", "nexthop", "metric", "proto", "mtu", "table", "scope"});
+            {"via", "dev", "nexthop", "metric", "proto", "mtu", "table", "vrf", "scope"});
     }
 
     // The one next hop of a route without `nexthop`.
@@ -194,20 +194,12 @@ class route_options {
         return name ? take(parse_protocol(*name), change_.protocol) : result<void>(name.failure());
     }
 
-    result<void> main_table(std::string_view word) {
+    result<void> named_table(std::string_view word) {
         if (auto good = once(table, word); !good) {
             return good;
         }
         auto name = text_.value(word);
-        if (!name) {
-            return name.failure();
-        }
-        return *name == "main" || *name == "254"
-                   ? result<void>()
-                   : say(fmt::format(
-                         "'table {}': there is the main table only; no interface can be put into "
-                         "another",
-                         *name));
+        return name ? set_table(word, *name, change_.table) : result<void>(name.failure());
     }
 
     result<void> check_scope() const {
@@ -362,6 +354,8 @@ result<void> parse_route(words line, route_change& change) {
     change.mtu = 0;
     change.metric.reset();
     change.protocol.reset();
+    change.table.number = main_table;
+    change.table.name.clear();
     if (take_kind(text.peek(), change.kind) || text.peek() == "unicast") {
         text.next();
     }
@@ -421,17 +415,23 @@ result<void> parse_load(words text, load_change& load) {
     word_reader reader(text);
     load = {};
     if (reader.done()) {
-        return say("route load: which file? (FILE [via GATEWAY]...)");
+        return say("route load: which file? (FILE [via GATEWAY]... [table N | vrf NAME])");
     }
     load.file = reader.next();
     while (!reader.done()) {
         const std::string_view keyword = reader.next();
-        if (keyword != "via") {
-            return unknown_word("route load", keyword, {"via"});
+        if (keyword != "via" && keyword != "table" && keyword != "vrf") {
+            return unknown_word("route load", keyword, {"via", "table", "vrf"});
         }
         auto word = reader.value(keyword);
         if (!word) {
             return word.failure();
+        }
+        if (keyword != "via") {
+            if (auto good = set_table(keyword, *word, load.table); !good) {
+                return good;
+            }
+            continue;
         }
         route_hop hop;
         if (auto good = set_gateway(*word, hop); !good) {

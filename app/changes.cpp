@@ -1,5 +1,10 @@
 #include "app/changes.hpp"
 
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
 namespace pantala::app {
 
 namespace {
@@ -24,6 +29,41 @@ std::optional<change_verb> verb_of(std::string_view word) {
            : word == "replace"                 ? std::optional(change_verb::replace)
            : word == "append"                  ? std::optional(change_verb::append)
                                                : std::nullopt;
+}
+
+// Words of iproute2 that are tables of its own: what is local is in each interface's table here.
+result<void> set_table(std::string_view keyword, std::string_view word, table_word& table) {
+    const bool number = keyword == "table" && !word.empty() &&
+                        std::ranges::all_of(word, [](char c) { return c >= '0' && c <= '9'; });
+    table.name.clear();
+    if (!number && word != "main") {
+        const bool reserved = word == "local" || word == "default" || word == "all";
+        const bool good = !word.empty() && word.size() <= 31 && !reserved &&
+                          std::ranges::all_of(word, [](char c) {
+                              return std::isalnum(static_cast<unsigned char>(c)) || c == '.' ||
+                                     c == '-' || c == '_';
+                          });
+        table.name.assign(word);
+        return good ? result<void>()
+                    : say(fmt::format(
+                          "'{} {}': wants {}the name of a VRF", keyword, word,
+                          keyword == "table" ? "a number, 'main' or " : ""));
+    }
+    table.number = main_table;
+    if (!number) {
+        return {};
+    }
+    const auto [end, failed] =
+        std::from_chars(word.data(), word.data() + word.size(), table.number);
+    constexpr std::uint32_t of_default = 253; // iproute2's tables `default` and `local`
+    constexpr std::uint32_t of_local = 255;
+    const bool good = failed == std::errc{} && table.number != 0 && table.number != of_default &&
+                      table.number != of_local;
+    return good ? result<void>()
+                : say(fmt::format(
+                      "'table {}': wants a number from 1 to 4294967295, but for 253 and 255, which "
+                      "are iproute2's own",
+                      word));
 }
 
 bool split_words(std::string_view line, std::span<std::string_view> room, unsigned& count) {
@@ -144,6 +184,20 @@ std::optional<rpf_mode> rpf_of(std::string_view word) {
 
 namespace {
 
+// iproute2 says `master` of a VRF as well as `vrf`, and `nomaster` to go back.
+bool is_table_keyword(std::string_view word) {
+    return word == "vrf" || word == "master" || word == "table" || word == "nomaster";
+}
+
+result<void> parse_link_table(std::string_view keyword, word_reader& text, link_change& change) {
+    change.table.emplace();
+    if (keyword == "nomaster") {
+        return {};
+    }
+    auto word = text.value(keyword);
+    return word ? set_table(keyword, *word, *change.table) : result<void>(word.failure());
+}
+
 result<void> parse_link_set(word_reader& text, link_change& change) {
     while (!text.done()) {
         const std::string_view keyword = text.next();
@@ -166,43 +220,64 @@ result<void> parse_link_set(word_reader& text, link_change& change) {
         } else if (keyword == "rpf") {
             change.rpf = rpf_of(text.done() ? std::string_view{} : text.next());
             good = change.rpf ? result<void>() : say("link: rpf is off, strict or loose");
+        } else if (is_table_keyword(keyword)) {
+            good = change.table ? said_twice("link set", keyword)
+                                : parse_link_table(keyword, text, change);
         } else {
-            good = unknown_word("link set", keyword, {"up", "down", "mtu", "address", "ra", "rpf"});
+            good = unknown_word(
+                "link set", keyword,
+                {"up", "down", "mtu", "address", "ra", "rpf", "vrf", "table", "nomaster"});
         }
         if (!good) {
             return good;
         }
     }
-    if (!change.up && !change.mtu && !change.mac && !change.ra && !change.rpf) {
+    if (!change.up && !change.mtu && !change.mac && !change.ra && !change.rpf && !change.table) {
         return say("link set: what? (up, down, mtu BYTES, address MAC, ra off|send|accept, "
-                   "rpf off|strict|loose)");
+                   "rpf off|strict|loose, vrf NAME, table N, nomaster)");
     }
     return {};
 }
 
-// `link PORT name IF type vlan id N`, as iproute2 has it.
+result<void> parse_link_type(word_reader& text, bool& is_vrf) {
+    auto type = text.value("type");
+    if (!type || (*type != "vlan" && *type != "vrf")) {
+        return say("link add: the type is vlan or vrf");
+    }
+    is_vrf = *type == "vrf";
+    return {};
+}
+
+// `link PORT name IF type vlan id N`, or `NAME type vrf table N`, as iproute2 has it.
 result<void> parse_link_add(word_reader& text, link_change& change) {
+    bool is_vrf = false;
     while (!text.done()) {
         const std::string_view keyword = text.next();
         result<void> good;
         if (keyword == "link") {
             good = take(text.name("link"), change.port);
-        } else if (keyword == "name") {
+        } else if (keyword == "name" || keyword == "dev") {
             good = take(text.name("name"), change.name);
         } else if (keyword == "type") {
-            auto type = text.value("type");
-            good = type && *type == "vlan" ? result<void>() : say("link add: type must be vlan");
+            good = parse_link_type(text, is_vrf);
         } else if (keyword == "id") {
             good = take(text.number("id", 1, 4094), change.vlan);
+        } else if (keyword == "table") {
+            good = parse_link_table(keyword, text, change);
+        } else if (change.name.empty() && text.peek() == "type") {
+            change.name.assign(keyword);
         } else {
-            good = unknown_word("link add", keyword, {"link", "name", "type", "id"});
+            good = unknown_word("link add", keyword, {"link", "name", "type", "id", "table"});
         }
         if (!good) {
             return good;
         }
     }
-    if (change.port.empty() || change.name.empty() || !change.vlan) {
-        return say("link add: say 'link PORT name INTERFACE type vlan id NUMBER'");
+    const bool numbered = change.table && change.table->name.empty();
+    if (is_vrf ? change.name.empty() || !numbered || change.vlan || !change.port.empty()
+               : change.port.empty() || change.name.empty() || !change.vlan || change.table) {
+        return say("link add: say 'link PORT name INTERFACE type vlan id NUMBER' or 'NAME type vrf "
+                   "table NUMBER'");
     }
     return {};
 }

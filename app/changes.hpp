@@ -28,6 +28,17 @@ std::optional<change_verb> verb_of(std::string_view word);
 inline constexpr unsigned change_words_max = 160;
 inline constexpr unsigned route_hops_max = 32;
 
+// A routing table, by its number or by the name of its VRF. Numbers are iproute2's: main is 254.
+inline constexpr std::uint32_t main_table = 254;
+struct table_word {
+    std::uint32_t number = main_table; // where there is no name
+    std::string name{};
+
+    bool operator==(const table_word&) const = default;
+};
+// The word after `table` (a number, `main` or a name) or after `vrf` (a name).
+result<void> set_table(std::string_view keyword, std::string_view word, table_word& table);
+
 struct route_hop {
     std::uint32_t via = 0;          // gateway, host byte order; 0: none, the link itself
     std::string dev;                // interface name; empty: the one whose subnet has the gateway
@@ -38,7 +49,7 @@ struct route_hop {
 };
 
 // `add|replace|append|del [KIND] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]...
-//  [metric N] [proto P] [mtu BYTES] [table main] [scope link|global]`
+//  [metric N] [proto P] [mtu BYTES] [table N | vrf NAME] [scope link|global]`
 struct route_change {
     change_verb verb = change_verb::add;
     ip4_prefix to;
@@ -49,13 +60,15 @@ struct route_change {
     std::uint16_t mtu = 0;                 // 0: the interface's
     std::optional<std::uint32_t> metric{}; // none: metric_of(protocol); to del: the lowest
     std::optional<route_protocol> protocol{}; // none: static; to del: any
+    table_word table{};
 };
 
-// `FILE [via GATEWAY]...`
+// `FILE [via GATEWAY]... [table N | vrf NAME]`
 struct load_change {
     std::string file;
     std::vector<std::uint32_t> via;
     std::vector<address6> via6;
+    table_word table{};
 };
 
 // Whether an address is asked for before it is used (RFC 4862, RFC 5227), meanwhile, or not at all.
@@ -85,8 +98,8 @@ enum class rpf_mode : std::uint8_t { off, strict, loose };
 std::optional<ra_mode> ra_of(std::string_view word);
 std::optional<rpf_mode> rpf_of(std::string_view word);
 
-// `set IF up|down|mtu BYTES|address MAC|ra off|send|accept|rpf off|strict|loose`, `add link PORT
-// name IF type vlan id VLAN`, `del IF`
+// `set IF up|down|mtu BYTES|address MAC|ra off|send|accept|rpf off|strict|loose|vrf NAME|table N|
+// nomaster`, `add link PORT name IF type vlan id VLAN`, `add VRF type vrf table N`, `del IF|VRF`
 struct link_change {
     enum class verbs : std::uint8_t { add, del, set } verb = verbs::set;
     std::string name;
@@ -97,6 +110,7 @@ struct link_change {
     std::optional<mac_address> mac;
     std::optional<ra_mode> ra{};
     std::optional<rpf_mode> rpf{};
+    std::optional<table_word> table{};          // set: where it goes; add: of the VRF that is made
     std::optional<std::uint16_t> ra_interval{}; // seconds; from the configuration
     std::optional<std::uint16_t> ra_lifetime{};
 };

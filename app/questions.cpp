@@ -49,19 +49,51 @@ result<void> parse_show_routes(words text, show_question& question) {
             good = take(reader.name(word), question.dev);
         } else if (word == "proto" || word == "protocol") {
             good = show_protocol(reader, question);
-        } else if (word == "table") {
-            const auto name = reader.value(word);
-            good = name && (*name == "main" || *name == "254")
-                       ? result<void>()
-                       : say("route show table: there is the main table only");
+        } else if (word == "table" || word == "vrf") {
+            good = parse_shown_table(word, reader, question);
         } else if (
             !question.prefix &&
             (word == "default" || word.find_first_of(".:/") != std::string_view::npos)) {
             question.prefix.emplace();
             good = set_destination(word, *question.prefix);
         } else if (word != "to" || question.prefix) {
-            good = unknown_word("route show", word, {"PREFIX", "dev", "proto", "table"});
+            good = unknown_word("route show", word, {"PREFIX", "dev", "proto", "table", "vrf"});
         }
+        if (!good) {
+            return good;
+        }
+    }
+    return {};
+}
+
+result<void>
+parse_shown_table(std::string_view keyword, word_reader& reader, show_question& question) {
+    const auto name = reader.value(keyword);
+    if (!name) {
+        return name.failure();
+    }
+    question.all_tables = keyword == "table" && (*name == "all" || *name == "0");
+    return question.all_tables ? result<void>() : set_table(keyword, *name, question.table);
+}
+
+result<void> parse_get_route(words text, get_question& question) {
+    word_reader reader(text);
+    if (reader.done()) {
+        return say("route get: which address?");
+    }
+    if (auto good = set_address(reader.next(), question.address); !good) {
+        return good;
+    }
+    while (!reader.done()) {
+        const std::string_view word = reader.next();
+        if (word != "table" && word != "vrf") {
+            return say(fmt::format(
+                "route get: '{}' is a word too many: an address is all it takes, and 'table N' or "
+                "'vrf NAME'",
+                word));
+        }
+        auto name = reader.value(word);
+        auto good = name ? set_table(word, *name, question.table) : result<void>(name.failure());
         if (!good) {
             return good;
         }

@@ -16,6 +16,8 @@ struct show_question {
     std::optional<route_change> prefix{}; // routes to exactly this one
     std::string dev;                      // empty: of any interface
     std::string proto;                    // empty: of any protocol
+    table_word table{};                   // routes of this table
+    bool all_tables = false;              // or of all
     bool all = false;                     // stats: those that are 0 as well
     bool tcp = false;                     // stats: those of TCP
 
@@ -39,8 +41,18 @@ struct monitor_question {
     bool wants(const nlohmann::json& event) const;
 };
 
-// The words after `route show`, `addr show` (and neigh, link), `netisr show`, `stats`.
+// An address and the table that it is looked up in.
+struct get_question {
+    neigh_change address{}; // only its address counts
+    table_word table{};
+};
+
+// The words after `route show`, `route get`, `addr show` (and neigh, link), `netisr show`, `stats`.
 result<void> parse_show_routes(words text, show_question& question);
+result<void> parse_get_route(words text, get_question& question);
+// `table N|all` or `vrf NAME`, `keyword` being the first of the two.
+result<void>
+parse_shown_table(std::string_view keyword, word_reader& reader, show_question& question);
 result<void> parse_show_of_links(words text, std::string_view object, show_question& question);
 result<void> parse_show_nothing(words text, std::string_view object);
 result<void> parse_stats(words text, show_question& question);

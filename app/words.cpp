@@ -42,20 +42,19 @@ unsigned slips(std::string_view from, std::string_view to) {
 // Words of iproute2's manual for these objects, which somebody may look for here.
 bool iproute2_has(std::string_view word) {
     constexpr std::string_view known[] = {
-        "advmss",     "alias",     "allmulticast",  "arp",
-        "broadcast",  "brd",       "change",        "congctl",
-        "cwnd",       "encap",     "expires",       "fastopen_no_cookie",
-        "features",   "group",     "hoplimit",      "initcwnd",
-        "initrwnd",   "label",     "lock",          "master",
-        "mngtmpaddr", "multicast", "nhid",          "noprefixroute",
-        "nomaster",   "nud",       "onlink",        "peer",
-        "pervasive",  "pref",      "preferred_lft", "promisc",
-        "proxy",      "quickack",  "realm",         "realms",
-        "reordering", "root",      "router",        "rtt",
-        "rttvar",     "rto_min",   "src",           "ssthresh",
-        "tos",        "dsfield",   "ttl-propagate", "txqueuelen",
-        "unused",     "valid_lft", "vrf",           "window",
-        "match",      "exact"};
+        "advmss",        "alias",      "allmulticast",  "arp",
+        "broadcast",     "brd",        "change",        "congctl",
+        "cwnd",          "encap",      "expires",       "fastopen_no_cookie",
+        "features",      "group",      "hoplimit",      "initcwnd",
+        "initrwnd",      "label",      "lock",          "mngtmpaddr",
+        "multicast",     "nhid",       "noprefixroute", "nud",
+        "onlink",        "peer",       "pervasive",     "pref",
+        "preferred_lft", "promisc",    "proxy",         "quickack",
+        "realm",         "realms",     "reordering",    "root",
+        "router",        "rtt",        "rttvar",        "rto_min",
+        "src",           "ssthresh",   "tos",           "dsfield",
+        "ttl-propagate", "txqueuelen", "unused",        "valid_lft",
+        "window",        "match",      "exact"};
     return std::find(std::begin(known), std::end(known), word) != std::end(known);
 }
 

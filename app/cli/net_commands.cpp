@@ -131,7 +131,8 @@ int get_route(const net_options& options) {
     return status;
 }
 
-// `load FILE [via GW]...`: the running pantala reads the file; `FILE` is made absolute for it.
+// `load FILE [via GW]... [table N]`: the running pantala reads the file; `FILE` is made absolute
+// for it.
 int load_routes(const net_options& options) {
     control_request request = show(options, "route.load");
     const std::vector<std::string_view> views(request.words.begin(), request.words.end());
@@ -184,8 +185,10 @@ int save_routes(const net_options& options) {
 std::string replica_text(const json& row) {
     if (row.contains("prefix")) {
         return fmt::format(
-            "worker {}: {} answers next hop {}, not {}", row["worker"].dump(),
-            row.value("prefix", "?"), row["nexthop"].dump(), row["expected"].dump());
+            "worker {}: {}{} answers next hop {}, not {}", row["worker"].dump(),
+            row.value("prefix", "?"),
+            row.contains("table") ? " in table " + row["table"].dump() : std::string(),
+            row["nexthop"].dump(), row["expected"].dump());
     }
     return fmt::format(
         "worker {}: generation {}, hash {}, {}", row["worker"].dump(), row["generation"].dump(),
@@ -208,9 +211,10 @@ int verify_routes(const net_options& options) {
     return print_line(
         options.context.json ? summary.dump()
                              : fmt::format(
-                                   "{} workers alike at generation {}, {} addresses compared",
+                                   "{} workers alike at generation {}, {} addresses compared in "
+                                   "{} tables",
                                    summary["workers"].dump(), summary["generation"].dump(),
-                                   summary["addresses"].dump()));
+                                   summary["addresses"].dump(), summary["tables"].dump()));
 }
 
 int flush_routes(const net_options& options) {
@@ -344,12 +348,33 @@ int run_neigh(const net_options& options) {
 }
 
 int run_link(const net_options& options) {
-    static constexpr column columns[] = {{"interface", "name"},     {"port", "port"},
-                                         {"vlan", "vlan", true},    {"address", "address"},
-                                         {"mtu", "mtu", true},      {"state", "state"},
-                                         {"addresses", "addresses"}};
+    static constexpr column columns[] = {{"interface", "name"},    {"port", "port"},
+                                         {"vlan", "vlan", true},   {"address", "address"},
+                                         {"mtu", "mtu", true},     {"state", "state"},
+                                         {"table", "table", true}, {"addresses", "addresses"}};
     return is_show(options.words) ? show_links(options, "link", columns)
                                   : change<link_change>(options, "link", parse_link);
+}
+
+int run_vrf(const net_options& options) {
+    static constexpr column columns[] = {
+        {"name", "name"},
+        {"table", "table", true},
+        {"interfaces", "interfaces"},
+        {"IPv4 routes", "ipv4_routes", true},
+        {"IPv6 routes", "ipv6_routes", true},
+        {"bytes IPv4", "replica_bytes_ipv4", true},
+        {"bytes IPv6", "replica_bytes_ipv6", true}};
+    if (!is_show(options.words)) {
+        return report_usage(say(fmt::format(
+            "vrf: '{}': 'vrf show' is all; 'link add NAME type vrf table N' makes one, 'link set "
+            "IF "
+            "vrf NAME' puts an interface into it",
+            options.words[0])));
+    }
+    const auto good = parse_show_nothing(behind_verb(options), "vrf");
+    return good ? show_table(options.context, show(options, "vrf.show"), columns)
+                : report_usage(good.failure());
 }
 
 int run_netisr(const net_options& options) {
@@ -425,17 +450,21 @@ void add_net_commands(cli_program program) {
     add(program, "addr", {"address", "a"}, "addresses of interfaces",
         "show [[dev] IF] | add|replace|del ADDRESS/LENGTH dev IF [nodad|optimistic]", run_addr);
     add(program, "route", {"r"}, "the routing table",
-        "show [PREFIX] [dev IF] [proto P] | get ADDRESS | load FILE [via GW]... | save | verify | "
-        "flush bgp|static|ospf | add|replace|append|del [blackhole|unreachable|prohibit] PREFIX "
+        "show [PREFIX] [dev IF] [proto P] [table N|all] [vrf NAME] | get ADDRESS [vrf NAME] | "
+        "load FILE [via GW]... [vrf NAME] | save [table N|all] | verify | "
+        "flush bgp|static|ospf [table N|all] | "
+        "add|replace|append|del [blackhole|unreachable|prohibit] PREFIX "
         "[via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]... [metric N] [proto P] "
-        "[mtu BYTES]",
+        "[mtu BYTES] [table N | vrf NAME]",
         run_route);
     add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",
         "show [[dev] IF] | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);
     add(program, "link", {"l"}, "interfaces",
-        "show [[dev] IF] | set IF up|down|mtu BYTES|address MAC|ra MODE|rpf MODE | add link PORT "
-        "name IF type vlan id N | del IF",
+        "show [[dev] IF] | set IF up|down|mtu BYTES|address MAC|ra MODE|rpf MODE|vrf NAME|table N|"
+        "nomaster | add link PORT name IF type vlan id N | add NAME type vrf table N | del IF|VRF",
         run_link);
+    add(program, "vrf", {}, "routing tables: names, interfaces, and what they cost", "show",
+        run_vrf);
     add(program, "netisr", {}, "how packets were dispatched, by worker and protocol", "show",
         run_netisr);
     add(program, "stats", {"s"}, "counters of ports, workers and drops, or of TCP",

@@ -63,6 +63,9 @@ std::string route_text(const json& route) {
             text += " weight " + hop["weight"].dump();
         }
     }
+    if (const auto table = route.find("table"); table != route.end()) {
+        text += " table " + table->dump();
+    }
     text += " proto " + route.value("protocol", "?");
     if (const auto metric = route.value("metric", 0U); metric != 0) {
         text += fmt::format(" metric {}", metric);

@@ -65,6 +65,15 @@ result<void> is_interface_address(const std::string& value) {
     addr_change either;
     return set_address(value, either);
 }
+// A number would be a table's own.
+result<void> is_vrf(const std::string& value) {
+    table_word named;
+    auto good = set_table("vrf", value, named);
+    const bool number = std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '9'; });
+    return good && (number || named.name.empty())
+               ? error{EINVAL, fmt::format("'{}' is no name of a VRF", value)}
+               : good;
+}
 result<void> is_name(const std::string& value) {
     const bool good =
         !value.empty() && value.size() <= 31 && std::all_of(value.begin(), value.end(), [](char c) {

@@ -75,6 +75,12 @@ struct port_config {
     std::uint32_t line = 0; // of its table in the file; 0: from an option
 };
 
+struct vrf_config {
+    std::string name;
+    std::uint32_t table = 0;
+    std::uint32_t line = 0;
+};
+
 struct link_config {
     std::string name;
     std::string port;
@@ -97,6 +103,8 @@ struct iface_config {
     std::uint32_t ra_interval = 600;
     std::uint32_t ra_lifetime = 1800;
     std::string rpf = "off";
+    std::string vrf;
+    std::uint32_t table = 0;
     std::uint32_t line = 0;
 };
 
@@ -113,6 +121,8 @@ struct route_config {
     std::vector<std::string> via;
     std::string dev;
     std::uint32_t mtu = 0;
+    std::string vrf;
+    std::uint32_t table = 0;
     std::uint32_t line = 0;
 };
 
@@ -120,6 +130,8 @@ struct table_config {
     std::string file;
     std::vector<std::string> via;
     std::uint32_t limit = 0;
+    std::string vrf;
+    std::uint32_t table = 0;
     std::uint32_t line = 0;
 };
 
@@ -132,6 +144,7 @@ struct config {
     tcp_config tcp;
     control_config control;
     std::vector<port_config> ports;
+    std::vector<vrf_config> vrfs;
     std::vector<link_config> links;
     std::vector<addr_config> addrs;
     std::vector<iface_config> ifaces;
@@ -145,6 +158,9 @@ struct config {
 result<config> read_config(const std::string& path);
 // The same for text that is at hand; `name` stands in errors where the file name would.
 result<config> parse_config(std::string_view text, const std::string& name);
+
+// An error of a record of a configuration, with its place.
+error at_line(const config& from, std::uint32_t line, const error& failure);
 
 // A text as a TOML string: quoted, with what must be escaped escaped.
 std::string toml_string(std::string_view text);

@@ -243,6 +243,13 @@ std::string config_reference() {
     return text;
 }
 
+error at_line(const config& from, std::uint32_t line, const error& failure) {
+    if (line == 0) {
+        return failure;
+    }
+    return {failure.code, fmt::format("{}:{}: {}", from.file, line, failure.text)};
+}
+
 std::string toml_string(std::string_view text) {
     std::string quoted = "\"";
     for (const char c : text) {

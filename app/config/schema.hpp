@@ -25,6 +25,7 @@ result<void> is_address(const std::string& value);
 result<void> is_destination(const std::string& value);
 result<void> is_interface_address(const std::string& value);
 result<void> is_name(const std::string& value);
+result<void> is_vrf(const std::string& value);
 
 inline constexpr std::uint32_t any_number = std::numeric_limits<std::uint32_t>::max();
 
@@ -128,6 +129,21 @@ inline constexpr key<port_config> port_keys[] = {
      "for tests: packets overtaken by the next four"},
 };
 
+inline constexpr key<vrf_config> vrf_keys[] = {
+    {"name", text_key<vrf_config>{&vrf_config::name, is_vrf}, "what its routing table is called",
+     true},
+    {"table", number_key<vrf_config>{&vrf_config::table, 1, any_number},
+     "the table's number, as iproute2 has them; 254 is the main one", true},
+};
+
+// Which routing table, for records that have `vrf` and `table`.
+template <class T>
+inline constexpr key<T> in_vrf{
+    "vrf", text_key<T>{&T::vrf, is_vrf}, "routing table, by its name; empty: the main one"};
+template <class T>
+inline constexpr key<T> in_table{
+    "table", number_key<T>{&T::table, 0, any_number}, "or by its number; 0: the main one, 254"};
+
 inline constexpr key<link_config> link_keys[] = {
     {"name", text_key<link_config>{&link_config::name, is_name}, "the interface's name", true},
     {"port", text_key<link_config>{&link_config::port, is_name}, "the port that carries it", true},
@@ -156,6 +172,8 @@ inline constexpr key<iface_config> iface_keys[] = {
      "seconds that hosts use this router by default; 0: not at all"},
     {"rpf", text_key<iface_config>{&iface_config::rpf, is_rpf},
      "reverse path check of sources: strict, loose or off"},
+    in_vrf<iface_config>,
+    in_table<iface_config>,
 };
 
 inline constexpr key<neigh_config> neigh_keys[] = {
@@ -174,6 +192,8 @@ inline constexpr key<route_config> route_keys[] = {
     {"dev", text_key<route_config>{&route_config::dev, is_name},
      "interface; else that of the gateway's subnet"},
     {"mtu", number_key<route_config>{&route_config::mtu, 0, 65535}, "bytes of IP; 0: the link's"},
+    in_vrf<route_config>,
+    in_table<route_config>,
 };
 
 inline constexpr key<table_config> table_keys[] = {
@@ -184,6 +204,8 @@ inline constexpr key<table_config> table_keys[] = {
      "gateways; prefixes without one of their own are spread over them by the skewed rule", true},
     {"limit", number_key<table_config>{&table_config::limit, 0, any_number},
      "only so many; 0: all"},
+    in_vrf<table_config>,
+    in_table<table_config>,
 };
 
 template <class T, std::size_t n>
@@ -207,6 +229,7 @@ result<void> each_section(Visit&& visit) {
         [&] { return visit("tcp", all_keys(tcp_keys), &config::tcp); },
         [&] { return visit("control", all_keys(control_keys), &config::control); },
         [&] { return visit("port", all_keys(port_keys), &config::ports); },
+        [&] { return visit("vrf", all_keys(vrf_keys), &config::vrfs); },
         [&] { return visit("link", all_keys(link_keys), &config::links); },
         [&] { return visit("addr", all_keys(addr_keys), &config::addrs); },
         [&] { return visit("iface", all_keys(iface_keys), &config::ifaces); },

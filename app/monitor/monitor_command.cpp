@@ -9,6 +9,11 @@ namespace pantala::app {
 
 namespace {
 
+std::string table_of(const json& event) {
+    const auto table = event.find("table");
+    return table != event.end() ? " table " + table->dump() : std::string();
+}
+
 std::string what_of(const std::string& object, const json& event) {
     if (object == "addr") {
         return fmt::format(
@@ -24,8 +29,8 @@ std::string what_of(const std::string& object, const json& event) {
     }
     if (object == "link") {
         return fmt::format(
-            "{}: {} mtu {} address {}{}", event.value("name", "?"), event.value("state", "?"),
-            event.value("mtu", 0U), event.value("address", "?"),
+            "{}: {} mtu {} address {}{}{}", event.value("name", "?"), event.value("state", "?"),
+            event.value("mtu", 0U), event.value("address", "?"), table_of(event),
             event.value("carrier", true) ? "" : " no carrier");
     }
     return route_text(event);
@@ -36,12 +41,12 @@ std::string event_text(const json& event) {
     const std::string action = event.value("action", "?");
     if (action == "load") {
         return fmt::format(
-            "[route] loaded {} IPv4 and {} IPv6 routes", event.value("routes", 0U),
-            event.value("ip6_routes", 0U));
+            "[route] loaded {} IPv4 and {} IPv6 routes{}", event.value("routes", 0U),
+            event.value("ip6_routes", 0U), table_of(event));
     }
     if (action == "flush") {
         return fmt::format(
-            "[route] flushed {} routes proto {}", event.value("deleted", 0U),
+            "[route] flushed {} routes{} proto {}", event.value("deleted", 0U), table_of(event),
             event.value("protocol", "?"));
     }
     if (action == "lost") {

@@ -10,13 +10,13 @@ namespace pantala::app {
 
 // Makes a change of one prefix's routes and tells what is different after it.
 template <class Prefix, class Change>
-result<void> router::watched_change(const Prefix& prefix, const Change& make) {
+result<void> router::watched_change(unsigned slot, const Prefix& prefix, const Change& make) {
     if (!changes_.watched()) {
         return make();
     }
-    const json before = find_routes(prefix);
+    const json before = find_routes(slot, prefix);
     const result<void> done = make();
-    const json after = find_routes(prefix);
+    const json after = find_routes(slot, prefix);
     const auto metric_in = [](const json& rows, const json& row) {
         return std::any_of(rows.begin(), rows.end(), [&](const json& other) {
             return other.value("metric", 0U) == row.value("metric", 0U);

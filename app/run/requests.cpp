@@ -50,7 +50,8 @@ control_handler link_lister(router& of, const char* object, List list, bool of_f
     };
 }
 
-control_handler lister(router& of, const char* object, json (router::*list)()) {
+template <class List>
+control_handler lister(router& of, const char* object, List list) {
     return [&of, object, list](control_request& request) -> result<job_pointer> {
         const auto text = views(request.words);
         if (auto good = parse_show_nothing(text, object); !good) {
@@ -109,6 +110,7 @@ void add_requests(control_server& server, router& of, bool& stop) {
     server.add("addr.show", link_lister(of, "addr", &router::list_addrs, true));
     server.add("neigh.show", link_lister(of, "neigh", &router::list_neighs, true));
     server.add("link.show", link_lister(of, "link", &router::list_links, false));
+    server.add("vrf.show", lister(of, "vrf", &router::list_tables));
     server.add("ss", lister(of, "ss", &router::list_sockets));
     server.add("netisr.show", lister(of, "netisr", &router::list_netisr));
     server.add("hostcache", [&of](control_request& request) { return hosts(of, request); });

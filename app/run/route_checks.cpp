@@ -25,11 +25,11 @@ class pace {
     std::chrono::steady_clock::time_point told_ = std::chrono::steady_clock::now();
 };
 
-// Hashes the replicas of all workers, then asks them for every prefix of the main tables; waits
-// while changes are on their way.
+// Hashes the replicas of all workers, then asks them for every prefix of every table; waits while
+// changes are on their way.
 class verify_job final : public control_job {
   public:
-    explicit verify_job(router& of) : rib_(of.routes()) {}
+    explicit verify_job(router& of) : rib_(of.routes()), router_(of) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         if (std::chrono::steady_clock::now() > patience_) {
@@ -46,25 +46,33 @@ class verify_job final : public control_job {
         constexpr std::size_t prefixes_a_turn = 500;
         const auto wrong = [&](const wrong_answer& what) {
             if (wrong_++ < rows_max) {
-                reply.row(
-                    {{"worker", what.reader},
-                     {"prefix", what.prefix},
-                     {"nexthop", what.got.value},
-                     {"expected", what.expected.value}});
+                json row = {
+                    {"worker", what.reader},
+                    {"prefix", what.prefix},
+                    {"nexthop", what.got.value},
+                    {"expected", what.expected.value}};
+                router_.add_table(row, slot_);
+                reply.row(std::move(row));
             }
         };
         if (at4_) {
-            return go_on(rib_.verify(0, *at4_, prefixes_a_turn, wrong), at4_);
+            return go_on(rib_.verify(slot_, *at4_, prefixes_a_turn, wrong), at4_);
         }
         if (at6_) {
-            return go_on(rib_.verify(0, *at6_, prefixes_a_turn, wrong), at6_);
+            return go_on(rib_.verify(slot_, *at6_, prefixes_a_turn, wrong), at6_);
+        }
+        ++tables_;
+        do {
+            ++slot_;
+        } while (slot_ < tables_max && !rib_.has_table(slot_));
+        if (slot_ < tables_max) {
+            at4_ = prefix4{};
+            at6_ = prefix6{};
+            return std::optional<json>{};
         }
         const json summary = {
-            {"workers", workers_},
-            {"generation", rib_.generation()},
-            {"alike", alike_},
-            {"addresses", addresses_},
-            {"wrong", wrong_}};
+            {"tables", tables_}, {"workers", workers_},     {"generation", rib_.generation()},
+            {"alike", alike_},   {"addresses", addresses_}, {"wrong", wrong_}};
         if (wrong_ != 0 || alike_ != workers_) {
             return error{EIO, "replicas differ from the routes: " + summary.dump()};
         }
@@ -104,9 +112,12 @@ class verify_job final : public control_job {
     }
 
     rib& rib_;
+    router& router_;
     pace pace_;
     std::chrono::steady_clock::time_point patience_ =
         std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    unsigned slot_ = 0; // the RIB's number of the table
+    unsigned tables_ = 0;
     std::optional<prefix4> at4_ = prefix4{};
     std::optional<prefix6> at6_ = prefix6{};
     bool hashed_ = false;
@@ -120,11 +131,18 @@ class verify_job final : public control_job {
 // The rest is for the next turn where the workers do not keep up.
 class flush_job final : public control_job {
   public:
-    flush_job(router& of, route_protocol protocol) : router_(of), protocol_(protocol) {}
+    flush_job(router& of, route_protocol protocol, std::vector<unsigned> slots)
+        : router_(of), protocol_(protocol), slots_(std::move(slots)) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         pace_.tell(reply, "deleting routes", deleted_);
-        const result<void> done = router_.flush(protocol_, deleted_);
+        result<void> done;
+        while (done && !slots_.empty()) {
+            done = router_.flush({protocol_, slots_.back()}, deleted_);
+            if (done) {
+                slots_.pop_back();
+            }
+        }
         congested_ = !done && done.failure().code == EAGAIN;
         if (congested_) {
             return std::optional<json>{};
@@ -137,6 +155,7 @@ class flush_job final : public control_job {
     router& router_;
     pace pace_;
     route_protocol protocol_;
+    std::vector<unsigned> slots_; // left
     std::size_t deleted_ = 0;
     bool congested_ = false;
 };
@@ -155,10 +174,19 @@ result<job_pointer> flush(router& of, control_request& request) {
     if (!protocol) {
         return error{EINVAL, "route flush: which protocol? " + protocol.failure().text};
     }
-    if (!reader.done()) {
-        return say(fmt::format("route flush: '{}' is a word too many", reader.peek()));
+    show_question where;
+    while (!reader.done()) {
+        const std::string_view word = reader.next();
+        if (word != "table" && word != "vrf") {
+            return say(fmt::format("route flush: '{}' is a word too many", word));
+        }
+        if (auto good = parse_shown_table(word, reader, where); !good) {
+            return good.failure();
+        }
     }
-    return job_pointer(new flush_job(of, *protocol));
+    auto slots = of.tables_asked(where);
+    return slots ? result<job_pointer>(job_pointer(new flush_job(of, *protocol, std::move(*slots))))
+                 : slots.failure();
 }
 
 result<job_pointer> verify(router& of, control_request& request) {

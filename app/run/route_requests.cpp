@@ -29,17 +29,12 @@ result<job_pointer> change_route(router& of, control_request& request) {
     return answer(json::object());
 }
 
-// The whole table, some hundred rows a turn.
+// Whole tables, some hundred rows a turn.
 class show_job final : public control_job {
   public:
-    show_job(router& of, show_question asked, bool four, bool six)
-        : router_(of), asked_(std::move(asked)) {
-        if (!four) {
-            at_.reset();
-        }
-        if (six) {
-            at6_ = prefix6{};
-        }
+    show_job(router& of, show_question asked, std::vector<unsigned> slots, unsigned family)
+        : router_(of), asked_(std::move(asked)), slots_(std::move(slots)), family_(family) {
+        begin();
     }
     result<std::optional<json>> turn(control_reply& reply) override {
         constexpr std::size_t rows_a_turn = 300;
@@ -50,17 +45,28 @@ class show_job final : public control_job {
             }
         };
         if (at_) {
-            at_ = router_.list_routes(*at_, rows_a_turn, tell);
+            at_ = router_.list_routes(slots_[table_], *at_, rows_a_turn, tell);
         } else if (at6_) {
-            at6_ = router_.list_routes(*at6_, rows_a_turn, tell);
+            at6_ = router_.list_routes(slots_[table_], *at6_, rows_a_turn, tell);
+        } else {
+            ++table_;
+            begin();
         }
-        return at_ || at6_ ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
+        return table_ < slots_.size() ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
     }
 
   private:
+    void begin() {
+        at_ = family_ != 6 ? std::optional(prefix4{}) : std::nullopt;
+        at6_ = family_ != 4 ? std::optional(prefix6{}) : std::nullopt;
+    }
+
     router& router_;
     show_question asked_;
-    std::optional<prefix4> at_ = prefix4{};
+    std::vector<unsigned> slots_;
+    unsigned family_; // 4, 6, or 0: both
+    std::size_t table_ = 0;
+    std::optional<prefix4> at_;
     std::optional<prefix6> at6_;
     std::uint64_t rows_ = 0;
 };
@@ -75,34 +81,39 @@ result<job_pointer> show_routes(router& of, control_request& request) {
     if (!good) {
         return good.failure();
     }
-    const unsigned family = family_of(request);
+    auto slots = of.tables_asked(asked);
+    if (!slots) {
+        return slots.failure();
+    }
     if (!asked.prefix) {
-        return job_pointer(new show_job(of, std::move(asked), family != 6, family != 4));
+        const unsigned family = family_of(request);
+        return job_pointer(new show_job(of, std::move(asked), std::move(*slots), family));
     }
     const route_change& to = *asked.prefix;
     json rows = json::array();
-    for (json& row :
-         to.to6 ? of.find_routes(*to.to6) : of.find_routes(prefix4{to.to.address, to.to.length})) {
-        if (asked.wants(row)) {
-            rows.push_back(std::move(row));
+    for (const unsigned slot : *slots) {
+        for (json& row : to.to6 ? of.find_routes(slot, *to.to6)
+                                : of.find_routes(slot, prefix4{to.to.address, to.to.length})) {
+            if (asked.wants(row)) {
+                rows.push_back(std::move(row));
+            }
         }
     }
     return answer_rows(std::move(rows));
 }
 
 result<job_pointer> get_route(router& of, control_request& request) {
-    if (request.words.size() != 1) {
-        return request.words.empty()
-                   ? say("route get: which address?")
-                   : say(fmt::format(
-                         "route get: '{}' is a word too many: an address is all it takes",
-                         request.words[1]));
-    }
-    neigh_change asked;
-    if (auto good = set_address(request.words[0], asked); !good) {
+    get_question asked;
+    const auto text = views(request.words);
+    if (auto good = parse_get_route(text, asked); !good) {
         return good.failure();
     }
-    auto row = asked.six ? of.get_route(*asked.six) : of.get_route(asked.address);
+    const auto slot = of.table_there(asked.table);
+    if (!slot) {
+        return slot.failure();
+    }
+    auto row = asked.address.six ? of.get_route(*slot, *asked.address.six)
+                                 : of.get_route(*slot, asked.address.address);
     return row ? answer(std::move(*row)) : result<job_pointer>(row.failure());
 }
 
@@ -236,10 +247,14 @@ class batch_job final : public control_job {
     }
     result<void> feed(const route_change& change) {
         const route_hop& hop = change.hops[0];
-        const route_protocol protocol = change.protocol.value_or(route_protocol::fixed);
-        return change.to6 ? router_.announce(*change.to6, *hop.via6, protocol)
-                          : router_.announce(
-                                prefix4{change.to.address, change.to.length}, hop.via, protocol);
+        const auto slot = router_.table_for(change.table);
+        if (!slot) {
+            return slot.failure();
+        }
+        const feed_place to{change.protocol.value_or(route_protocol::fixed), *slot};
+        return change.to6
+                   ? router_.announce(*change.to6, *hop.via6, to)
+                   : router_.announce(prefix4{change.to.address, change.to.length}, hop.via, to);
     }
 
     router& router_;

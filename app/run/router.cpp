@@ -1,5 +1,5 @@
-// Start and stop of a router, and the work of its control loop. (Changes: router_changes.cpp;
-// questions: router_questions.cpp.)
+// Start and stop of a router, and the work of its control loop. (What a configuration says:
+// config/configure.cpp; changes: router_changes.cpp; questions: router_questions.cpp.)
 #include "app/run/router.hpp"
 
 #include "app/config/stable_secret.hpp"
@@ -8,7 +8,6 @@
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>
-#include <future>
 #include <random>
 
 #include <fmt/format.h>
@@ -30,26 +29,12 @@ class bsd_program : public worker_program {
     bsd::gate gate_;
 };
 
-// An error of a record of the configuration, with its place.
-error at_line(const config& from, std::uint32_t line, const error& failure) {
-    if (line == 0) {
-        return failure;
-    }
-    return {failure.code, fmt::format("{}:{}: {}", from.file, line, failure.text)};
-}
-
 result<void> has_ports(const config& from) {
     return !from.ports.empty()
                ? result<void>()
                : error{
                      EINVAL, "no ports: name them with --port NAME=DEVICE or [[port]] in a "
                              "configuration (pantala run --reference shows all keys)"};
-}
-
-dad_mode dad_of(const addr_config& from) {
-    return from.dad == "off"      ? dad_mode::off
-           : from.dad == "strict" ? dad_mode::strict
-                                  : dad_mode::optimistic;
 }
 
 host_cache_settings host_cache_of(const hostcache_config& from) {
@@ -182,24 +167,6 @@ result<void> router::rehearse(const config& from, const progress_report& progres
     return done ? add_neighbors(from) : done;
 }
 
-result<void> router::add_neighbors(const config& from) {
-    for (const neigh_config& neigh : from.neighs) {
-        neigh_change wanted{
-            .verb = change_verb::replace,
-            .address = 0,
-            .lladdr = *parse_mac(neigh.lladdr),
-            .dev = neigh.dev};
-        auto done = set_address(neigh.address, wanted);
-        if (done) {
-            done = change(wanted);
-        }
-        if (!done) {
-            return at_line(from, neigh.line, done.failure());
-        }
-    }
-    return {};
-}
-
 result<std::vector<device>>
 router::start_engine(const config& from, const std::vector<std::string>& eal) {
     if (auto any = has_ports(from); !any) {
@@ -308,102 +275,6 @@ result<iface_id> router::add_link(const link& named, std::uint16_t mtu, bool up)
         links_.add(std::move(made));
     }
     return id;
-}
-
-result<void> router::configure(const config& from) {
-    for (const link_config& wanted : from.links) {
-        auto port = links_.find(wanted.port);
-        if (!port) {
-            return at_line(from, wanted.line, port.failure());
-        }
-        if (links_.find(wanted.name)) {
-            return at_line(
-                from, wanted.line,
-                {EEXIST, fmt::format("two interfaces are called '{}'", wanted.name)});
-        }
-        const link named{
-            .name = wanted.name,
-            .port_name = port->port_name,
-            .port = port->port,
-            .vlan = static_cast<std::uint16_t>(wanted.vlan)};
-        const auto mtu = wanted.mtu != 0 ? static_cast<std::uint16_t>(wanted.mtu)
-                                         : rib_->interface(port->id).mtu;
-        if (auto added = add_link(named, mtu, wanted.up); !added) {
-            return at_line(from, wanted.line, added.failure());
-        }
-    }
-    for (const addr_config& wanted : from.addrs) {
-        addr_change made;
-        made.dev = wanted.dev;
-        made.dad = dad_of(wanted);
-        auto done = set_address(wanted.address, made);
-        if (done) {
-            done = change(made);
-        }
-        if (!done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-    }
-    for (const iface_config& wanted : from.ifaces) {
-        link_change made;
-        made.name = wanted.dev;
-        made.ra = ra_of(wanted.ra);
-        made.rpf = rpf_of(wanted.rpf);
-        made.ra_interval = static_cast<std::uint16_t>(wanted.ra_interval);
-        made.ra_lifetime = static_cast<std::uint16_t>(wanted.ra_lifetime);
-        if (auto done = change(made); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-    }
-    for (const route_config& wanted : from.routes) {
-        route_change made;
-        made.mtu = static_cast<std::uint16_t>(wanted.mtu);
-        if (auto done = set_next_hops(made, wanted.to, wanted.via, wanted.dev); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-        if (auto done = finish_route(made, wanted.kind); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-        if (auto done = change(made); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-    }
-    return {};
-}
-
-result<void> router::load_tables(const config& from, const progress_report& progress) {
-    for (const table_config& wanted : from.tables) {
-        load_change how;
-        for (const std::string& text : wanted.via) {
-            route_hop hop;
-            if (auto good = set_gateway(text, hop); !good) {
-                return at_line(from, wanted.line, good.failure());
-            }
-            if (hop.via6) {
-                how.via6.push_back(*hop.via6);
-            } else {
-                how.via.push_back(hop.via);
-            }
-        }
-        std::string path = wanted.file;
-        if (const auto slash = from.file.rfind('/');
-            slash != std::string::npos && !path.starts_with('/')) {
-            path = from.file.substr(0, slash + 1) + path;
-        }
-        auto reading =
-            std::async(std::launch::async, [&] { return read_table(path, wanted.limit); });
-        while (reading.wait_for(std::chrono::seconds(1)) != std::future_status::ready) {
-            progress("reading " + path, 0, 0);
-        }
-        const auto contents = reading.get();
-        if (!contents) {
-            return at_line(from, wanted.line, contents.failure());
-        }
-        if (auto loaded = load(*contents, how); !loaded) {
-            return at_line(from, wanted.line, loaded.failure());
-        }
-    }
-    return {};
 }
 
 result<void> router::start_workers(const config& from, const program_factory& programs) {

@@ -10,6 +10,7 @@
 #include "app/run/links.hpp"
 #include "app/run/table_file.hpp"
 #include "app/run/worker_program.hpp"
+#include "app/tables/table_names.hpp"
 #include "engine/base/result.hpp"
 #include "engine/setup/engine.hpp"
 #include "stack/ether/duties/control_context.hpp"
@@ -43,6 +44,14 @@ inline constexpr const char* silent_port_text =
 inline constexpr std::size_t sockets_listed_max = 100'000;
 inline constexpr std::size_t hosts_listed_max = 100'000;
 
+// What a feed's routes are: of which protocol, in which of the RIB's tables.
+struct feed_place {
+    route_protocol protocol = route_protocol::fixed;
+    unsigned slot = 0;
+};
+
+struct show_question; // app/questions.hpp
+
 struct load_counts {
     std::uint64_t routes4 = 0;
     std::uint64_t routes6 = 0;
@@ -73,16 +82,23 @@ class router {
     // `via` by the skewed rule. If that names gateways of one family only, what has none in the
     // other is passed over; if it names none, it is an error.
     result<load_counts> load(const table_contents& table, const load_change& how);
-    // Deletes all routes of a protocol; `deleted` grows by how many there were. Errors: EAGAIN (the
-    // workers do not keep up: again for the rest), ENOMEM.
-    result<void> flush(route_protocol protocol, std::size_t& deleted);
+    // Deletes all routes of a protocol in one table; `deleted` grows by how many there were.
+    // Errors: EAGAIN (the workers do not keep up: again for the rest), ENOMEM.
+    result<void> flush(const feed_place& from, std::size_t& deleted);
+
+    // --- tables: the RIB's numbers (slots) of those that operators name ---
+    // One that is there, or has a name. Errors: ENOENT.
+    result<unsigned> table_there(const table_word& named) const;
+    // The same, or one that is to be made. Errors: ENOENT (no such VRF), ENOSPC.
+    result<unsigned> table_for(const table_word& named);
+    result<std::vector<unsigned>> tables_asked(const show_question& asked) const;
 
     // --- a feed's changes: one gateway, no names ---
     // The hop of a gateway, kept for the life of the router.
-    result<nexthop_id> feed_hop(std::uint32_t gateway);
-    result<nexthop_id> feed_hop(const address6& gateway);
-    result<void> announce(const prefix4& to, std::uint32_t gateway, route_protocol protocol);
-    result<void> announce(const prefix6& to, const address6& gateway, route_protocol protocol);
+    result<nexthop_id> feed_hop(std::uint32_t gateway, unsigned slot = 0);
+    result<nexthop_id> feed_hop(const address6& gateway, unsigned slot = 0);
+    result<void> announce(const prefix4& to, std::uint32_t gateway, const feed_place& in);
+    result<void> announce(const prefix6& to, const address6& gateway, const feed_place& in);
     rib& routes() { return *rib_; }
 
     // --- who watches ---
@@ -103,13 +119,18 @@ class router {
     // --- questions ---
     // At most `count` prefixes' routes from `from` on, as rows; where to go on.
     std::optional<prefix4> list_routes(
-        const prefix4& from, std::size_t count, const std::function<void(json)>& each) const;
+        unsigned slot, const prefix4& from, std::size_t count,
+        const std::function<void(json)>& each) const;
     std::optional<prefix6> list_routes(
-        const prefix6& from, std::size_t count, const std::function<void(json)>& each) const;
-    json find_routes(const prefix4& prefix) const;
-    json find_routes(const prefix6& prefix) const;
-    result<json> get_route(std::uint32_t address) const;
-    result<json> get_route(const address6& address) const;
+        unsigned slot, const prefix6& from, std::size_t count,
+        const std::function<void(json)>& each) const;
+    json find_routes(unsigned slot, const prefix4& prefix) const;
+    json find_routes(unsigned slot, const prefix6& prefix) const;
+    result<json> get_route(unsigned slot, std::uint32_t address) const;
+    result<json> get_route(unsigned slot, const address6& address) const;
+    json list_tables() const; // with their names, interfaces, and what they cost
+    // Number and name of a table, unless it is the main one.
+    void add_table(json& row, unsigned slot) const;
     // Errors: ENODEV, with the names that there are.
     result<void> is_link(const std::string& name) const;
     json list_links() const;
@@ -147,28 +168,34 @@ class router {
     result<void> add_neighbors(const config& from);
     result<iface_id> add_link(const link& named, std::uint16_t mtu, bool up);
     template <class Prefix, class Change>
-    result<void> watched_change(const Prefix& prefix, const Change& make);
+    result<void> watched_change(unsigned slot, const Prefix& prefix, const Change& make);
     template <class Change>
     result<void> then_look(const Change& make);
     result<void> make_change(const addr_change& change);
     result<void> make_change(const neigh_change& change);
     result<void> make_change(const link_change& change);
     template <class Key, class Known>
-    result<nexthop_id> keep_hop(const Key& key, const route_target& target, Known& known);
+    result<nexthop_id>
+    keep_hop(const Key& key, const route_target& target, unsigned slot, Known& known);
     template <class Route>
     result<Route> deletion(Route wanted, const route_change& change) const;
     result<void> on_link(const link& dev, std::uint32_t gateway, change_verb verb) const;
     result<void> may_be_neighbor(const link& dev, const neigh_change& change) const;
     result<void> set_duties(const link& of, const link_change& change);
+    result<void> add_vrf(const link_change& change);
+    result<void> del_vrf(const std::string& name);
+    result<void> put_into(const link& of, const table_word& to);
     result<void> add_link_local(iface_id id, std::uint8_t flags);
     result<void> change_mac(const link& of, const mac_address& mac);
     result<void> configure(const config& from);
+    result<void> configure_links(const config& from);
+    result<void> configure_tables(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
     result<void> start_workers(const config& from, const program_factory& programs);
     template <class Route>
-    result<Route> to_route(const route_change& change) const;
+    result<Route> to_route(const route_change& change, unsigned slot) const;
     template <class Route>
-    result<void> change_route(const route_change& change);
+    result<void> change_route(const route_change& change, unsigned slot);
     result<void> change_address6(const addr_change& change, iface_id id);
     template <class Route>
     json route_row(const Route& one) const;
@@ -188,8 +215,9 @@ class router {
     std::unique_ptr<autoconf> automatic_;
     control_context control_context_;
     link_names links_;
-    std::unordered_map<std::uint32_t, nexthop_id> feed_hops_;
-    std::map<address6, nexthop_id> feed_hops6_;
+    table_names tables_;
+    std::unordered_map<std::uint64_t, nexthop_id> feed_hops_; // by slot and gateway
+    std::map<std::pair<unsigned, address6>, nexthop_id> feed_hops6_;
     change_feed changes_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double start_seconds_ = 0;

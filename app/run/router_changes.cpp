@@ -60,9 +60,10 @@ result<void> router::on_link(const link& dev, std::uint32_t gateway, change_verb
 }
 
 template <class Route>
-result<Route> router::to_route(const route_change& change) const {
+result<Route> router::to_route(const route_change& change, unsigned slot) const {
     Route wanted;
     set_prefix(wanted, change);
+    wanted.table = static_cast<std::uint8_t>(slot);
     wanted.mtu = change.mtu;
     wanted.protocol = change.protocol.value_or(route_protocol::fixed);
     wanted.metric = change.metric;
@@ -98,7 +99,7 @@ result<Route> router::to_route(const route_change& change) const {
 // Of the routes of a prefix that a deletion may mean, the best.
 template <class Route>
 result<Route> router::deletion(Route wanted, const route_change& change) const {
-    for (const Route& one : rib_->find(wanted.prefix)) {
+    for (const Route& one : rib_->find(wanted.prefix, wanted.table)) {
         const bool meant = (!change.metric || one.metric.value_or(0) == *change.metric) &&
                            (!change.protocol || one.protocol == *change.protocol);
         if (meant) {
@@ -108,13 +109,15 @@ result<Route> router::deletion(Route wanted, const route_change& change) const {
     }
     return error{
         ESRCH, fmt::format(
-                   "there is no such route to {}: 'route show {}' shows those there are",
-                   format(wanted.prefix), format(wanted.prefix))};
+                   "there is no such route to {0}: 'route show {0}{1}' shows those there are",
+                   format(wanted.prefix),
+                   wanted.table == 0 ? std::string()
+                                     : fmt::format(" table {}", tables_.number_at(wanted.table)))};
 }
 
 template <class Route>
-result<void> router::change_route(const route_change& change) {
-    auto wanted = to_route<Route>(change);
+result<void> router::change_route(const route_change& change, unsigned slot) {
+    auto wanted = to_route<Route>(change, slot);
     if (!wanted) {
         return wanted.failure();
     }
@@ -133,9 +136,16 @@ result<void> router::change_route(const route_change& change) {
 }
 
 result<void> router::change(const route_change& change) {
-    return change.to6
-               ? watched_change(*change.to6, [&] { return change_route<route6>(change); })
-               : watched_change(to_prefix(change.to), [&] { return change_route<route>(change); });
+    const auto slot =
+        change.verb == change_verb::del ? table_there(change.table) : table_for(change.table);
+    if (!slot) {
+        return slot.failure();
+    }
+    return change.to6 ? watched_change(
+                            *slot, *change.to6, [&] { return change_route<route6>(change, *slot); })
+                      : watched_change(*slot, to_prefix(change.to), [&] {
+                            return change_route<route>(change, *slot);
+                        });
 }
 
 result<void> router::change(const addr_change& change) {
@@ -272,12 +282,18 @@ result<void> router::make_change(const neigh_change& change) {
 }
 
 result<void> router::make_change(const link_change& change) {
+    if (change.verb == link_change::verbs::add && change.table) {
+        return add_vrf(change);
+    }
+    if (change.verb == link_change::verbs::del && tables_.has(change.name)) {
+        return del_vrf(change.name);
+    }
     if (change.verb == link_change::verbs::add) {
         auto port = links_.find(change.port);
         if (!port) {
             return port.failure();
         }
-        if (links_.find(change.name)) {
+        if (links_.find(change.name) || tables_.has(change.name)) {
             return error{EEXIST, fmt::format("interface '{}' exists", change.name)};
         }
         const link named{
@@ -306,8 +322,8 @@ result<void> router::make_change(const link_change& change) {
         }
         return gone;
     }
-    result<void> done;
-    if (change.mtu) {
+    result<void> done = change.table ? put_into(*dev, *change.table) : result<void>();
+    if (done && change.mtu) {
         done = carry_mtu(dev->port, dev->port_name, *change.mtu, *engine_->pool());
         done = done ? rib_->set_mtu(dev->id, *change.mtu) : done;
     }

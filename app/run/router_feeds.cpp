@@ -11,10 +11,11 @@
 namespace pantala::app {
 
 template <class Key, class Known>
-result<nexthop_id> router::keep_hop(const Key& key, const route_target& target, Known& known) {
+result<nexthop_id>
+router::keep_hop(const Key& key, const route_target& target, unsigned slot, Known& known) {
     const auto found = known.find(key);
-    auto hop =
-        found != known.end() ? result<nexthop_id>(found->second) : rib_->hop(std::span(&target, 1));
+    auto hop = found != known.end() ? result<nexthop_id>(found->second)
+                                    : rib_->hop(std::span(&target, 1), 0, slot);
     if (hop && found == known.end()) {
         known.emplace(key, *hop);
     }
@@ -28,37 +29,36 @@ result<nexthop_id> router::keep_hop(const Key& key, const route_target& target, 
     return hop;
 }
 
-result<nexthop_id> router::feed_hop(std::uint32_t gateway) {
-    return keep_hop(gateway, {.gateway = gateway}, feed_hops_);
+result<nexthop_id> router::feed_hop(std::uint32_t gateway, unsigned slot) {
+    return keep_hop(std::uint64_t{slot} << 32 | gateway, {.gateway = gateway}, slot, feed_hops_);
 }
-result<nexthop_id> router::feed_hop(const address6& gateway) {
-    return keep_hop(gateway, {.gateway6 = gateway}, feed_hops6_);
-}
-
-result<void> router::announce(const prefix4& to, std::uint32_t gateway, route_protocol protocol) {
-    const auto hop = feed_hop(gateway);
-    return hop ? watched_change(
-                     to,
-                     [&] {
-                         return rib_->announce(feed_route{to, *hop}, protocol);
-                     })
-               : result<void>(hop.failure());
-}
-result<void> router::announce(const prefix6& to, const address6& gateway, route_protocol protocol) {
-    const auto hop = feed_hop(gateway);
-    return hop ? watched_change(
-                     to,
-                     [&] {
-                         return rib_->announce(feed_route6{to, *hop}, protocol);
-                     })
-               : result<void>(hop.failure());
+result<nexthop_id> router::feed_hop(const address6& gateway, unsigned slot) {
+    return keep_hop(std::pair(slot, gateway), {.gateway6 = gateway}, slot, feed_hops6_);
 }
 
-result<void> router::flush(route_protocol protocol, std::size_t& deleted) {
-    if (auto done = rib_->flush(protocol, deleted); !done) {
+result<void> router::announce(const prefix4& to, std::uint32_t gateway, const feed_place& in) {
+    const auto hop = feed_hop(gateway, in.slot);
+    const auto make = [&] { return rib_->announce(feed_route{to, *hop}, in.protocol, in.slot); };
+    return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
+}
+result<void> router::announce(const prefix6& to, const address6& gateway, const feed_place& in) {
+    const auto hop = feed_hop(gateway, in.slot);
+    const auto make = [&] { return rib_->announce(feed_route6{to, *hop}, in.protocol, in.slot); };
+    return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
+}
+
+result<void> router::flush(const feed_place& from, std::size_t& deleted) {
+    std::size_t gone = 0;
+    const auto done = rib_->flush(from.protocol, gone, from.slot);
+    deleted += gone;
+    if (!done) {
         return done;
     }
-    changes_.tell("route", "flush", {{"protocol", protocol_word(protocol)}, {"deleted", deleted}});
+    json event = {{"protocol", protocol_word(from.protocol)}, {"deleted", gone}};
+    if (from.slot != 0) {
+        event["table"] = tables_.number_at(from.slot);
+    }
+    changes_.tell("route", "flush", std::move(event));
     return {};
 }
 
@@ -74,6 +74,7 @@ struct hop_choice {
     std::span<const std::uint32_t> via4;
     std::span<const address6> via6;
     bool own; // the file's gateways count
+    unsigned slot;
 
     std::uint32_t of(const table_route& one) const {
         if (one.via != 0 && own) {
@@ -117,7 +118,7 @@ result<std::vector<Feed>> feed_of(
             ++passed;
             continue;
         }
-        auto hop = of.feed_hop(gateway);
+        auto hop = of.feed_hop(gateway, choice.slot);
         if (!hop) {
             return hop.failure();
         }
@@ -130,7 +131,11 @@ result<std::vector<Feed>> feed_of(
 
 result<load_counts> router::load(const table_contents& table, const load_change& how) {
     const bool any = !how.via.empty() || !how.via6.empty();
-    const hop_choice choice{how.via, how.via6, !(table.from_mrt && any)};
+    const auto slot = table_for(how.table);
+    if (!slot) {
+        return slot.failure();
+    }
+    const hop_choice choice{how.via, how.via6, !(table.from_mrt && any), *slot};
     load_counts counts;
     const auto four = feed_of<feed_route>(
         *this, table.routes, choice, any && how.via.empty(), counts.passed_over);
@@ -143,16 +148,22 @@ result<load_counts> router::load(const table_contents& table, const load_change&
         return six.failure();
     }
     const std::size_t before = rib_->counts().routes4;
-    auto loaded = rib_->load(std::span<const feed_route>(*four));
-    loaded = loaded ? rib_->load(std::span<const feed_route6>(*six)) : loaded;
+    constexpr route_protocol protocol = route_protocol::bgp;
+    auto loaded = rib_->load(std::span<const feed_route>(*four), protocol, *slot);
+    loaded = loaded ? rib_->load(std::span<const feed_route6>(*six), protocol, *slot) : loaded;
     if (!loaded) {
         return loaded.failure();
     }
-    rule_gateways_ = how.via;
-    loaded_ += rib_->counts().routes4 - before;
     counts.routes4 = four->size();
     counts.routes6 = six->size();
-    changes_.tell("route", "load", {{"routes", counts.routes4}, {"ip6_routes", counts.routes6}});
+    json event = {{"routes", counts.routes4}, {"ip6_routes", counts.routes6}};
+    if (*slot == 0) { // what may churn
+        rule_gateways_ = how.via;
+        loaded_ += rib_->counts().routes4 - before;
+    } else {
+        event["table"] = tables_.number_at(*slot);
+    }
+    changes_.tell("route", "load", std::move(event));
     return counts;
 }
 

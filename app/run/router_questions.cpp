@@ -134,6 +134,7 @@ json router::route_row(const Route& one) const {
         }
     }
     const bool on_link = one.targets.size() == 1 && one.targets[0].kind == nexthop_kind::connected;
+    add_table(row, one.table);
     row["kind"] = on_link ? "connected" : kind;
     row["hops"] = std::move(hops);
     if (one.mtu != 0) {
@@ -146,33 +147,35 @@ json router::route_row(const Route& one) const {
 }
 
 std::optional<prefix4> router::list_routes(
-    const prefix4& from, std::size_t count, const std::function<void(json)>& each) const {
-    return rib_->visit(0, from, count, [&](const route& one) { each(route_row(one)); });
+    unsigned slot, const prefix4& from, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit(slot, from, count, [&](const route& one) { each(route_row(one)); });
 }
 
 std::optional<prefix6> router::list_routes(
-    const prefix6& from, std::size_t count, const std::function<void(json)>& each) const {
-    return rib_->visit(0, from, count, [&](const route6& one) { each(route_row(one)); });
+    unsigned slot, const prefix6& from, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit(slot, from, count, [&](const route6& one) { each(route_row(one)); });
 }
 
-json router::find_routes(const prefix4& prefix) const {
+json router::find_routes(unsigned slot, const prefix4& prefix) const {
     json rows = json::array();
-    for (const route& one : rib_->find(prefix)) {
+    for (const route& one : rib_->find(prefix, slot)) {
         rows.push_back(route_row(one));
     }
     return rows;
 }
 
-json router::find_routes(const prefix6& prefix) const {
+json router::find_routes(unsigned slot, const prefix6& prefix) const {
     json rows = json::array();
-    for (const route6& one : rib_->find(prefix)) {
+    for (const route6& one : rib_->find(prefix, slot)) {
         rows.push_back(route_row(one));
     }
     return rows;
 }
 
-result<json> router::get_route(std::uint32_t address) const {
-    const auto found = rib_->get(address);
+result<json> router::get_route(unsigned slot, std::uint32_t address) const {
+    const auto found = rib_->get(address, slot);
     if (!found) {
         return found.failure();
     }
@@ -181,8 +184,8 @@ result<json> router::get_route(std::uint32_t address) const {
     return row;
 }
 
-result<json> router::get_route(const address6& address) const {
-    const auto found = rib_->get(address);
+result<json> router::get_route(unsigned slot, const address6& address) const {
+    const auto found = rib_->get(address, slot);
     if (!found) {
         return found.failure();
     }
@@ -216,6 +219,7 @@ json router::list_links() const {
             {"mtu", record.mtu},
             {"state", record.up ? "up" : "down"},
             {"addresses", std::move(addresses)}};
+        add_table(row, record.table);
         if (record.mtu6 != 0) {
             row["ipv6_mtu"] = record.link_mtu6();
         }
@@ -381,6 +385,17 @@ json router::list_stats(bool all) {
     rows.add("routes", "changes", counts.changes);
     rows.add("routes", "fallback_steps", counts.revised, "prefixes looked at for dead next hops");
     rows.add("routes", "stuck", counts.given_up, "times that a worker did not read the log");
+    for (const json& table : list_tables()) {
+        if (table["table"] != main_table) {
+            const std::string where = fmt::format("table {}", table["table"].dump());
+            rows.add(where, "interfaces", table["interfaces"].size());
+            rows.add(where, "ipv4", table["ipv4_routes"]);
+            rows.add(where, "ipv6", table["ipv6_routes"]);
+            rows.add(where, "replica_bytes_ipv4", table["replica_bytes_ipv4"], "of one worker");
+            rows.add(where, "replica_bytes_ipv6", table["replica_bytes_ipv6"], "of one worker");
+            rows.add(where, "authority_bytes", table["control_bytes"], "control's own");
+        }
+    }
     return rows.take();
 }
 

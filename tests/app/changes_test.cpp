@@ -94,6 +94,25 @@ TEST(route_grammar, metric_weight_and_protocol) {
     EXPECT_TRUE(route("add unicast 10.0.0.0/8 dev a scope link table main"));
 }
 
+TEST(route_grammar, a_table_has_a_number_or_a_name) {
+    EXPECT_EQ(route("add 10.0.0.0/8 via 1.1.1.1")->table, table_word{});
+    EXPECT_EQ(route("add 10.0.0.0/8 via 1.1.1.1 table 254")->table, table_word{});
+    EXPECT_EQ(route("add 10.0.0.0/8 via 1.1.1.1 table 9")->table.number, 9U);
+    EXPECT_EQ(route("del 10.0.0.0/8 table 4294967295")->table.number, 4294967295U);
+    EXPECT_EQ(route("add 10.0.0.0/8 vrf blue via 1.1.1.1")->table.name, "blue");
+    EXPECT_EQ(route("add default dev a table blue")->table.name, "blue");
+    route_change change;
+    ASSERT_TRUE(parse_route(cut("add blackhole default vrf blue"), change));
+    ASSERT_TRUE(parse_route(cut("add blackhole default table 7"), change));
+    EXPECT_EQ(change.table, (table_word{7, ""}));
+    ASSERT_TRUE(parse_route(cut("add blackhole default"), change));
+    EXPECT_EQ(change.table, table_word{}) << "not that of the line before";
+    load_change load;
+    ASSERT_TRUE(parse_load(cut("/a vrf blue via 1.1.1.1"), load));
+    EXPECT_EQ(load.table.name, "blue");
+    EXPECT_FALSE(parse_load(cut("/a table"), load));
+}
+
 TEST(route_grammar, what_is_wrong_is_named_and_what_was_meant_guessed) {
     const std::pair<const char*, const char*> slips[] = {
         {"ad 10.0.0.0/8 via 1.1.1.1", "did you mean 'add'?"},
@@ -107,7 +126,13 @@ TEST(route_grammar, what_is_wrong_is_named_and_what_was_meant_guessed) {
         {"add 10.0.0.0/8 via 1.1.1.1 nexthop via 1.1.1.2", "each 'nexthop'"},
         {"add 10.0.0.0/8 nexthop via 1.1.1.2 dev a mtu 900 dev b", "each"},
         {"add 10.0.0.0/8 via 1.1.1.1 scope link", "scope global"},
-        {"add 10.0.0.0/8 via 1.1.1.1 table 9", "main table only"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table 255", "iproute2's own"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table 0", "1 to 4294967295"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table 4294967296", "1 to 4294967295"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table local", "name of a VRF"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table a/b", "name of a VRF"},
+        {"add 10.0.0.0/8 via 1.1.1.1 table 9 vrf blue", "'vrf' twice"},
+        {"add 10.0.0.0/8 via 1.1.1.1 vrf", "wants a value"},
         {"add 10.0.0.0/8 via 1.1.1.1 proto kernel", "proto"},
         {"add local 10.0.0.1 dev a", "'local' is no kind"},
         {"add 10.0.0.0/8 via 1.1.1.1 metric 1 metric 2", "'metric' twice"},
@@ -211,9 +236,25 @@ TEST(link_grammar, set_add_del) {
     EXPECT_EQ(change.vlan, 7);
     EXPECT_EQ(change.port, "p0");
     ASSERT_TRUE(parse_link(cut("del p0.7"), change));
+    ASSERT_TRUE(parse_link(cut("set p0 vrf blue up"), change));
+    EXPECT_EQ(change.table->name, "blue");
+    ASSERT_TRUE(parse_link(cut("set p0 master blue"), change));
+    EXPECT_EQ(change.table->name, "blue");
+    ASSERT_TRUE(parse_link(cut("set p0 table 12"), change));
+    EXPECT_EQ(change.table->number, 12U);
+    ASSERT_TRUE(parse_link(cut("set p0 nomaster"), change));
+    EXPECT_EQ(change.table, table_word{});
+    ASSERT_TRUE(parse_link(cut("add blue type vrf table 10"), change));
+    EXPECT_EQ(change.name, "blue");
+    EXPECT_EQ(change.table->number, 10U);
+    ASSERT_TRUE(parse_link(cut("add name blue type vrf table 10"), change));
+    EXPECT_EQ(change.name, "blue");
     for (const char* line :
-         {"set p0", "set", "add link p0 name x type bond id 7",
-          "add link p0 name x type vlan id 4095", "set p0 mtu 67", "del", "del a b", "raise p0"}) {
+         {"set p0", "set", "add link p0 name x type bond id 7", "add blue type vrf",
+          "add type vrf table 10", "add blue type vrf table red", "add blue type vrf table 10 id 7",
+          "add link p0 name x type vlan id 7 table 10", "set p0 vrf", "set p0 vrf blue nomaster",
+          "set p0 table 255", "add link p0 name x type vlan id 4095", "set p0 mtu 67", "del",
+          "del a b", "raise p0"}) {
         EXPECT_FALSE(parse_link(cut(line), change)) << line;
     }
 }

@@ -38,6 +38,12 @@ mtu = 9000
 name = "p1.5"
 port = "p1"
 vlan = 5
+[[vrf]]
+name = "blue"
+table = 10
+[[iface]]
+dev = "p1.5"
+vrf = "blue"
 [[addr]]
 address = "192.0.2.1/24"
 dev = "p0"
@@ -54,6 +60,7 @@ kind = "blackhole"
 [[table]]
 file = "table.gz"
 via = "192.0.2.2"
+table = 11
 )",
         "router.toml");
     ASSERT_TRUE(outcome) << outcome.failure().text;
@@ -79,6 +86,11 @@ via = "192.0.2.2"
     EXPECT_EQ(c.routes.at(0).via.size(), 2U);
     EXPECT_EQ(c.routes.at(1).kind, "blackhole");
     EXPECT_EQ(c.tables.at(0).via, std::vector<std::string>{"192.0.2.2"});
+    EXPECT_EQ(c.tables.at(0).table, 11U);
+    EXPECT_EQ(c.vrfs.at(0).name, "blue");
+    EXPECT_EQ(c.vrfs.at(0).table, 10U);
+    EXPECT_EQ(c.ifaces.at(0).vrf, "blue");
+    EXPECT_EQ(c.routes.at(0).vrf, "");
 }
 
 TEST(config, an_empty_file_is_all_defaults) {

@@ -22,6 +22,29 @@ name = "east.7"
 port = "east"
 vlan = 7
 
+[[vrf]]
+name = "red"
+table = 100
+
+[[link]]
+name = "east.100"
+port = "east"
+vlan = 100
+
+[[iface]]
+dev = "east.100"
+vrf = "red"
+
+[[addr]]
+address = "10.2.0.1/24"
+dev = "east.100"
+dad = "off"
+
+[[route]]
+to = "20.0.0.0/8"
+via = "10.2.0.9"
+vrf = "red"
+
 [[addr]]
 address = "10.1.0.1/24"
 dev = "west"

@@ -197,9 +197,9 @@ def what_is_shown_is_what_was_asked_for(router):
                            (("netisr", "set"), "'set'"),
                            (("stats", "al"), "did you mean 'all'?"),
                            (("link", "shwo"), "did you mean 'show'?"),
-                           (("link", "set", "west", "master", "br0"), "iproute2"),
+                           (("link", "set", "west", "txqueuelen", "9"), "iproute2"),
                            (("route", "add", "10.5.0.0/16", "vai", "10.2.0.2"), "did you mean 'via'?"),
-                           (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "table", "7"), "table 7"),
+                           (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "table", "255"), "table 255"),
                            (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "src", "10.1.0.1"), "'src'"),
                            (("route", "change", "10.5.0.0/16", "via", "10.2.0.2"), "'change'"),
                            (("route", "add", "10.5.0.0/16", "via", "10.2.0.2", "via", "10.2.0.3"), "'via' twice"),
@@ -250,21 +250,25 @@ def watchers_are_told_of_changes(router):
         router.command("route", "-b", "-", text="replace 35.1.0.0/16 via 10.2.0.2\ndel 35.1.0.0/16\n")
         router.refuses("route", "add", "35.0.0.0/8", "via", "10.2.0.2", because="already")
         router.ask("neigh", "add", "10.2.0.77", "lladdr", "02:00:00:00:00:77", "dev", "east")
+        router.ask("route", "add", "blackhole", "35.2.0.0/16", "table", "11")
         router.ask("link", "set", "east.7", "down")
         router.ask("addr", "add", "10.77.0.1/24", "dev", "east.7", "nodad")
         router.ask("addr", "del", "10.77.0.1/24", "dev", "east.7")
         router.ask("link", "set", "east.7", "up")
         router.ask("neigh", "del", "10.2.0.77", "dev", "east")
+        router.ask("route", "del", "35.2.0.0/16", "table", "11")
         router.ask("route", "del", "35.0.0.0/8")
         seen = []
         while not seen or seen[-1] != ("route", "del", "35.0.0.0/8"):
             event = json.loads(watcher.stdout.readline())
             name = event.get("to") or event.get("address") if event["event"] != "link" else event["name"]
+            assert (event.get("table") == 11) == (name == "35.2.0.0/16"), event
             if not name.startswith("35.9."):
                 seen.append((event["event"], event["action"], name))
         wanted = [("route", "add", "35.0.0.0/8"), ("route", "change", "35.0.0.0/8"),
                   ("route", "add", "35.1.0.0/16"), ("route", "del", "35.1.0.0/16"),
-                  ("neigh", "add", "10.2.0.77"), ("link", "change", "east.7"), ("addr", "add", "10.77.0.1/24"),
+                  ("neigh", "add", "10.2.0.77"), ("route", "add", "35.2.0.0/16"), ("link", "change", "east.7"),
+                  ("addr", "add", "10.77.0.1/24"),
                   ("addr", "del", "10.77.0.1/24"), ("link", "change", "east.7"), ("neigh", "del", "10.2.0.77"),
                   ("route", "del", "35.0.0.0/8")]
         ours = [event for event in seen if event in wanted]

@@ -236,7 +236,7 @@ result<basic_route<Prefix>> route_of(
     const std::string& text, unsigned table) {
     const auto* in = state.table_if<Prefix>(table);
     if (in == nullptr) {
-        return error{ENETUNREACH, "there is no table " + std::to_string(table)};
+        return error{ENETUNREACH, "no route to " + text};
     }
     const auto* entry = in->longest(address);
     while (entry != nullptr && !state.hops.live(entry->hop)) {
