@@ -197,10 +197,12 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
         reorder_armed = recovery_on_ack(h, c, segment.ack, result);
     }
     if (result.advanced && may_grow(c)) {
-        // What came out of order was delivered before: an ACK that closes a gap is no reason for a
-        // burst (as in Linux, below what RFC 5681 3.1 allows).
-        const std::uint32_t fresh = std::min(result.acked_bytes, result.delivered);
-        congestion_acked(h, c, fresh, result.rtt_latest_us);
+        // What came out of order was delivered before: in slow start an ACK that closes a gap is no
+        // reason for a burst (as in Linux, below what RFC 5681 3.1 allows).
+        const std::uint32_t grows_by = c.cwnd < c.ssthresh
+                                           ? std::min(result.acked_bytes, result.delivered)
+                                           : result.acked_bytes;
+        congestion_acked(h, c, grows_by, result.rtt_latest_us);
     }
     settle_timer(h, c, result, reorder_armed);
     settle_persist(c);
