@@ -43,6 +43,8 @@ inline constexpr unsigned fib6_root_bits = 12 + 8; // above a tree's key
 inline constexpr unsigned fib6_line_words = 16;    // 64 bytes
 inline constexpr unsigned fib6_leaf_runs = 11;     // intervals of a leaf, and children
 inline constexpr unsigned fib6_children = 16;      // of an inner line
+inline constexpr unsigned fib6_leaf_lasts = fib6_leaf_runs - 1;
+inline constexpr unsigned fib6_inner_lasts = fib6_children - 1;
 inline constexpr unsigned fib6_first_line = (fib6_roots + fib6_longs_max) / fib6_line_words;
 inline constexpr unsigned fib6_levels = 4; // of trees: keys from bits 20, 52, 84, 116
 
@@ -106,14 +108,14 @@ class fib6_reader {
         return before;
     }
     static std::uint16_t hop_of(const std::uint32_t* leaf, unsigned run) {
-        return reinterpret_cast<const std::uint16_t*>(leaf + fib6_leaf_runs - 1)[run];
+        return reinterpret_cast<const std::uint16_t*>(leaf + fib6_leaf_lasts)[run];
     }
     std::uint16_t search(std::uint32_t tree, std::uint32_t key) const {
         const std::uint32_t* at = line(tree >> 3);
         for (unsigned height = tree & 7; height != 0; --height) {
-            at = line(at[fib6_children - 1] + interval(at, fib6_children - 1, key));
+            at = line(at[fib6_inner_lasts] + interval(at, fib6_inner_lasts, key));
         }
-        return hop_of(at, interval(at, fib6_leaf_runs - 1, key));
+        return hop_of(at, interval(at, fib6_leaf_lasts, key));
     }
     // Follows long ids; rare.
     [[gnu::noinline, gnu::cold]] std::uint16_t

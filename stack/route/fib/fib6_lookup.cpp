@@ -12,8 +12,6 @@ namespace pantala {
 
 namespace {
 
-constexpr unsigned inner_lasts = fib6_children - 1;
-constexpr unsigned leaf_lasts = fib6_leaf_runs - 1;
 constexpr unsigned highest = 7; // inner lines above a leaf
 
 // A burst on its way down. Bit i of `left[h]`: key i has h or more inner lines before it.
@@ -70,13 +68,14 @@ void fib6_reader::lookup_scalar(std::span<const address6> addresses, nexthop_id*
             for (std::uint32_t left = on.left[height]; left != 0; left &= left - 1) {
                 const auto i = static_cast<unsigned>(std::countr_zero(left));
                 const std::uint32_t* at = on.lines[i];
-                on.lines[i] = line(at[inner_lasts] + interval(at, inner_lasts, on.keys[i]));
+                on.lines[i] =
+                    line(at[fib6_inner_lasts] + interval(at, fib6_inner_lasts, on.keys[i]));
                 __builtin_prefetch(on.lines[i]);
             }
         }
         std::uint16_t any = 0;
         for (std::size_t i = 0; i < some.size(); ++i) {
-            const unsigned run = interval(on.lines[i], leaf_lasts, on.keys[i]);
+            const unsigned run = interval(on.lines[i], fib6_leaf_lasts, on.keys[i]);
             answers[i] = nexthop_id{hop_of(on.lines[i], run)};
             any |= answers[i].value;
         }
@@ -113,13 +112,14 @@ fib6_reader::lookup_avx512(std::span<const address6> addresses, nexthop_id* answ
             for (std::uint32_t left = on.left[height]; left != 0; left &= left - 1) {
                 const auto i = static_cast<unsigned>(std::countr_zero(left));
                 const std::uint32_t* at = on.lines[i];
-                on.lines[i] = line(at[inner_lasts] + interval_avx512(at, inner_lasts, on.keys[i]));
+                on.lines[i] =
+                    line(at[fib6_inner_lasts] + interval_avx512(at, fib6_inner_lasts, on.keys[i]));
                 __builtin_prefetch(on.lines[i]);
             }
         }
         std::uint16_t any = 0;
         for (std::size_t i = 0; i < some.size(); ++i) {
-            const unsigned run = interval_avx512(on.lines[i], leaf_lasts, on.keys[i]);
+            const unsigned run = interval_avx512(on.lines[i], fib6_leaf_lasts, on.keys[i]);
             answers[i] = nexthop_id{hop_of(on.lines[i], run)};
             any |= answers[i].value;
         }

@@ -11,8 +11,6 @@ namespace pantala {
 namespace {
 
 constexpr std::uint32_t no_key = ~std::uint32_t{0};
-constexpr unsigned leaf_lasts = fib6_leaf_runs - 1;
-constexpr unsigned inner_lasts = fib6_children - 1;
 
 // How full new lines are; fuller when a whole table is compiled.
 constexpr std::size_t leaf_fill = 9;
@@ -26,12 +24,12 @@ constexpr std::size_t inner_few = 4;
 constexpr std::size_t inner_merged_max = 12;
 
 unsigned children_of(const std::uint32_t* inner) {
-    return 1 + static_cast<unsigned>(std::find(inner, inner + inner_lasts, no_key) - inner);
+    return 1 + static_cast<unsigned>(std::find(inner, inner + fib6_inner_lasts, no_key) - inner);
 }
 
 // The last key of one of an inner line's children.
 std::uint32_t last_of(const std::uint32_t* inner, unsigned index, std::uint32_t last_of_all) {
-    return index < inner_lasts && inner[index] != no_key ? inner[index] : last_of_all;
+    return index < fib6_inner_lasts && inner[index] != no_key ? inner[index] : last_of_all;
 }
 
 bool is_uniform(const std::uint32_t* leaf) {
@@ -59,11 +57,11 @@ fib6_compiler::path fib6_compiler::descend(const tree& of, std::uint32_t key) co
     way.leaf = word >> 3;
     for (unsigned height = word & 7; height != 0; --height) {
         const std::uint32_t* line = image_->line(way.leaf);
-        const unsigned index = fib6_reader::interval(line, inner_lasts, key);
+        const unsigned index = fib6_reader::interval(line, fib6_inner_lasts, key);
         way.steps[way.depth++] = {way.leaf, way.last, index};
         way.first = index == 0 ? way.first : line[index - 1] + 1;
         way.last = last_of(line, index, way.last);
-        way.leaf = line[inner_lasts] + index;
+        way.leaf = line[fib6_inner_lasts] + index;
     }
     return way;
 }
@@ -72,13 +70,13 @@ fib6_compiler::line_content fib6_compiler::leaf_of(std::span<const interval> int
     PANTALA_DCHECK(!intervals.empty() && intervals.size() <= fib6_leaf_runs);
     line_content leaf{};
     std::array<std::uint16_t, fib6_leaf_runs + 1> hops{};
-    for (std::size_t i = 0; i < leaf_lasts; ++i) {
+    for (std::size_t i = 0; i < fib6_leaf_lasts; ++i) {
         leaf[i] = i + 1 < intervals.size() ? intervals[i].last : no_key;
     }
     for (std::size_t i = 0; i < intervals.size(); ++i) {
         hops[i] = intervals[i].hop;
     }
-    std::memcpy(&leaf[leaf_lasts], hops.data(), sizeof hops);
+    std::memcpy(&leaf[fib6_leaf_lasts], hops.data(), sizeof hops);
     return leaf;
 }
 
@@ -87,7 +85,7 @@ void fib6_compiler::read_leaf(
     const std::uint32_t* leaf, std::uint32_t last, std::vector<interval>& to) {
     for (unsigned run = 0; run < fib6_leaf_runs; ++run) {
         const std::uint16_t hop = fib6_reader::hop_of(leaf, run);
-        const bool is_last = run == leaf_lasts || leaf[run] == no_key;
+        const bool is_last = run == fib6_leaf_lasts || leaf[run] == no_key;
         if (!to.empty() && to.back().hop == hop) {
             to.pop_back();
         }
@@ -117,7 +115,7 @@ fib6_compiler::inner_of(std::span<const child> below, std::uint32_t block) {
     for (std::size_t i = 0; i + 1 < below.size(); ++i) {
         inner[i] = below[i].last;
     }
-    inner[inner_lasts] = block;
+    inner[fib6_inner_lasts] = block;
     return inner;
 }
 
@@ -181,7 +179,7 @@ void fib6_compiler::merge_leaf(const tree& of, path& at) {
     }
     const unsigned left = above.index > 0 ? above.index - 1 : 0;
     const std::uint32_t last = last_of(inner, left + 1, above.last);
-    const std::uint32_t* leaf = image_->line(inner[inner_lasts] + left);
+    const std::uint32_t* leaf = image_->line(inner[fib6_inner_lasts] + left);
     std::vector<interval> both;
     read_leaf(leaf, inner[left], both);
     read_leaf(leaf + fib6_line_words, last, both);
@@ -210,7 +208,8 @@ void fib6_compiler::append_children(
     for (unsigned i = 0; i < count; ++i) {
         child& made = to.emplace_back();
         made.last = last_of(inner, i, last);
-        std::memcpy(made.line.data(), image_->line(inner[inner_lasts] + i), fib6_image::line_bytes);
+        std::memcpy(
+            made.line.data(), image_->line(inner[fib6_inner_lasts] + i), fib6_image::line_bytes);
     }
 }
 
@@ -222,7 +221,7 @@ void fib6_compiler::replace(
     const std::uint32_t* inner = image_->line(here.line);
     children all;
     append_children(inner, here.last, all);
-    garbage_blocks_.push_back(inner[inner_lasts]);
+    garbage_blocks_.push_back(inner[fib6_inner_lasts]);
     const auto first = all.begin() + which.first;
     all.insert(all.erase(first, first + which.count), with.begin(), with.end());
     const unsigned height = at.depth - depth; // of this line
@@ -251,7 +250,7 @@ void fib6_compiler::merge_inner(const tree& of, path& at, unsigned depth) {
     }
     const unsigned left = above.index > 0 ? above.index - 1 : 0;
     const std::uint32_t last = last_of(parent, left + 1, above.last);
-    const std::uint32_t* one = image_->line(parent[inner_lasts] + left);
+    const std::uint32_t* one = image_->line(parent[fib6_inner_lasts] + left);
     const std::uint32_t* other = one + fib6_line_words;
     if (children_of(one) + children_of(other) > inner_merged_max) {
         return;
@@ -259,8 +258,8 @@ void fib6_compiler::merge_inner(const tree& of, path& at, unsigned depth) {
     children all;
     append_children(one, parent[left], all);
     append_children(other, last, all);
-    garbage_blocks_.push_back(one[inner_lasts]);
-    garbage_blocks_.push_back(other[inner_lasts]);
+    garbage_blocks_.push_back(one[fib6_inner_lasts]);
+    garbage_blocks_.push_back(other[fib6_inner_lasts]);
     const std::uint32_t block = write_block(all);
     replace(of, at, depth - 1, {left, 2}, {{last, inner_of(all, block)}});
 }
@@ -295,9 +294,9 @@ void fib6_compiler::release_below(std::uint32_t line, unsigned height) {
     const std::uint32_t* inner = image_->line(line);
     const unsigned count = children_of(inner);
     for (unsigned i = 0; i < count; ++i) {
-        release_below(inner[inner_lasts] + i, height - 1);
+        release_below(inner[fib6_inner_lasts] + i, height - 1);
     }
-    garbage_blocks_.push_back(inner[inner_lasts]);
+    garbage_blocks_.push_back(inner[fib6_inner_lasts]);
 }
 
 // Once nothing leads to them any more.

@@ -118,11 +118,6 @@ announce(rib_state& state, const basic_feed_route<Prefix>& added, const feed_pla
 }
 
 template <class Prefix>
-error no_such_route(const Prefix& prefix) {
-    return {ESRCH, "there is no such route to " + format(prefix)};
-}
-
-template <class Prefix>
 result<void> withdraw(rib_state& state, const Prefix& prefix, const feed_place& from) {
     const auto [number, protocol] = from;
     if (state.table_if<Prefix>(number) == nullptr) {
@@ -137,8 +132,9 @@ result<void> withdraw(rib_state& state, const Prefix& prefix, const feed_place& 
     }
     const auto* entry = in.find(prefix);
     candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
-    if (std::erase_if(routes, [&](const candidate& each) { return each.protocol == protocol; }) ==
-        0) {
+    if (std::erase_if(routes, [which = protocol](const candidate& each) {
+            return each.protocol == which;
+        }) == 0) {
         return no_such_route(prefix);
     }
     for (const candidate& each : routes) {

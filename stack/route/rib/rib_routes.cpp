@@ -171,11 +171,6 @@ bool names(const route_target& named, const route_target& target) {
            (!named.interface || named.interface == target.interface);
 }
 
-template <class Prefix>
-error no_such_route(const Prefix& prefix) {
-    return {ESRCH, "there is no such route to " + format(prefix)};
-}
-
 // What is left of a route's targets. Errors: ESRCH, when one of `gone` is not among them.
 template <class Route>
 result<std::vector<route_target>> without(std::vector<route_target> targets, const Route& gone) {

@@ -7,6 +7,7 @@
 #include "stack/route/rib/route_writer.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -24,6 +25,11 @@ using rib_table = std::conditional_t<std::is_same_v<Prefix, prefix4>, rib_table4
 
 template <class Prefix>
 using basic_route = std::conditional_t<std::is_same_v<Prefix, prefix4>, route, route6>;
+
+template <class Prefix>
+error no_such_route(const Prefix& prefix) {
+    return {ESRCH, "there is no such route to " + format(prefix)};
+}
 
 struct rib_state {
     explicit rib_state(route_log& to);

@@ -9,7 +9,7 @@
 namespace pantala::test {
 namespace {
 
-const endpoint server_at = *parse_endpoint("10.0.0.2:7");
+const endpoint echo_at = *parse_endpoint("10.0.0.2:7");
 
 task echo(stream peer) {
     for (auto piece = co_await peer.read(); !piece.empty(); piece = co_await peer.read()) {
@@ -28,7 +28,7 @@ struct outcome {
 // Says `text`, reads what comes back until the end.
 task ask(sockets& here, std::string text, outcome& out) {
     stream peer;
-    out.code = co_await peer.connect(here, server_at);
+    out.code = co_await peer.connect(here, echo_at);
     if (out.code == 0) {
         out.wrote = co_await peer.write(std::as_bytes(std::span(text)));
         peer.shutdown_write();
@@ -42,7 +42,7 @@ task ask(sockets& here, std::string text, outcome& out) {
 
 TEST(Stream, EchoesALongText) {
     two_hosts net;
-    ASSERT_EQ(0, stream::listen(net.at_right().native(), server_at, echo));
+    ASSERT_EQ(0, stream::listen(net.at_right().native(), echo_at, echo));
     const std::string text = text_of(2'000'000);
     // Reads while it writes: the server reads no more than it can write back.
     stream writer;
@@ -53,7 +53,7 @@ TEST(Stream, EchoesALongText) {
             of.shutdown_write();
         }
         static task run(sockets& here, stream& of, const std::string& text, std::string& back) {
-            EXPECT_EQ(0, co_await of.connect(here, server_at));
+            EXPECT_EQ(0, co_await of.connect(here, echo_at));
             write(of, text);
             for (auto piece = co_await of.read(); !piece.empty(); piece = co_await of.read()) {
                 back.append(reinterpret_cast<const char*>(piece.data()), piece.size());
@@ -67,7 +67,7 @@ TEST(Stream, EchoesALongText) {
 
 TEST(Stream, ManyAtOnce) {
     two_hosts net;
-    ASSERT_EQ(0, stream::listen(net.at_right().native(), server_at, echo));
+    ASSERT_EQ(0, stream::listen(net.at_right().native(), echo_at, echo));
     std::vector<outcome> outs(40);
     for (std::size_t i = 0; i < outs.size(); ++i) {
         ask(net.at_left().native(), text_of(i * 1'000), outs[i]);
@@ -107,7 +107,7 @@ TEST(Stream, AResetEndsReadAndWrite) {
         co_await peer.read();
         peer.plain().abort();
     };
-    ASSERT_EQ(0, stream::listen(net.at_right().native(), server_at, deny));
+    ASSERT_EQ(0, stream::listen(net.at_right().native(), echo_at, deny));
     outcome out;
     ask(net.at_left().native(), text_of(5'000'000), out);
     net.advance(ns_per_s);
@@ -121,10 +121,10 @@ TEST(Stream, TheEndOfTheHostEndsThem) {
     bool ended = false;
     {
         two_hosts net;
-        ASSERT_EQ(0, stream::listen(net.at_right().native(), server_at, echo));
+        ASSERT_EQ(0, stream::listen(net.at_right().native(), echo_at, echo));
         const auto wait = [](sockets& here, bool& out) -> task {
             stream peer;
-            co_await peer.connect(here, server_at);
+            co_await peer.connect(here, echo_at);
             const auto piece = co_await peer.read();
             out = piece.empty();
         };
