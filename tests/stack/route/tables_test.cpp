@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint32_t host(unsigned a, unsigned b, unsigned c, unsigned d) {
     return a << 24 | b << 16 | c << 8 | d;
 }
-prefix4 net(const char* text) {
+prefix4 net4(const char* text) {
     return *parse_prefix4(text);
 }
 prefix6 net6(const char* text) {
@@ -66,11 +66,16 @@ class tables : public testing::Test {
         return workers[0]->image6(table) != nullptr;
     }
     static route refusal(const char* prefix, std::uint8_t table) {
-        return {net(prefix), table, route_protocol::fixed, 0, 0, {{nexthop_kind::blackhole}}};
+        return {net4(prefix), table, route_protocol::fixed, 0, 0, {{nexthop_kind::blackhole}}};
     }
     static route over(const char* prefix, std::uint8_t table, std::uint32_t gateway) {
-        return {net(prefix), table, route_protocol::fixed,
-                0,           0,     {{nexthop_kind::gateway, gateway, std::nullopt, 1}}};
+        return {
+            net4(prefix),
+            table,
+            route_protocol::fixed,
+            0,
+            0,
+            {{nexthop_kind::gateway, gateway, std::nullopt, 1}}};
     }
     result<void> add_address(unsigned which, std::uint32_t address, unsigned length = 24) {
         return control->add_address(link[which], address, length);
@@ -123,7 +128,7 @@ TEST_F(tables, a_route_that_is_refused_leaves_none_behind) {
     EXPECT_FALSE(control->has_table(5)) << "a hop alone makes no table";
     const nexthop_id nobodys{1000};
     EXPECT_EQ(
-        control->announce({net("192.0.2.0/24"), nobodys}, route_protocol::bgp, 5).failure().code,
+        control->announce({net4("192.0.2.0/24"), nobodys}, route_protocol::bgp, 5).failure().code,
         EINVAL);
     EXPECT_FALSE(control->has_table(5));
 }
@@ -143,7 +148,7 @@ TEST_F(tables, the_same_prefixes_lead_elsewhere) {
     ASSERT_TRUE(control->set_up(link[0], false).ok());
     EXPECT_EQ(at(0, host(192, 0, 2, 1)).kind, nexthop_kind::none);
     EXPECT_EQ(at(5, host(192, 0, 2, 1)).kind, nexthop_kind::gateway);
-    EXPECT_EQ(control->find(net("192.0.2.0/24"), 5).size(), 1U);
+    EXPECT_EQ(control->find(net4("192.0.2.0/24"), 5).size(), 1U);
     EXPECT_EQ(control->get(host(192, 0, 2, 1), 5)->targets[0].gateway, host(10, 0, 0, 3));
 }
 
@@ -239,7 +244,7 @@ TEST_F(tables, deleting_the_last_interface_of_one_ends_it) {
     EXPECT_TRUE(has4(5)) << "a route is left, which leads nowhere";
     EXPECT_FALSE(has6(5));
     EXPECT_EQ(at(5, host(192, 0, 2, 1)).kind, nexthop_kind::none);
-    ASSERT_TRUE(control->del({net("192.0.2.0/24"), 5}).ok());
+    ASSERT_TRUE(control->del({net4("192.0.2.0/24"), 5}).ok());
     EXPECT_FALSE(has4(5));
 }
 
@@ -293,7 +298,7 @@ TEST_F(tables, feeds_load_announce_and_flush_one) {
         EXPECT_EQ(at(5, host(20, 0, 99, 1)).kind, nexthop_kind::none);
         EXPECT_EQ(at(5, host(10, 0, 1, 1)).kind, nexthop_kind::local);
     }
-    EXPECT_EQ(control->withdraw(net("20.0.0.0/24"), route_protocol::bgp, 9).failure().code, ESRCH);
+    EXPECT_EQ(control->withdraw(net4("20.0.0.0/24"), route_protocol::bgp, 9).failure().code, ESRCH);
 }
 
 TEST_F(tables, there_are_sixty_four) {
