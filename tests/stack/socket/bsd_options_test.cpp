@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <poll.h>
 
 namespace pantala::test {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint16_t narrow_mtu = 1'400;
 
-pair_settings bulk(std::uint64_t bytes) {
+pair_settings bulk_of(std::uint64_t bytes) {
     pair_settings how;
     how.forth.delay_ns = how.back.delay_ns = 10 * ns_per_ms;
     how.client_stream = {.send_bytes = bytes, .send_seed = 5};
@@ -67,7 +67,7 @@ struct searching {
 };
 
 TEST(tcp_mtu_search, behind_a_black_hole_finds_the_largest_that_passes) {
-    searching one(bulk(4'000'000));
+    searching one(bulk_of(4'000'000));
     one.run();
     EXPECT_EQ(one.stats().pmtud_blackhole.read(), 1U);
     EXPECT_GT(one.largest, narrow_mtu - 8U);
@@ -79,7 +79,7 @@ TEST(tcp_mtu_search, behind_a_black_hole_finds_the_largest_that_passes) {
 }
 
 TEST(tcp_mtu_search, without_sack_too) {
-    pair_settings how = bulk(4'000'000);
+    pair_settings how = bulk_of(4'000'000);
     how.client.sack = false;
     searching one(how);
     one.run();
@@ -88,7 +88,7 @@ TEST(tcp_mtu_search, without_sack_too) {
 }
 
 TEST(tcp_mtu_search, a_path_that_is_wide_again_is_known_by_one_probe) {
-    searching one(bulk(4'000'000));
+    searching one(bulk_of(4'000'000));
     one.pair.client.application = [&one, run = one.pair.client.application] {
         one.limit = one.stats().pmtud_blackhole.read() != 0 ? 1'500 : narrow_mtu;
         run();
@@ -100,7 +100,7 @@ TEST(tcp_mtu_search, a_path_that_is_wide_again_is_known_by_one_probe) {
 }
 
 TEST(tcp_mtu_search, the_loss_of_a_probe_leaves_the_window_alone) { // RFC 4821 7.6.1
-    searching one(bulk(8'000'000));
+    searching one(bulk_of(8'000'000));
     std::uint64_t lost = 0;
     std::uint32_t window = 0;
     unsigned looked = 0;
@@ -121,7 +121,7 @@ TEST(tcp_mtu_search, the_loss_of_a_probe_leaves_the_window_alone) { // RFC 4821 
 }
 
 TEST(tcp_mtu_search, after_an_icmp_error_it_waits) { // RFC 8201 4
-    pair_settings how = bulk(4'000'000);
+    pair_settings how = bulk_of(4'000'000);
     how.forth.bits_per_second = 1'000'000; // half a minute
     how.forth.queue_packets = 50;          // not all of it is on its way at once
     how.client.mtu_raise_ms = 10'000;
@@ -148,7 +148,7 @@ TEST(tcp_mtu_search, after_an_icmp_error_it_waits) { // RFC 8201 4
 }
 
 TEST(tcp_mtu_search, an_icmp_error_about_a_probe_says_what_passes) {
-    searching one(bulk(4'000'000));
+    searching one(bulk_of(4'000'000));
     one.pair.client.application = [&one, run = one.pair.client.application] {
         one.tells = one.stats().pmtud_blackhole.read() != 0;
         run();
@@ -160,7 +160,7 @@ TEST(tcp_mtu_search, an_icmp_error_about_a_probe_says_what_passes) {
 }
 
 TEST(tcp_mtu_search, never_means_never) {
-    pair_settings how = bulk(2'000'000);
+    pair_settings how = bulk_of(2'000'000);
     how.client.mtu_probing = tcp::mtu_probing::never;
     searching one(how);
     one.run();
@@ -171,7 +171,7 @@ TEST(tcp_mtu_search, never_means_never) {
 TEST(tcp_mtu_search, always_begins_low_and_meets_no_black_hole) {
     for (const bool v6 : {false, true}) {
         for (const unsigned limit : {1'500U, unsigned{narrow_mtu}}) {
-            pair_settings how = bulk(4'000'000);
+            pair_settings how = bulk_of(4'000'000);
             how.v6 = v6;
             how.client.mtu_probing = tcp::mtu_probing::always;
             searching one(how);
@@ -191,7 +191,7 @@ TEST(tcp_mtu_search, always_begins_low_and_meets_no_black_hole) {
 }
 
 TEST(tcp_mtu_search, goes_on_where_the_path_also_loses) {
-    pair_settings how = bulk(4'000'000);
+    pair_settings how = bulk_of(4'000'000);
     how.forth.loss_ppm = 5'000;
     how.client.mtu_probing = tcp::mtu_probing::always;
     how.client.mtu_raise_ms = 1'000;
