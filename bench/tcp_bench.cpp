@@ -1,15 +1,17 @@
 // What does TCP itself cost? Two hosts in one thread (tcp/two_hosts.hpp). Every figure is for both
 // ends together; half of it is one end's share.
 //
-//   tcp/pantala/request_response   64 bytes there, 64 back, on 100 connections in turn
-//   tcp/pantala/segment            1,448 bytes of one stream; how much of it sender and receiver
-//   cost tcp/pantala/connection         opened and closed tcp/pantala/round              one host's
-//   round that has nothing to do, 100 connections tcp/pantala/idle_open          idle connections,
-//   opened once; bytes of memory for each end tcp/pantala/idle_round         as `round`, beside the
-//   idle ones tcp/pantala/idle_aside         as `request_response`, beside the idle ones
-//   tcp/pantala/idle_woken         one request and response on each idle connection in turn:
-//   nothing
-//                                  of it is in the cache
+// clang-format off
+//   tcp/pantala/request_response  64 bytes there, 64 back, on 100 connections in turn
+//   tcp/pantala/segment           1,448 bytes of one stream; how much of it sender and receiver cost
+//   tcp/pantala/connection        opened and closed
+//   tcp/pantala/round             one host's round that has nothing to do, 100 connections
+//   tcp/pantala/idle_open         idle connections, opened once; bytes of memory for each end
+//   tcp/pantala/idle_round        as `round`, beside the idle ones
+//   tcp/pantala/idle_aside        as `request_response`, beside the idle ones
+//   tcp/pantala/idle_woken        one request and response on each idle connection in turn: nothing
+//                                 of it is in the cache
+// clang-format on
 //
 // items_per_second counts these; counters: `cycles` of the TSC for each, `packets` for each.
 //

@@ -92,7 +92,7 @@ inline constexpr key<tcp_config> tcp_keys[] = {
      "listeners that ask for Fast Open may take it"},
     {"fast_open_period", number_key<tcp_config>{&tcp_config::fast_open_period, 60, 86'400},
      "seconds after which a server makes other cookies; one lives for up to two of them"},
-    {"fast_open_pause", number_key<tcp_config>{&tcp_config::fast_open_pause, 1, 3'600},
+    {"fast_open_pause", number_key<tcp_config>{&tcp_config::fast_open_pause, 1, 2'000},
      "seconds for which a client leaves a server alone where it failed, doubled each time"},
     {"fast_open_servers", number_key<tcp_config>{&tcp_config::fast_open_servers, 8, 1'000'000},
      "servers whose cookies a worker keeps"},
@@ -139,7 +139,7 @@ inline constexpr key<vrf_config> vrf_keys[] = {
 // Which routing table, for records that have `vrf` and `table`.
 template <class T>
 inline constexpr key<T> in_vrf{
-    "vrf", text_key<T>{&T::vrf, is_vrf}, "routing table, by its name; empty: the main one"};
+    "vrf", text_key<T>{&T::vrf, is_vrf}, "routing table, by its name; without: the main one"};
 template <class T>
 inline constexpr key<T> in_table{
     "table", number_key<T>{&T::table, 0, any_number}, "or by its number; 0: the main one, 254"};

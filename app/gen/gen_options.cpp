@@ -54,7 +54,8 @@ result<std::uint64_t> parse_rate(const std::string& text) {
     const std::string unit = end;
     value *= unit == "k" ? 1e3 : unit == "M" ? 1e6 : unit == "G" ? 1e9 : 1;
     const bool known = unit.empty() || unit == "k" || unit == "M" || unit == "G";
-    if (end == text.c_str() || !known || !std::isfinite(value) || value < 0 || value > 1e12) {
+    if (end == text.c_str() || !known || !std::isfinite(value) || value > 1e12 ||
+        (value != 0 && value < 1)) {
         return error{
             EINVAL, fmt::format("--rate '{}': packets a second such as 250k, 1.5M or max", text)};
     }

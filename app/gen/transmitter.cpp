@@ -117,7 +117,8 @@ void transmitter::transmit() {
     const double hz = static_cast<double>(rte_get_tsc_hz());
     const double gap =
         order_.packets_per_second == 0 ? 0.0 : hz / static_cast<double>(order_.packets_per_second);
-    const double catch_up = hz * static_cast<double>(catch_up_us) / 1e6;
+    // At slow rates no less than what a burst waits for.
+    const double catch_up = std::max(hz * static_cast<double>(catch_up_us) / 1e6, 2 * gap);
     sequence_ = 0;
     at_flow_ = 0;
     at_size_ = 0;

@@ -191,8 +191,10 @@ class bracket {
     std::uint64_t next(const trial_report& last) const {
         const double came = last.clean() ? low_ : last.received_rate();
         const double middle = high_ == 0 ? 2 * low_ : (low_ + high_) / 2;
-        return static_cast<std::uint64_t>(
-            low_ == 0 && came > 0.05 * high_ && came < 0.97 * high_ ? 0.97 * came : middle);
+        return static_cast<std::uint64_t>(std::max(
+            1.0, low_ == 0 && came > 0.05 * high_ && came < 0.97 * high_
+                     ? 0.97 * came
+                     : middle)); // 0 would be the fastest
     }
 
   private:

@@ -70,7 +70,10 @@ struct trial_report {
         const std::uint64_t arrived = sink.received + sink.late;
         return sender.sent > arrived ? sender.sent - arrived : 0;
     }
-    bool clean() const { return lost() == 0 && sink.misrouted == 0 && sink.corrupt == 0; }
+    // Something was sent, and all of it arrived where it should.
+    bool clean() const {
+        return sender.sent != 0 && lost() == 0 && sink.misrouted == 0 && sink.corrupt == 0;
+    }
     double sent_rate() const;     // packets a second
     double received_rate() const; // over the time of sending
 };

@@ -10,7 +10,7 @@ with_progress() {
     "$@" >>"$log" 2>&1 &
     local child=$!
     # shellcheck disable=SC2064 # this child
-    trap "kill $child 2>/dev/null; wait $child; exit 130" INT TERM
+    trap "pkill -P $child; kill $child 2>/dev/null; wait $child; exit 130" INT TERM
     if [ -t 2 ]; then every=1; fi
     while kill -0 $child 2>/dev/null; do
         sleep 0.1

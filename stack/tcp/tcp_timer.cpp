@@ -104,7 +104,7 @@ void suspect_black_hole(host& h, conn& c) {
     } else if (c.rexmt_shift == 2 * timeouts && c.blackhole_mss != 0) {
         h.stats.pmtud_blackhole_failed.add(1);
         c.snd_mss = c.blackhole_mss;
-        mtu_search_needless(c);
+        mtu_search_needless(h, c);
         c.blackhole_mss = 0;
     }
 }

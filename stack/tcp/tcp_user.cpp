@@ -338,8 +338,10 @@ instant progress(host& h, conn_handle handle) {
     if (c == nullptr) {
         return instant{};
     }
-    const std::uint64_t ago_ns = std::uint64_t{h.now_ms() - c->stalled_ms} * ns_per_ms;
-    return instant{h.now.ns - std::min(h.now.ns, ago_ns)};
+    // In whole milliseconds, as it was noted: two questions with nothing between have one answer.
+    const std::uint64_t now_ms = h.now.ns / ns_per_ms;
+    const std::uint64_t ago_ms = h.now_ms() - c->stalled_ms;
+    return instant{(now_ms - std::min(now_ms, ago_ms)) * ns_per_ms};
 }
 
 std::span<const std::byte> peek(host& h, conn_handle handle) {

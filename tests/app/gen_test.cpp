@@ -52,7 +52,7 @@ TEST(gen_options, rates) {
     EXPECT_EQ(*parse_rate("1500"), 1500U);
     EXPECT_EQ(*parse_rate("1.5M"), 1'500'000U);
     EXPECT_EQ(*parse_rate("250k"), 250'000U);
-    for (const char* text : {"", "x", "-1", "1T", "1e99", "nan", "5 k"}) {
+    for (const char* text : {"0.5", "", "x", "-1", "1T", "1e99", "nan", "5 k"}) {
         EXPECT_FALSE(parse_rate(text)) << text;
     }
 }

@@ -145,7 +145,8 @@ result<void> fib4_compiler::reserve(const prefix4& prefix) {
     if (most > fib4_image::units_max) {
         return error{ENOMEM, "the forwarding table is full (64 MiB a replica)"};
     }
-    if (prefix.length > slot_length && free_longs_.empty() && longs_.size() + 2 > fib4_longs_max) {
+    const unsigned deeper = prefix.length > slot_length ? prefix.length - slot_length : 0;
+    if ((deeper + 7) / 8 > free_longs_.size() + (fib4_longs_max - longs_.size())) { // a level each
         return error{ENOMEM, "too many ranges with long prefixes (32,768)"};
     }
     return {};
@@ -181,14 +182,14 @@ void fib4_compiler::change_at(level at, const painting& how, int prefixes) {
     if (at.lengths[slot] != has_longs) {
         open_long(at, slot);
     }
+    change_at(below(at.values[slot], at.shift), how, prefixes); // closes what is within it
     long_block& block = long_at(at.values[slot]);
     block.prefixes += static_cast<std::uint32_t>(prefixes);
     if (block.prefixes == 0) {
         close_long(at, slot);
-        return;
+    } else {
+        emit(at, slot / fib4_slots);
     }
-    change_at(below(at.values[slot], at.shift), how, prefixes);
-    emit(at, slot / fib4_slots);
 }
 
 void fib4_compiler::paint_range(

@@ -185,6 +185,10 @@ result<void> load_in(
         }
         return {};
     }
+    if (state.writer
+            .congested()) { // what a swap cannot say goes through the log, and must not fail
+        return error{EAGAIN, "workers do not keep up with route changes; try again"};
+    }
     if (result<void> room = reserve_all(in, routes); !room) {
         return room;
     }

@@ -406,11 +406,11 @@ bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
     if (error.meaning == icmp_meaning::too_big) {
         const std::uint16_t floor = c.key.is_v4() ? 576 : 1'280; // below it is an attack
         const std::uint16_t mtu = std::max(error.mtu, floor);
-        if (mtu >= c.path_mtu) {
+        if (mtu >= mtu_under_way(c)) {
             return false;
         }
         h.stats.pmtu_updates.add(1);
-        c.path_mtu = mtu;
+        c.path_mtu = std::min(c.path_mtu, mtu);
         if (c.state == conn_state::syn_sent && c.fast_open == fast_open_step::sent) {
             // The data of the SYN did not fit: a plain one at once.
             fast_open_unanswered(h, c);

@@ -94,9 +94,13 @@ void mtu_search_from_here(const host& h, conn& c) {
     }
 }
 
-void mtu_search_needless(conn& c) {
-    c.mtu.step = mtu_step::off;
-    c.mtu.probe = 0;
+void mtu_search_needless(const host& h, conn& c) {
+    rest(h, c); // for good, unless an ICMP error had cut the size before
+}
+
+unsigned mtu_under_way(const conn& c) {
+    const unsigned probe = c.mtu.probe != 0 ? c.mtu.probe + overhead(c) : 0;
+    return std::max<unsigned>(c.path_mtu, probe);
 }
 
 void mtu_search_told(const host& h, conn& c, std::uint32_t fits) {

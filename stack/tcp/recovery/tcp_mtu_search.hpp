@@ -25,9 +25,12 @@ class host;
 void mtu_search_begin(const host& h, conn& c);
 // snd_mss was cut because larger segments seem to vanish; or that was a mistake and it is restored.
 void mtu_search_from_here(const host& h, conn& c);
-void mtu_search_needless(conn& c);
+void mtu_search_needless(const host& h, conn& c);
 // An ICMP error was believed: segments of `fits` bytes pass.
 void mtu_search_told(const host& h, conn& c, std::uint32_t fits);
+
+// The largest packet that may be under way: a probe is larger than c.path_mtu.
+unsigned mtu_under_way(const conn& c);
 
 // What becomes of this output's new data.
 enum class mtu_answer : std::uint8_t {

@@ -200,6 +200,27 @@ TEST(fib4, long_slots_in_every_kind_of_node) {
     }
 }
 
+// A small table's /16 and /24 each take a long id for a longer prefix, and give it back with the
+// last.
+TEST(fib4, long_ids_of_every_level_come_back_and_are_asked_for) {
+    compiled table(fib4_root_bits_small);
+    const prefix4 deep = make_prefix4(0x0a010203, 32);
+    for (unsigned i = 0; i < 3; ++i) {
+        table.compiler->set(deep, nexthop_id{5}, true);
+        EXPECT_EQ(table.compiler->longs(), 2U);
+        table.compiler->clear(deep, {prefix4{}, nexthop_default});
+        ASSERT_EQ(table.compiler->longs(), 0U);
+        EXPECT_EQ(table.at(deep.address), nexthop_default);
+    }
+    for (std::uint32_t i = 0; i + 1 < fib4_longs_max; ++i) {
+        const prefix4 half = make_prefix4(0x80000000 + (i << 16), 17);
+        ASSERT_TRUE(table.compiler->reserve(half).ok());
+        table.compiler->set(half, nexthop_id{5}, true);
+    }
+    EXPECT_TRUE(table.compiler->reserve(make_prefix4(deep.address, 24)).ok()) << "the last one";
+    EXPECT_FALSE(table.compiler->reserve(deep).ok()) << "it takes two";
+}
+
 TEST(fib4, loading_equals_setting_one_by_one) {
     std::mt19937 random(3);
     for (const unsigned root_bits : {fib4_root_bits_main, fib4_root_bits_small}) {

@@ -159,6 +159,21 @@ TEST(tcp_mtu_search, an_icmp_error_about_a_probe_says_what_passes) {
     EXPECT_EQ(one.stats().sack_recovery_episode.read(), 0U);
 }
 
+// The path is narrow and says so: a search after the rest is over with its first probe.
+TEST(tcp_mtu_search, the_same_icmp_error_ends_the_next_search) {
+    pair_settings how = bulk_of(4'000'000);
+    how.forth.bits_per_second = 1'000'000; // half a minute
+    how.forth.queue_packets = 50;
+    how.client.mtu_raise_ms = 5'000;
+    searching one(how);
+    one.tells = true;
+    one.run();
+    EXPECT_EQ(one.largest, narrow_mtu);
+    EXPECT_GE(one.stats().mtu_probes.read(), 2U);
+    EXPECT_LE(one.stats().mtu_probes.read(), 7U); // one every five seconds
+    EXPECT_EQ(one.stats().mtu_probes_arrived.read(), 0U);
+}
+
 TEST(tcp_mtu_search, never_means_never) {
     pair_settings how = bulk_of(2'000'000);
     how.client.mtu_probing = tcp::mtu_probing::never;
