@@ -73,8 +73,9 @@ void rib_state::touch(unsigned number, const Prefix& prefix, bool was_live) {
         return look_for_dead();
     }
     auto& place = touched<Prefix>()[{number, prefix}];
-    if (live != was_live) {
-        place = prefix; // all of it again, wherever a walk of it was
+    if (live != was_live || place) {
+        place = prefix; // all of it again, wherever a walk of it was: it has left the prefix itself
+                        // behind
     }
 }
 

@@ -91,6 +91,21 @@ TEST_F(fallback, a_next_hop_that_dies_is_one_walk) {
     EXPECT_EQ(0u, steps());
 }
 
+// What the first change has to look at takes several turns; the second one concerns what was looked
+// at already.
+TEST_F(fallback, a_prefix_that_changes_again_is_looked_at_again) {
+    const prefix4 within = make_prefix4(0x15000000, 8);
+    announce(make_prefix4(0x14000000, 7), 0);
+    announce(within, 0);
+    settle();
+    link_down();
+    ASSERT_TRUE(control->withdraw(within).ok());
+    control->pump();
+    ASSERT_FALSE(control->settled());
+    announce(within, 1); // dead
+    EXPECT_EQ(gateway(0), way_of(0x15c80001));
+}
+
 TEST_F(fallback, churn_beside_dead_next_hops_costs_what_it_changes) {
     link_down();
     steps();
