@@ -123,6 +123,10 @@ result<void> generator::start(const generator_options& options) {
     return find_next(options);
 }
 
+namespace {
+constexpr std::uint32_t buffer_most = UINT16_MAX - RTE_PKTMBUF_HEADROOM - 2 * RTE_VLAN_HLEN;
+} // namespace
+
 // The ports, and the longest frame that they are to carry: what is sent, and what their own MTU
 // lets others send.
 result<void> generator::find_ports(const generator_options& options) {
@@ -141,7 +145,11 @@ result<void> generator::find_ports(const generator_options& options) {
         return {};
     };
     auto found = find(tx_device_, tx_port_);
-    return found ? find(rx_device_, rx_port_) : found;
+    if (found) {
+        found = find(rx_device_, rx_port_);
+    }
+    frame_most_ = std::min<std::uint32_t>(frame_most_, buffer_most); // a port may carry more
+    return found;
 }
 
 result<void> generator::make_pool() {
