@@ -103,7 +103,7 @@ constexpr bool fib4_is_uniform(std::uint64_t run_start) {
     return run_start <= 1;
 }
 
-// Reads an image; holds no memory of its own. Valid until the image is swapped.
+// Reads an image; holds no memory of its own. Valid until the replica applies the log again.
 template <unsigned root_bits = fib4_root_bits_main>
 class fib4_reader {
   public:

@@ -4,15 +4,13 @@ usage: gen_run_test.py PANTALA. Prints TAP. Every wait is for a state; its bound
 """
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from router_process import LIMIT_S, Router, tap  # pylint: disable=wrong-import-position
+from router_process import LIMIT_S, run_with_router  # pylint: disable=wrong-import-position
 
 
 def generator(router, *words):
@@ -96,18 +94,10 @@ def a_search_goes_through_the_sizes(router):
     assert all(row["lost"] == 0 and row["sent"] > 0 and row["trials"] > 0 for row in report["searches"]), report
 
 
-def main():
-    tests = [generator_and_router_find_each_other, long_frames_are_generated, slow_rates_are_sent,
-             a_trial_that_is_interrupted_says_so,
-             a_search_goes_through_the_sizes]
-    directory = tempfile.mkdtemp(prefix="pantala.")
-    router = Router(os.path.abspath(sys.argv[1]), directory)
-    try:
-        return tap(tests, router) != 0
-    finally:
-        router.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
+TESTS = [
+    generator_and_router_find_each_other, long_frames_are_generated, slow_rates_are_sent,
+    a_trial_that_is_interrupted_says_so, a_search_goes_through_the_sizes,
+]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_with_router(TESTS))

@@ -1,7 +1,11 @@
 """A running `pantala run` between two buses, for the tests that look at it from outside, and their TAP."""
 import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 
 LIMIT_S = 60
 
@@ -130,3 +134,16 @@ def tap(tests, subject, around=lambda test: None):
             bad += 1
             print(f"not ok {number} - {name}\n# {failure!r}", flush=True)
     return bad
+
+
+def run_with_router(tests):
+    """Calls the tests with one router of the program that the command line names; the status to end with."""
+    directory = tempfile.mkdtemp(prefix="pantala.")
+    try:
+        router = Router(os.path.abspath(sys.argv[1]), directory)
+        try:
+            return tap(tests, router) != 0
+        finally:
+            router.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

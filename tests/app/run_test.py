@@ -7,14 +7,12 @@ import gzip
 import json
 import os
 import select
-import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from router_process import CONFIG, LIMIT_S, Router, tap  # pylint: disable=wrong-import-position
+from router_process import CONFIG, LIMIT_S, run_with_router  # pylint: disable=wrong-import-position
 
 
 def starts_as_configured(router):
@@ -443,24 +441,16 @@ def ends_cleanly(router):
     router.refuses("link", because="pantala run")
 
 
-def main():
-    tests = [starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
-             batches_are_made_in_order_or_say_where_they_end,
-             what_leads_nowhere_is_refused_everywhere, a_port_hears_the_address_of_its_interfaces,
-             a_port_carries_what_its_interfaces_promise, traffic_all_arrives, a_bus_tells_who_and_what_is_on_it,
-             metrics_and_weights_count, both_families_are_saved_and_restored, what_is_shown_is_what_was_asked_for,
-             the_host_cache_is_shown_and_flushed, watchers_are_told_of_changes,
-             a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
-             a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line,
-             a_check_looks_for_what_is_named, ends_cleanly]
-    directory = tempfile.mkdtemp(prefix="pantala.")
-    router = Router(os.path.abspath(sys.argv[1]), directory)
-    try:
-        return tap(tests, router) != 0
-    finally:
-        router.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
+TESTS = [
+    starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
+    batches_are_made_in_order_or_say_where_they_end, what_leads_nowhere_is_refused_everywhere,
+    a_port_hears_the_address_of_its_interfaces, a_port_carries_what_its_interfaces_promise, traffic_all_arrives,
+    a_bus_tells_who_and_what_is_on_it, metrics_and_weights_count, both_families_are_saved_and_restored,
+    what_is_shown_is_what_was_asked_for, the_host_cache_is_shown_and_flushed, watchers_are_told_of_changes,
+    a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
+    a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, a_check_looks_for_what_is_named,
+    ends_cleanly,
+]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_with_router(TESTS))

@@ -4,12 +4,10 @@ usage: tables_run_test.py PANTALA. Prints TAP.
 """
 import json
 import os
-import shutil
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from router_process import Router, tap  # pylint: disable=wrong-import-position
+from router_process import run_with_router  # pylint: disable=wrong-import-position
 
 
 def names(router):
@@ -108,18 +106,10 @@ def an_interface_moves_and_an_empty_table_is_gone(router):
     assert router.ask("route", "verify")["tables"] == 2
 
 
-def main():
-    tests = [the_configuration_makes_one, another_has_the_same_addresses_and_prefixes,
-             what_is_shown_and_saved_says_which, feeds_fill_and_empty_one, what_does_not_fit_is_refused,
-             an_interface_moves_and_an_empty_table_is_gone]
-    directory = tempfile.mkdtemp(prefix="pantala.")
-    router = Router(os.path.abspath(sys.argv[1]), directory)
-    try:
-        return tap(tests, router) != 0
-    finally:
-        router.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
+TESTS = [
+    the_configuration_makes_one, another_has_the_same_addresses_and_prefixes, what_is_shown_and_saved_says_which,
+    feeds_fill_and_empty_one, what_does_not_fit_is_refused, an_interface_moves_and_an_empty_table_is_gone,
+]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_with_router(TESTS))
