@@ -294,6 +294,7 @@ struct alignas(64) conn {
     fast_open_step fast_open = fast_open_step::none;
     bool fast_open_grant = false; // our SYN-ACK carries a fresh cookie
     std::uint8_t keep_count = 0;  // with conn_flag::keep_alive; 0: the host's
+    bool uncut = false;           // with recovery_state::loss: a repair that is no congestion
     std::uint16_t keep_idle_s = 0;
     std::uint16_t keep_interval_s = 0;
     void* user = nullptr; // the socket layer's

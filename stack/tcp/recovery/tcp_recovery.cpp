@@ -347,25 +347,31 @@ void recovery_on_reorder_timeout(host& h, conn& c) {
 }
 
 void recovery_without_congestion(host& h, conn& c) {
-    (void)h;
     if (c.lost_bytes == 0 || c.recovery >= recovery_state::recovery) {
         return;
     }
-    c.high_seq = c.snd_nxt;
-    c.clear(conn_flag::undo_ready | conn_flag::f_rto | conn_flag::tail_probe);
-    c.recovery = recovery_state::loss;
-    c.ssthresh = std::max(c.ssthresh, c.cwnd); // else the end of it would cut the window there
+    if (c.recovery == recovery_state::reduced) { // a cut for something else: it goes on as it is
+        enter_recovery(h, c);
+    } else {
+        c.high_seq = c.snd_nxt;
+        c.clear(conn_flag::undo_ready | conn_flag::f_rto | conn_flag::tail_probe);
+        c.recovery = recovery_state::loss;
+        c.uncut = true;
+        c.ssthresh = std::max(c.ssthresh, c.cwnd); // else the end of it would cut the window there
+    }
+    timer_restart_rexmt(h, c); // a tail loss probe is no part of a repair (RFC 8985 7.2)
 }
 
 void recovery_on_timeout(host& h, conn& c) {
     // RFC 5681 3.1: ssthresh is cut once for a loss, not again for a lost retransmission; and the
     // first timeout of an episode remembers what to restore.
-    const bool first =
-        c.rexmt_shift == 0 && (c.recovery != recovery_state::loss || c.snd_una >= c.high_seq);
-    if (c.recovery != recovery_state::loss) {
+    const bool uncut = c.recovery != recovery_state::loss || c.uncut;
+    const bool first = c.rexmt_shift == 0 && (uncut || c.snd_una >= c.high_seq);
+    if (uncut) {
         prepare_undo(c);
         c.ssthresh = congestion_cut(h, c);
         c.resent_at_us = h.now_us();
+        c.uncut = false;
     }
     // RFC 5682 section 3.1 step 1: only for the first timeout, and only where there is more to send
     // than the segment that is repeated.

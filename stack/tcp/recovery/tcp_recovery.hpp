@@ -18,7 +18,8 @@ bool recovery_on_ack(host& h, conn& c, tcp_seq ack, ack_result& result);
 void recovery_on_reorder_timeout(host& h, conn& c);
 // The retransmission timer fired for outstanding data: everything is lost, cwnd is one segment.
 void recovery_on_timeout(host& h, conn& c);
-// Segments were marked lost that were too big for the path: they are sent again, cwnd stays.
+// Segments were marked lost that were too big for the path: they are sent again, cwnd stays, or
+// follows the reduction that is under way.
 void recovery_without_congestion(host& h, conn& c);
 // Bytes left for the first time or again; PRR counts them.
 void recovery_sent(conn& c, std::uint32_t bytes);

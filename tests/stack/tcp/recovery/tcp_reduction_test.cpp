@@ -1,0 +1,92 @@
+// What cuts the window, what does not, and what may take a cut back.
+#include "stack/tcp/tcp_user.hpp"
+#include "tests/stack/tcp/scripted_peer.hpp"
+
+#include <gtest/gtest.h>
+
+namespace pantala::sim {
+namespace {
+
+using namespace wire::tcp_flag;
+
+constexpr std::uint32_t mss = 1'000;
+const std::vector<std::uint8_t> with_sack = {2, 4, mss >> 8, mss & 255, 4, 2, 1, 1};
+
+// A connection with a round trip of 100 ms and an initial window of ten segments.
+struct tcp_reduction : testing::Test {
+    void establish(const std::vector<std::uint8_t>& options, std::uint8_t syn_flags = 0) {
+        peer.listen();
+        peer.give(
+            {.flags = static_cast<std::uint8_t>(syn | syn_flags),
+             .seq = peer.seq,
+             .options = options});
+        ++peer.seq;
+        peer.ack = peer.next()->seq + 1;
+        peer.wait_ms(100);
+        peer.give(peer.segment(ack));
+        handle = tcp::accept(peer.host(), peer.listener, nullptr);
+    }
+    tcp::conn& conn() { return *peer.host().find(handle); }
+    // An ICMP error about the first segment in flight: 660 bytes fit.
+    void say_too_big() {
+        tcp::icmp_input(
+            peer.host(),
+            {.key = conn().key,
+             .seq = conn().snd_una,
+             .meaning = tcp::icmp_meaning::too_big,
+             .mtu = 700},
+            peer.now);
+        peer.turn();
+    }
+    void acknowledge(std::uint32_t bytes, std::uint8_t flags = 0) {
+        peer.ack += bytes;
+        peer.give(peer.segment(static_cast<std::uint8_t>(ack | flags)));
+    }
+    unsigned sent_since() {
+        unsigned count = 0;
+        while (peer.next()) {
+            ++count;
+        }
+        return count;
+    }
+    scripted_peer peer;
+    tcp::conn_handle handle;
+};
+
+// RFC 5681 3.1 (4): the repair of what was too big cut nothing; a timeout during it does.
+TEST_F(tcp_reduction, a_timeout_cuts_although_a_repair_without_congestion_is_under_way) {
+    establish(with_sack);
+    peer.send(handle, 8 * mss);
+    peer.wait_ms(50);
+    say_too_big();
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::loss);
+    EXPECT_GT(conn().ssthresh, 10 * mss);
+    peer.wait_ms(1'000);
+    EXPECT_GE(peer.stats().rexmttimeo.read(), 1U);
+    EXPECT_EQ(peer.stats().tlp_probes.read(), 0U); // RFC 8985 7.2: not during a repair
+    EXPECT_EQ(conn().ssthresh, 8 * mss * 7 / 10);
+    const std::uint32_t cut_once = conn().ssthresh;
+    peer.wait_ms(5'000); // not again for the same loss
+    EXPECT_GE(peer.stats().rexmttimeo.read(), 3U);
+    EXPECT_EQ(conn().ssthresh, cut_once);
+}
+
+// RFC 3168 6.1.2: the cut stands, whatever else is said of the path.
+TEST_F(tcp_reduction, an_icmp_error_does_not_take_a_reduction_for_ecn_back) {
+    establish(with_sack, ece | cwr);
+    peer.send(handle, 10 * mss);
+    peer.wait_ms(50);
+    acknowledge(mss, ece);
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::reduced);
+    EXPECT_EQ(conn().ssthresh, 7 * mss);
+    say_too_big();
+    EXPECT_EQ(conn().ssthresh, 7 * mss);
+    EXPECT_GT(sent_since(), 10U); // what was too big is sent again
+    acknowledge(9 * mss);
+    EXPECT_LE(conn().cwnd, 7 * mss);
+    EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 1U);
+    EXPECT_EQ(peer.stats().sndrexmitbad.read(), 0U);
+}
+
+} // namespace
+} // namespace pantala::sim
