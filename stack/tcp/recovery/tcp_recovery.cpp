@@ -83,7 +83,12 @@ void end_recovery(conn& c) {
 
 // -- Proportional rate reduction (RFC 6937 section 3): how much this ACK lets out.
 void pace_by_prr(conn& c, const ack_result& result, bool force_one) {
-    c.prr_delivered += result.delivered;
+    std::uint32_t delivered = result.delivered;
+    if (!c.has(conn_flag::sack)) { // RFC 9937: duplicate ACKs can be made up
+        const std::uint32_t left = c.recover_fs - std::min(c.recover_fs, c.prr_delivered);
+        delivered = std::min(delivered, left);
+    }
+    c.prr_delivered += delivered;
     const std::uint32_t pipe = c.in_flight();
     std::uint64_t send = 0;
     if (pipe > c.ssthresh) {
@@ -92,7 +97,7 @@ void pace_by_prr(conn& c, const ack_result& result, bool force_one) {
         send = target > c.prr_out ? target - c.prr_out : 0;
     } else {
         std::uint64_t limit = std::max<std::uint64_t>(
-            c.prr_delivered > c.prr_out ? c.prr_delivered - c.prr_out : 0, result.delivered);
+            c.prr_delivered > c.prr_out ? c.prr_delivered - c.prr_out : 0, delivered);
         if (result.advanced && c.lost_bytes <= result.lost_before) {
             limit += c.snd_mss; // slow start part only while nothing more is lost (SSRB)
         }
@@ -128,8 +133,11 @@ void mark_head_lost(host& h, conn& c) {
 
 void sackless_on_ack(host& h, conn& c, ack_result& result) {
     if (result.advanced) {
-        // Duplicate ACKs have counted what they stood for.
+        // RFC 6937 section 3: duplicate ACKs have counted what they stood for, but none of them the
+        // hole that is closed now.
+        const std::uint32_t hole = std::min<std::uint32_t>(result.delivered, c.snd_mss);
         result.delivered -= std::min(result.delivered, c.sacked_bytes);
+        result.delivered = std::max(result.delivered, hole);
         // RFC 6582 3.2 step 3: a partial ACK deflates by what it acknowledged, plus one segment.
         const std::uint32_t gone =
             result.acked_bytes > c.snd_mss ? result.acked_bytes - c.snd_mss : 0;

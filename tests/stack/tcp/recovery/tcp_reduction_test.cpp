@@ -10,6 +10,7 @@ namespace {
 using namespace wire::tcp_flag;
 
 constexpr std::uint32_t mss = 1'000;
+const std::vector<std::uint8_t> with_mss = {2, 4, mss >> 8, mss & 255};
 const std::vector<std::uint8_t> with_sack = {2, 4, mss >> 8, mss & 255, 4, 2, 1, 1};
 
 // A connection with a round trip of 100 ms and an initial window of ten segments.
@@ -86,6 +87,37 @@ TEST_F(tcp_reduction, an_icmp_error_does_not_take_a_reduction_for_ecn_back) {
     EXPECT_LE(conn().cwnd, 7 * mss);
     EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 1U);
     EXPECT_EQ(peer.stats().sndrexmitbad.read(), 0U);
+}
+
+// RFC 6937 section 3, without SACK: what a partial ACK acknowledges, less what duplicate ACKs have
+// counted; and at least the hole it closes, which none of them can have meant.
+TEST_F(tcp_reduction, without_sack_a_partial_ack_delivers_the_hole) {
+    establish(with_mss);
+    peer.send(handle, 10 * mss); // the first and the fifth are lost
+    peer.wait_ms(100);
+    for (unsigned i = 0; i < 8; ++i) {
+        acknowledge(0);
+    }
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::recovery);
+    EXPECT_EQ(conn().prr_delivered, 6 * mss); // from the third on
+    acknowledge(4 * mss);
+    EXPECT_EQ(conn().prr_delivered, 7 * mss);
+    acknowledge(mss); // the fifth, sent again, and a hole behind it
+    EXPECT_EQ(conn().prr_delivered, 8 * mss);
+}
+
+// RFC 9937, DeliveredData: without SACK no more counts as delivered than was out.
+TEST_F(tcp_reduction, made_up_duplicate_acks_let_no_more_out) {
+    establish(with_mss);
+    peer.send(handle, 60 * mss);
+    peer.wait_ms(100);
+    EXPECT_EQ(sent_since(), 10U);
+    for (unsigned i = 0; i < 40; ++i) {
+        acknowledge(0);
+    }
+    EXPECT_EQ(conn().recover_fs, 12 * mss); // two more by limited transmit
+    EXPECT_EQ(conn().prr_delivered, 12 * mss);
+    EXPECT_LE(sent_since(), 15U);
 }
 
 } // namespace
