@@ -278,7 +278,7 @@ struct alignas(64) conn {
     std::uint32_t last_heard_ms = 0; // a segment arrived
     std::uint32_t last_sent_ms = 0;  // data left
     std::uint32_t opened_ms = 0;
-    std::uint32_t stalled_ms = 0; // since when data waits for an ACK or a window (user timeout)
+    std::uint32_t stalled_ms = 0;      // since when data waits to be acknowledged (user timeout)
     std::uint32_t user_timeout_ms = 0; // 0: none (RFC 9293 3.9.1)
     std::uint32_t challenge_ms = 0;    // the second that challenge_count is about
     std::uint8_t challenge_count = 0;

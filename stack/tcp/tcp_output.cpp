@@ -258,7 +258,6 @@ void ensure_timer(host& h, conn& c) {
     const bool waits = c.is_armed(conn_timer::persist) || c.is_armed(conn_timer::pace);
     if ((c.unsent() > 0 || fin_pending(c)) && !waits) {
         c.rexmt_shift = 0;
-        c.stalled_ms = h.now_ms();
         timer_arm_persist(h, c); // RFC 9293 3.8.6.1
     }
 }
@@ -268,6 +267,10 @@ void ensure_timer(host& h, conn& c) {
 std::uint32_t usable_window(const conn& c) {
     const tcp_seq edge = c.snd_una + c.snd_wnd;
     return c.snd_nxt < edge ? edge - c.snd_nxt : 0;
+}
+
+bool fin_may_leave(const conn& c) {
+    return fin_pending(c) && fin_allowed(c) && usable_window(c) > 0;
 }
 
 std::uint8_t window_shift_for(const host& h) {
@@ -402,7 +405,7 @@ void output(host& h, conn& c) {
         pace_wait(h, c);
     }
     pace_took(c, sent);
-    if (fin_pending(c) && fin_allowed(c) && usable_window(c) > 0) {
+    if (fin_may_leave(c)) {
         send_new(h, c, 0);
     }
     if (c.has(conn_flag::ack_now)) {

@@ -76,6 +76,8 @@ bool send_again(host& h, conn& c, std::uint32_t id);
 
 // Bytes the peer's window still has room for.
 std::uint32_t usable_window(const conn& c);
+// A FIN is all that waits, and its turn has come.
+bool fin_may_leave(const conn& c);
 // The timestamp clock: milliseconds, offset by a keyed hash of the address pair (RFC 7323 5.4).
 std::uint32_t timestamp_offset(const host& h, const flow_key& key);
 // The most payload one segment to this peer may carry.

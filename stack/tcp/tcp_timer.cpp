@@ -163,8 +163,8 @@ void rexmt_due(host& h, conn& c) {
     }
 }
 
-// Where the window is open: what fits goes out. What does not leave this machine (send_segment) is
-// no word about the path: it is tried again at an even pace, without backing off.
+// Where the window is open: what fits goes out, or the FIN. What does not leave this machine
+// (send_segment) is no word about the path: it is tried again at an even pace, without backing off.
 void send_waiting(host& h, conn& c, std::uint32_t fits) {
     if (!send_new(h, c, std::min<std::uint32_t>(fits, c.snd_mss))) {
         timer_arm(h, c, conn_timer::persist, h.config.blocked_retry_ms);
@@ -179,11 +179,12 @@ void persist_due(host& h, conn& c) {
     const std::uint64_t patience =
         std::min<std::uint64_t>(maxidle_ms(h), std::uint64_t{c.rto_us} * data_backoff_sum / 1'000);
     const std::uint32_t fits = std::min(usable_window(c), c.unsent());
+    const bool may_leave = fits > 0 || fin_may_leave(c);
     // A peer that answers but never reads may hold an application, not an orphan; a device that
     // takes nothing holds neither for ever.
-    const bool spent = fits > 0 ? h.now_ms() - c.stalled_ms >= patience
-                                : c.rexmt_shift >= rexmt_retries_max &&
-                                      (idle >= patience || c.has(conn_flag::orphan));
+    const bool spent = may_leave ? h.now_ms() - c.stalled_ms >= patience
+                                 : c.rexmt_shift >= rexmt_retries_max &&
+                                       (idle >= patience || c.has(conn_flag::orphan));
     if (spent || user_timed_out(h, c)) {
         h.stats.persistdrop.add(1);
         give_up(h, c);
@@ -196,7 +197,7 @@ void persist_due(host& h, conn& c) {
     h.stats.sndprobe.add(1);
     c.keep_probes = static_cast<std::uint8_t>(std::min(c.keep_probes + 1, 255));
     c.push_withheld = false; // it has waited long enough for more
-    if (fits > 0) {
+    if (may_leave) {
         send_waiting(h, c, fits);
         return;
     }

@@ -20,6 +20,13 @@ inline void timer_disarm_all(conn& c) {
     c.armed = 0;
 }
 
+// Before something is queued: where nothing else waits to be acknowledged, it counts from now on.
+inline void user_timeout_begin(conn& c, std::uint32_t now_ms) {
+    if (c.snd_una == c.snd_end) {
+        c.stalled_ms = now_ms;
+    }
+}
+
 void timer_arm_rexmt(host& h, conn& c, rexmt_kind kind, std::uint32_t delay_us);
 // Restarts the retransmission timer after an ACK of new data (RFC 6298 5.3), as a tail loss probe
 // where one is due before.

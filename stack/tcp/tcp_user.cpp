@@ -151,6 +151,7 @@ void queue_fin(host& h, conn& c) {
     if (c.has(conn_flag::fin_queued)) {
         return;
     }
+    user_timeout_begin(c, h.now_ms());
     c.set(conn_flag::fin_queued);
     if (c.state == conn_state::established) {
         c.state = conn_state::fin_wait_1;
@@ -317,6 +318,7 @@ std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, 
     if (more && !c->more_follows && c->unsent() > 0) { // that waits for nothing
         output(h, *c);
     }
+    user_timeout_begin(*c, h.now_ms());
     const std::size_t fits = std::min(bytes.size(), room_of(*c));
     const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
     c->send_blocked = taken_bytes < bytes.size();

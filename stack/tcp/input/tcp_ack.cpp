@@ -26,6 +26,7 @@ void update_window(host& h, conn& c, const segment_in& segment, ack_result& resu
     }
     const std::uint32_t window = window_of(c, segment);
     result.window_changed = window != c.snd_wnd;
+    result.window_was_closed = c.snd_wnd == 0;
     if (result.window_changed && segment.length == 0 && segment.ack == c.snd_una) {
         h.stats.rcvwinupd.add(1);
     }
@@ -99,10 +100,13 @@ void settle_timer(host& h, conn& c, const ack_result& result, bool reorder_armed
     }
 }
 
-void settle_persist(conn& c) {
-    if (c.is_armed(conn_timer::persist) && c.snd_wnd > 0) {
+// A closed window that opens needs no more probes. What waits for more than that (RFC 9293
+// 3.8.6.2.1 (4): a window too small; a device that takes nothing) goes on waiting.
+void settle_persist(host& h, conn& c, const ack_result& result) {
+    if (c.is_armed(conn_timer::persist) && result.window_was_closed && c.snd_wnd > 0) {
         timer_disarm(c, conn_timer::persist);
         c.rexmt_shift = 0;
+        c.stalled_ms = h.now_ms();
     }
 }
 
@@ -205,7 +209,7 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
         congestion_acked(h, c, grows_by, result.rtt_latest_us);
     }
     settle_timer(h, c, result, reorder_armed);
-    settle_persist(c);
+    settle_persist(h, c, result);
     if (result.advanced) {
         c.more_follows = false;
         tell_room(h, c);

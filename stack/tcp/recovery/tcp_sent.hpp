@@ -65,6 +65,7 @@ struct ack_result {
     bool resent_acked = false;       // a retransmitted segment was acknowledged
     bool dsack = false;
     bool window_changed = false;
+    bool window_was_closed = false;
     bool data_in_segment = false;
     bool ece = false;
     bool has_echo = false;

@@ -203,6 +203,39 @@ TEST_F(tcp_blocked, the_user_timeout_ends_it) {
     EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
 }
 
+// RFC 9293 3.9.1: what arrives acknowledges nothing of it.
+TEST_F(tcp_blocked, what_arrives_does_not_put_off_the_user_timeout) {
+    tcp::set_user_timeout(peer.host(), handle, 3'000);
+    blocked = true;
+    peer.send(handle, 24);
+    for (unsigned i = 0; i < 10; ++i) {
+        peer.wait_ms(400);
+        EXPECT_EQ(peer.host().find(handle)->error != tcp::conn_error::none, i >= 7) << i;
+        peer.give(peer.segment(ack | psh, 1));
+        ++peer.seq;
+    }
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+}
+
+TEST_F(tcp_blocked, the_end_of_the_stream_is_tried_at_an_even_pace_too) {
+    blocked = true;
+    peer.wait_ms(60'000); // nothing waits yet
+    tcp::shutdown_send(peer.host(), handle);
+    peer.turn();
+    peer.wait_ms(10'000);
+    EXPECT_TRUE(peer.silent());
+    EXPECT_EQ(peer.host().find(handle)->rexmt_shift, 0U);
+    EXPECT_NEAR(static_cast<double>(peer.stats().persisttimeo.read()), 20, 2);
+    blocked = false;
+    peer.wait_ms(500);
+    const auto end = peer.next();
+    ASSERT_TRUE(end);
+    EXPECT_EQ(end->flags, fin | ack);
+    EXPECT_EQ(end->seq, peer.ack);
+    EXPECT_EQ(peer.stats().sndrexmitpack.read(), 0U);
+    EXPECT_TRUE(peer.silent());
+}
+
 TEST_F(tcp_blocked, an_end_that_nobody_hears_of_comes_in_time) {
     blocked = true;
     peer.send(handle, 24);
@@ -212,6 +245,29 @@ TEST_F(tcp_blocked, an_end_that_nobody_hears_of_comes_in_time) {
     EXPECT_EQ(peer.host().conns.used(), 1U);
     peer.wait_ms(200'000);
     EXPECT_EQ(peer.host().conns.used(), 0U);
+}
+
+// RFC 9293 3.8.6.2.1 (4): it counts from when the sender began to wait.
+TEST(tcp_timer, what_arrives_does_not_put_off_the_override_of_a_small_window) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    wire_segment small = peer.segment(ack);
+    small.window = 100;
+    peer.give(small);
+    peer.send(handle, 1'000);
+    EXPECT_TRUE(peer.silent());
+    std::size_t sent = 0;
+    for (unsigned i = 0; i < 20; ++i) {
+        peer.wait_ms(100);
+        wire_segment data = peer.segment(ack | psh, 1);
+        data.window = 100;
+        peer.give(data);
+        ++peer.seq;
+        while (const auto one = peer.next()) {
+            sent += one->payload.size();
+        }
+    }
+    EXPECT_GE(sent, 100U);
 }
 
 TEST(tcp_timer, a_closed_window_of_a_dead_peer_ends_it) {
