@@ -8,6 +8,7 @@
 #include "stack/socket/bsd/bsd_table.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include <fmt/format.h>
@@ -52,6 +53,17 @@ siphash_key random_key() {
     std::random_device device;
     const auto word = [&] { return std::uint64_t{device()} << 32 | device(); };
     return {word(), word()};
+}
+
+// The timestamps of this host go on where those of the process before it stopped: the machine's
+// clock and a key of its own secret.
+void continue_timestamps(siphash_key secret, instant now, tcp::settings& to) {
+    using namespace std::chrono;
+    const auto since = system_clock::now().time_since_epoch();
+    to.timestamp_key = {
+        siphash24::of(secret, "timestamps 0", 12), siphash24::of(secret, "timestamps 1", 12)};
+    to.timestamp_base_ms =
+        static_cast<std::uint32_t>(duration_cast<milliseconds>(since).count() - now.ms());
 }
 
 engine_settings engine_settings_of(const config& from) {
@@ -284,6 +296,8 @@ result<void> router::start_workers(const config& from, const program_factory& pr
     settings.hosts = host_cache_of(from.hostcache);
     choose_tcp(from.tcp, settings.host);
     settings.host.tcp.fast_open_key = random_key(); // one worker's cookies are good at all
+    continue_timestamps(
+        stable_secret(from.ip6.stable_secret), engine_->clock().now(), settings.host.tcp);
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         auto replica = rib_->join();

@@ -20,13 +20,17 @@ siphash_key draw_key(random_source& random) {
     return {random.next(), random.next()};
 }
 
-host_secrets draw_secrets(random_source& random, siphash_key fast_open) {
+host_secrets draw_secrets(random_source& random, const settings& config) {
+    const siphash_key fast_open = config.fast_open_key;
     host_secrets drawn = {draw_key(random), draw_key(random), draw_key(random), draw_key(random),
                           draw_key(random), draw_key(random), fast_open};
     if (fast_open.k0 == 0 && fast_open.k1 == 0) {
         siphash24 one(drawn.cookie);
         siphash24 other(drawn.cookie);
         drawn.fast_open = {one.finish(1, 1), other.finish(2, 1)};
+    }
+    if (config.timestamp_key.k0 != 0 || config.timestamp_key.k1 != 0) {
+        drawn.timestamp = config.timestamp_key;
     }
     return drawn;
 }
@@ -126,9 +130,9 @@ void trim_chain(host& h, rte_mbuf* packet, std::uint32_t bytes) {
 
 host::host(
     const host_services& services, const settings& chosen, const limits& capacity, instant start)
-    : config(chosen), sizes(capacity), secrets(draw_secrets(services.random, chosen.fast_open_key)),
-      now(start), pool(services.pool), drops(services.drops), random(services.random),
-      sink(services.sink), paths(services.paths), conns(capacity.conns), table(capacity.conns),
+    : config(chosen), sizes(capacity), secrets(draw_secrets(services.random, chosen)), now(start),
+      pool(services.pool), drops(services.drops), random(services.random), sink(services.sink),
+      paths(services.paths), conns(capacity.conns), table(capacity.conns),
       sents(capacity.sent_segments), wheel(start, capacity.conns), time_waits(capacity.time_waits),
       memory(memory_limits_of(services.pool, capacity), capacity.listeners, secrets.peer),
       syns(syn_limits_of(capacity)), fast_opens(capacity.fast_open_servers, secrets.table),

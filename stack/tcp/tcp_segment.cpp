@@ -223,7 +223,7 @@ std::uint32_t timestamp_offset(const host& h, const flow_key& key) {
         sum.word(address.words[0]);
         sum.word(address.words[1]);
     }
-    return static_cast<std::uint32_t>(sum.finish(0, 32));
+    return h.config.timestamp_base_ms + static_cast<std::uint32_t>(sum.finish(0, 32));
 }
 
 std::uint16_t mtu_for(const host& h, const flow_key& key, std::uint16_t segment_size) {

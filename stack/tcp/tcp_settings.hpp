@@ -94,6 +94,11 @@ struct settings {
     std::uint16_t mtu_base = 1'024;       // RFC 4821 7.2; IPv6: 1,280
     std::uint32_t mtu_raise_ms = 600'000; // rest before the next search (RFC 8899 PMTU_RAISE_TIMER)
     std::uint8_t ttl = 64;
+    // Makes the offset of an address pair's timestamps (RFC 7323 5.4). Zero: drawn. A process that
+    // gives the key and the clock of the one before it goes on with that one's timestamps, so that
+    // what waits in a peer's TIME-WAIT lets it in (RFC 6191).
+    siphash_key timestamp_key;
+    std::uint32_t timestamp_base_ms = 0; // of a clock that outlives the process, at instant zero
 
     // -- Fast Open (RFC 7413): only for sockets that ask for it, since a peer's application may get
     // the data of a SYN twice (section 6.1). False: these are plain connections too.

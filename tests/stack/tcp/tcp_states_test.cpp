@@ -1,4 +1,5 @@
 // The rules of RFC 9293 3.10.7 and RFC 5961, one exchange of segments each.
+#include "stack/tcp/tcp_output.hpp"
 #include "tests/stack/tcp/scripted_peer.hpp"
 
 #include <gtest/gtest.h>
@@ -261,6 +262,23 @@ TEST(tcp_states, time_wait_answers_reopens_and_is_not_assassinated) {
     EXPECT_EQ(answer->flags, syn | ack);
     EXPECT_TRUE(tcp_seq{answer->seq} > tcp_seq{peer.ack}); // above everything of the old one
     EXPECT_EQ(peer.host().time_waits.size(), 0U);
+}
+
+TEST(tcp_states, a_process_started_again_goes_on_with_its_timestamps) { // RFC 6191, RFC 7323 5.4
+    tcp::settings config;
+    config.timestamp_key = {1, 2};
+    config.timestamp_base_ms = 4'294'967'000; // about to wrap
+    scripted_peer before(config);
+    flow_key key;
+    key.local = before.address(1);
+    key.remote = before.address(2);
+    config.timestamp_base_ms += 5'000;
+    scripted_peer after(config);
+    EXPECT_EQ(timestamp_offset(after.host(), key) - timestamp_offset(before.host(), key), 5'000U);
+    EXPECT_NE(timestamp_offset(before.host(), key), config.timestamp_base_ms - 5'000U); // hidden
+    config.timestamp_key = {3, 4};
+    scripted_peer other(config);
+    EXPECT_NE(timestamp_offset(other.host(), key), timestamp_offset(after.host(), key));
 }
 
 TEST(tcp_states, unread_data_at_close_resets) { // RFC 2525 2.17
