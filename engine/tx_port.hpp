@@ -20,6 +20,11 @@ using tx_function = std::uint16_t (*)(void* context, rte_mbuf** packets, std::ui
 
 class tx_port {
   public:
+    // Packets that come one by one (a host's) leave by so many, long before the round ends, so that
+    // the other end begins while this one goes on. bench_http, 100 connections, M requests/s by 64,
+    // 16 and 8: 1.29, 1.65, 2.18; 1,000 connections: 2.1 by all three.
+    static constexpr unsigned gather_max = 8;
+
     tx_port() = default;
     void bind(tx_function send, void* context, drop_sink* drops) {
         send_ = send;
@@ -31,7 +36,7 @@ class tx_port {
     // Gives the packet away.
     void push(rte_mbuf* packet) {
         pending_.push(packet);
-        if (pending_.full()) {
+        if (pending_.count >= gather_max) {
             flush();
         }
     }
