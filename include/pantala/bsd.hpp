@@ -49,6 +49,10 @@ ssize_t recv(int socket, void* bytes, std::size_t count, int flags); // MSG_TRUN
 ssize_t
 recvfrom(int socket, void* bytes, std::size_t count, int flags, sockaddr* from, socklen_t* length);
 ssize_t sendmsg(int socket, const msghdr* message, int flags);
+// Ancillary data, of datagrams alone: recvmsg tells what was asked for (IPPROTO_IP: IP_PKTINFO,
+// IP_RECVTOS, IP_RECVTTL; of an AF_INET6 socket IPPROTO_IPV6: IPV6_RECVPKTINFO, IPV6_RECVTCLASS,
+// IPV6_RECVHOPLIMIT), sendmsg takes PKTINFO: the address of ours to send from (one that is not
+// ours: EADDRNOTAVAIL, by the next call). Interfaces have no numbers: 0.
 ssize_t recvmsg(int socket, msghdr* message, int flags);
 ssize_t write(int socket, const void* bytes, std::size_t count);
 ssize_t read(int socket, void* bytes, std::size_t count);

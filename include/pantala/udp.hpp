@@ -19,7 +19,9 @@ class datagram {
   public:
     endpoint local;
     endpoint remote;
-    std::size_t size = 0; // bytes of payload
+    std::size_t size = 0;           // bytes of payload
+    std::uint8_t traffic_class = 0; // IPv4's TOS
+    std::uint8_t hop_limit = 0;     // as it came: IPv4's TTL
     // The first contiguous piece; all of it, but for datagrams that came in fragments.
     std::span<const std::byte> first;
     // Copies from the start, as far as there is room; returns how many bytes.
@@ -48,6 +50,9 @@ class udp_socket {
     // Returns 0 or an errno value. What is sent in a round leaves together at its end.
     int send(std::span<const std::byte> bytes); // connected sockets
     int send_to(const endpoint& remote, std::span<const std::byte> bytes);
+    // From this address of the host's, whose port is the socket's. EADDRNOTAVAIL: it is not its
+    // own.
+    int send_as(const endpoint& local, const endpoint& remote, std::span<const std::byte> bytes);
     // To who sent `to`, from the address it was sent to, unless that was no address of ours alone.
     int reply(const datagram& to, std::span<const std::byte> bytes);
     // Connected sockets: ECONNREFUSED after an error from the peer, once; else 0.

@@ -1,5 +1,6 @@
 #include "stack/socket/endpoints.hpp"
 #include "stack/socket/net_host.hpp"
+#include "stack/wire/udp.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,6 +37,12 @@ flow_key key_of(const endpoint& local, const endpoint& remote) {
     return {here.address, there.address, here.port, there.port};
 }
 
+// Of a datagram whose headers were stepped over.
+const std::uint8_t* ip_header_before(const rte_mbuf& packet) {
+    return rte_pktmbuf_mtod(&packet, const std::uint8_t*) - sizeof(wire::udp_header) -
+           packet.l3_len;
+}
+
 } // namespace
 
 std::size_t datagram::copy(std::span<std::byte> to) const {
@@ -60,6 +67,17 @@ int udp_socket::reply(const datagram& to, std::span<const std::byte> bytes) {
     const bool ours =
         host_ != nullptr && host_->ip().is_ours(host_->ip().context, to_internal(to.local).address);
     return send_from(ours ? to.local : local_, to.remote, bytes);
+}
+
+int udp_socket::send_as(
+    const endpoint& local, const endpoint& remote, std::span<const std::byte> bytes) {
+    if (host_ == nullptr) {
+        return EBADF;
+    }
+    if (!host_->ip().is_ours(host_->ip().context, to_internal(local).address)) {
+        return EADDRNOTAVAIL;
+    }
+    return send_from({local.address, local_.port}, remote, bytes);
 }
 
 int udp_socket::send_from(
@@ -108,6 +126,11 @@ void net_host::deliver(void* to, std::span<const udp::received> came) {
             rte_pktmbuf_mtod(one.packet, const std::byte*),
             std::min<std::size_t>(one.packet->data_len, one.bytes)};
         views[i].packet_ = one.packet;
+        const std::uint8_t* ip = ip_header_before(*one.packet);
+        const bool v4 = ip[0] >> 4 == 4;
+        views[i].traffic_class =
+            v4 ? ip[1] : static_cast<std::uint8_t>((ip[0] & 15U) << 4 | ip[1] >> 4);
+        views[i].hop_limit = v4 ? ip[8] : ip[7];
     }
     socket.on_receive_(socket, {views.data(), came.size()});
 }

@@ -1,8 +1,10 @@
 #include "stack/socket/bsd/bsd_datagram.hpp"
 
 #include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_ancillary.hpp"
 #include "stack/socket/bsd/bsd_connect.hpp"
 #include "stack/socket/bsd/bsd_table.hpp"
+#include "stack/socket/endpoints.hpp"
 #include "stack/socket/net_host.hpp"
 
 #include <algorithm>
@@ -55,7 +57,7 @@ void datagram_end::kick() {
 // The worker.
 
 int datagram_end::open(net_host& host, const endpoint& local, const std::optional<endpoint>& peer) {
-    counts_ = &host.udp.stats;
+    host_ = &host;
     return peer ? host.native().connect(socket_, *peer, local) : host.native().bind(socket_, local);
 }
 
@@ -87,10 +89,17 @@ void datagram_end::socket_of::on_receive(udp_socket& socket, std::span<const dat
 
 // What there is no room for is lost, as everywhere, and counted.
 void datagram_end::take(const datagram& one) {
-    const datagram_head head{one.remote, static_cast<std::uint32_t>(one.size)};
+    const datagram_head head{
+        .at = one.remote,
+        .bytes = static_cast<std::uint32_t>(one.size),
+        .traffic_class = one.traffic_class,
+        .hop_limit = one.hop_limit,
+        .from_here = host_->ip().is_ours(host_->ip().context, to_internal(one.local).address),
+        .here = one.local};
+    udp::counters& counts = host_->udp.stats;
     const bool wanted = !v6_only_ || !is_v4(one.remote);
     if (!wanted || in.room() < sizeof head + one.size) {
-        (wanted ? counts_->full : counts_->no_port).add(1);
+        (wanted ? counts.full : counts.no_port).add(1);
         return;
     }
     in.write(std::as_bytes(std::span(&head, 1)));
@@ -101,6 +110,14 @@ void datagram_end::take(const datagram& one) {
     whole_.resize(one.size);
     one.copy(whole_);
     in.write(whole_);
+}
+
+int datagram_end::send(const datagram_head& head) {
+    const bool to_peer = head.at.port == 0;
+    if (head.from_here) {
+        return socket_.send_as(head.here, to_peer ? socket_.remote() : head.at, whole_);
+    }
+    return to_peer ? socket_.send(whole_) : socket_.send_to(head.at, whole_);
 }
 
 unsigned datagram_end::send_some(unsigned most) {
@@ -114,8 +131,7 @@ unsigned datagram_end::send_some(unsigned most) {
         whole_.resize(head.bytes);
         out.copy(sizeof head, whole_);
         out.consume(sizeof head + head.bytes);
-        const int failed =
-            head.at.port == 0 ? socket_.send(whole_) : socket_.send_to(head.at, whole_);
+        const int failed = send(head);
         if (failed != 0) {
             owner_->error.store(failed, std::memory_order_release);
         }
@@ -239,7 +255,14 @@ int connect_datagrams(bsd_socket& self, const std::optional<endpoint>& peer) {
 ssize_t send_datagram(
     bsd_socket& self, std::unique_lock<std::mutex>& hold, pieces& from, int flags,
     const destination& to) {
-    datagram_head head{{}, static_cast<std::uint32_t>(std::min(from.total(), datagram_bytes_max))};
+    datagram_head head{
+        .bytes = static_cast<std::uint32_t>(std::min(from.total(), datagram_bytes_max))};
+    if (to.message != nullptr) {
+        if (const int wrong = read_ancillary(*to.message, self.domain, head.here); wrong != 0) {
+            return fail(wrong);
+        }
+        head.from_here = head.here != any_of(AF_INET) && head.here != endpoint{};
+    }
     const std::size_t needed = sizeof head + from.total();
     if (to.address != nullptr) {
         if (const int wrong = read_address(to.address, to.length, self.domain, head.at); wrong) {
@@ -301,7 +324,8 @@ bool take_oldest(
         to.advance(here.size());
         done += here.size();
     }
-    facts = {head->at, done < head->bytes};
+    facts.cut = done < head->bytes;
+    facts.head = *head;
     bytes = head->bytes;
     if (!peek) {
         end.in.consume(sizeof *head + head->bytes);
@@ -323,6 +347,8 @@ ssize_t receive_datagram(
         for (std::size_t i = 0; i < self.ends.size(); ++i) { // the workers take turns
             datagram_end& end = *self.ends[(self.turn + i) % self.ends.size()];
             if (take_oldest(end, to, peek, facts, bytes)) {
+                facts.domain = self.domain;
+                facts.wishes = self.chosen.wishes;
                 self.turn += peek ? i : i + 1;
                 return static_cast<ssize_t>((flags & MSG_TRUNC) != 0 ? bytes : to.done());
             }

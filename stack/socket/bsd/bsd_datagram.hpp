@@ -21,10 +21,6 @@
 
 #include <sys/types.h>
 
-namespace pantala::udp {
-struct counters;
-}
-
 namespace pantala::bsd {
 
 inline constexpr std::size_t datagram_bytes_max = 65'507; // RFC 768 over IPv4
@@ -32,6 +28,12 @@ inline constexpr std::size_t datagram_bytes_max = 65'507; // RFC 768 over IPv4
 struct datagram_head {
     endpoint at; // whence, or whither; port 0: to the peer of a connected socket
     std::uint32_t bytes = 0;
+    std::uint8_t traffic_class = 0;
+    std::uint8_t hop_limit = 0;
+    // `here` is an address of ours alone: no group's, no broadcast. Of one that shall go: it leaves
+    // from there, else the host chooses.
+    bool from_here = false;
+    endpoint here;
 };
 
 // The part of a socket that lives on one worker, which is one of its door's guests meanwhile.
@@ -66,6 +68,8 @@ class datagram_end : public door_guest, public std::enable_shared_from_this<data
         std::shared_ptr<datagram_end> of; // alive while it is on its way
     };
     void take(const datagram& one);
+    // What lies in `whole_`; 0 or errno.
+    int send(const datagram_head& head);
     // At most so many; returns how many.
     unsigned send_some(unsigned most);
     void send_all();
@@ -73,7 +77,7 @@ class datagram_end : public door_guest, public std::enable_shared_from_this<data
     reference owner_;                 // the worker's, until it is closed
     std::atomic<bool> kicked_{false}; // `kick_` is on its way
     note kick_;
-    udp::counters* counts_ = nullptr; // the worker's
+    net_host* host_ = nullptr; // the worker's
     bool v6_only_;
     socket_of socket_;
     std::vector<std::byte> whole_; // a payload that lies in pieces
@@ -85,10 +89,12 @@ class datagram_end : public door_guest, public std::enable_shared_from_this<data
 ssize_t send_datagram(
     bsd_socket& self, std::unique_lock<std::mutex>& hold, pieces& from, int flags,
     const destination& to);
-// What `whence` and `cut` say beside it: the sender; not all of it found room.
+// What is told beside it.
 struct datagram_facts {
-    endpoint whence;
-    bool cut = false;
+    int domain = 0;   // its socket's; 0: there was no datagram
+    bool cut = false; // not all of it found room
+    datagram_head head;
+    ancillary_wishes wishes; // its socket's, when it was taken
 };
 ssize_t receive_datagram(
     bsd_socket& self, std::unique_lock<std::mutex>& hold, pieces& to, int flags,

@@ -32,6 +32,21 @@ constexpr std::array switches = {
     switch_option{IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &options::fast_open_connect},
 };
 
+// What recvmsg is to tell of datagrams: bsd_ancillary.hpp.
+struct wish_option {
+    int level;
+    int name;
+    bool ancillary_wishes::*where;
+};
+constexpr std::array wishes = {
+    wish_option{IPPROTO_IP, IP_PKTINFO, &ancillary_wishes::packet_info},
+    wish_option{IPPROTO_IP, IP_RECVTOS, &ancillary_wishes::traffic_class},
+    wish_option{IPPROTO_IP, IP_RECVTTL, &ancillary_wishes::hop_limit},
+    wish_option{IPPROTO_IPV6, IPV6_RECVPKTINFO, &ancillary_wishes::packet_info},
+    wish_option{IPPROTO_IPV6, IPV6_RECVTCLASS, &ancillary_wishes::traffic_class},
+    wish_option{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &ancillary_wishes::hop_limit},
+};
+
 struct number_option {
     int level;
     int name;
@@ -119,6 +134,16 @@ template <class Table>
 auto find_in(const Table& table, int level, int name) {
     return std::ranges::find_if(
         table, [&](const auto& one) { return one.level == level && one.name == name; });
+}
+
+// Is it for streams and this is none, for datagrams, or for the other family?
+bool is_foreign(const bsd_socket& self, int level, int name) {
+    const bool datagrams = self.what == bsd_socket::kind::datagram;
+    if (level == IPPROTO_TCP) {
+        return datagrams;
+    }
+    const bool ours = level == (self.domain == AF_INET ? IPPROTO_IP : IPPROTO_IPV6);
+    return find_in(wishes, level, name) != wishes.end() && !(datagrams && ours);
 }
 
 int get_max_pacing_rate(const bsd_socket& self, void* value, socklen_t* length) {
@@ -342,11 +367,14 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
         return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
-    if (level == IPPROTO_TCP && self->what == bsd_socket::kind::datagram) {
+    if (is_foreign(*self, level, name)) {
         return fail(ENOPROTOOPT);
     }
     if (const auto found = find_in(switches, level, name); found != switches.end()) {
         return put_int(self->chosen.*found->where ? 1 : 0, value, length);
+    }
+    if (const auto found = find_in(wishes, level, name); found != wishes.end()) {
+        return put_int(self->chosen.wishes.*found->where ? 1 : 0, value, length);
     }
     if (const auto found = find_in(numbers, level, name); found != numbers.end()) {
         return put_int(self->chosen.*found->where, value, length);
@@ -369,7 +397,7 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
         return fail(EFAULT);
     }
     const std::lock_guard hold(self->lock);
-    if (level == IPPROTO_TCP && self->what == bsd_socket::kind::datagram) {
+    if (is_foreign(*self, level, name)) {
         return fail(ENOPROTOOPT);
     }
     if (const auto done = set_structure(*self, level, name, value, length)) {
@@ -392,6 +420,10 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
     if (const auto found = find_in(switches, level, name); found != switches.end()) {
         self->chosen.*found->where = wanted != 0;
         return apply(*self);
+    }
+    if (const auto found = find_in(wishes, level, name); found != wishes.end()) {
+        self->chosen.wishes.*found->where = wanted != 0;
+        return 0;
     }
     const auto found = find_in(numbers, level, name);
     return found == numbers.end() ? fail(ENOPROTOOPT) : set_number(*self, *found, wanted);

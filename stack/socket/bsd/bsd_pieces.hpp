@@ -87,6 +87,7 @@ class pieces {
 struct destination {
     const sockaddr* address = nullptr;
     socklen_t length = 0;
+    const msghdr* message = nullptr; // sendmsg's, for its ancillary data
 };
 
 } // namespace pantala::bsd

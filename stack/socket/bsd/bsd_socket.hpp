@@ -75,6 +75,13 @@ struct listener_at {
     std::shared_ptr<door> worker;
 };
 
+// What recvmsg tells of a datagram (bsd_ancillary.hpp).
+struct ancillary_wishes {
+    bool packet_info = false;
+    bool traffic_class = false;
+    bool hop_limit = false;
+};
+
 inline constexpr std::uint64_t pacing_unlimited = UINT64_MAX;
 
 // What setsockopt chose; a listener's connections inherit it.
@@ -96,6 +103,7 @@ struct options {
     std::uint32_t receive_buffer = ring_bytes;
     std::uint32_t send_timeout_ms = 0; // 0: none
     std::uint32_t receive_timeout_ms = 0;
+    ancillary_wishes wishes;        // of datagrams
     bool fast_open_connect = false; // connect waits for the first bytes where there is a cookie
     std::uint32_t fast_open = 0;    // of a listener, on each worker: TCP_FASTOPEN's number
     bool reuse_port = false;        // a listener is on every worker anyhow (decision 0064)

@@ -1,5 +1,6 @@
 // Bytes in and out.
 #include "stack/socket/bsd/bsd_address.hpp"
+#include "stack/socket/bsd/bsd_ancillary.hpp"
 #include "stack/socket/bsd/bsd_connect.hpp"
 #include "stack/socket/bsd/bsd_datagram.hpp"
 #include "stack/socket/bsd/bsd_pieces.hpp"
@@ -191,13 +192,12 @@ receive_pieces(int number, std::span<const iovec> to, int flags, datagram_facts*
 }
 
 // Whence it came; nothing of a stream, whose peer is known.
-void write_sender(int number, const datagram_facts& facts, sockaddr* to, socklen_t& length) {
-    const reference self = find_socket(number);
-    if (facts.whence.port == 0 || to == nullptr || !self) {
+void write_sender(const datagram_facts& facts, sockaddr* to, socklen_t& length) {
+    if (facts.domain == 0 || to == nullptr) {
         length = 0;
         return;
     }
-    write_address(facts.whence, self->domain, to, &length);
+    write_address(facts.head.at, facts.domain, to, &length);
 }
 
 // 0 or errno.
@@ -219,7 +219,7 @@ ssize_t sendto(
     int number, const void* bytes, std::size_t count, int flags, const sockaddr* to,
     socklen_t length) {
     const iovec one{const_cast<void*>(bytes), count}; // only read
-    return send_pieces(number, {&one, 1}, flags, {to, length});
+    return send_pieces(number, {&one, 1}, flags, {.address = to, .length = length});
 }
 
 ssize_t recv(int number, void* bytes, std::size_t count, int flags) {
@@ -233,7 +233,7 @@ ssize_t sendmsg(int number, const msghdr* message, int flags) {
     }
     return send_pieces(
         number, {message->msg_iov, message->msg_iovlen}, flags,
-        {static_cast<const sockaddr*>(message->msg_name), message->msg_namelen});
+        {static_cast<const sockaddr*>(message->msg_name), message->msg_namelen, message});
 }
 
 ssize_t
@@ -245,7 +245,7 @@ recvfrom(int number, void* bytes, std::size_t count, int flags, sockaddr* from, 
     datagram_facts facts;
     const ssize_t got = receive_pieces(number, {&one, 1}, flags, &facts);
     if (got >= 0 && from != nullptr) {
-        write_sender(number, facts, from, *length);
+        write_sender(facts, from, *length);
     }
     return got;
 }
@@ -259,9 +259,8 @@ ssize_t recvmsg(int number, msghdr* message, int flags) {
         receive_pieces(number, {message->msg_iov, message->msg_iovlen}, flags, &facts);
     if (got >= 0) {
         message->msg_flags = facts.cut ? MSG_TRUNC : 0;
-        message->msg_controllen = 0;
-        write_sender(
-            number, facts, static_cast<sockaddr*>(message->msg_name), message->msg_namelen);
+        write_ancillary(facts, *message);
+        write_sender(facts, static_cast<sockaddr*>(message->msg_name), message->msg_namelen);
     }
     return got;
 }

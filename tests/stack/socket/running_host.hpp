@@ -36,7 +36,7 @@ inline const sockaddr* plain(const sockaddr_in& in) {
 struct running_host {
     explicit running_host(unsigned workers, const stack_settings& settings = {})
         : host(pool, {.ports = 2, .workers = workers, .stack = settings}) {
-        host.add_iface(1, {"10.0.0.2/24"});
+        host.add_iface(1, {"10.0.0.2/24", "10.0.0.3/24"});
         for (unsigned w = 0; w < host.workers(); ++w) {
             gates.push_back(std::make_unique<bsd::gate>(host.worker_stack(w).host(), bell));
         }
