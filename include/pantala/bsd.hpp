@@ -4,8 +4,10 @@
 // worker that has the connection, bytes through two rings a socket.
 //
 // Any number of threads may use a socket at a time. close() wakes those that wait for it: they get
-// EBADF. When the host stops, they get ECONNABORTED, and ENETDOWN when they ask for something new;
-// a thread that is within a call when the host goes returns from it.
+// EBADF, poll POLLNVAL, and an epoll forgets it. A signal's handler interrupts who waits (EINTR) as
+// signal(7) says: with SA_RESTART only poll, epoll_wait and what has a timeout. When the host
+// stops, they get ECONNABORTED, and ENETDOWN when they ask for something new; a thread that is
+// within a call when the host goes returns from it.
 //
 // fork is not supported: a child has none of its parent's descriptors (EBADF) and can make none
 // (ENETDOWN). Its parent goes on undisturbed.
@@ -26,26 +28,30 @@ int socket(int domain, int type, int protocol);
 // Port 0: the host chooses one that no other socket has. A port in use: listen says so.
 int bind(int socket, const sockaddr* address, socklen_t length);
 // Listens on every worker; unbound, on a port of the host's choosing. A connection beyond the
-// backlog (1 to 4,096) is reset.
+// backlog (1 to 4,096; negative: the most) is reset. Again: changes the backlog.
 int listen(int socket, int backlog);
 int accept(int socket, sockaddr* address, socklen_t* length);
 int accept4(int socket, sockaddr* address, socklen_t* length, int flags);
 // An attempt that failed may be made again on the same socket. Of datagrams: hears this peer alone
 // and its refusals (ECONNREFUSED); AF_UNSPEC: everybody again. What had come before is forgotten.
 int connect(int socket, const sockaddr* address, socklen_t length);
-// MSG_DONTWAIT; of recv also MSG_PEEK (one contiguous piece) and MSG_WAITALL. Nobody gets SIGPIPE.
-// MSG_MORE: a short segment waits for what the next call brings (TCP_CORK for one call), at most
-// until an ACK comes or the retransmission timeout is over. A call takes 2 GiB at most.
-// MSG_FASTOPEN (RFC 7413) on a socket that is not connected: connects to the address and sends the
-// begin of the bytes in the SYN, if the server has given a cookie; else the SYN asks for one, and a
-// non-blocking socket says EINPROGRESS with nothing sent. The server may get these bytes twice.
+// MSG_DONTWAIT; of recv also MSG_PEEK and MSG_WAITALL (both: waits for no more than SO_RCVBUF
+// holds) and, of a stream, MSG_TRUNC: throws the bytes away, and needs no buffer. MSG_NOSIGNAL,
+// MSG_EOR, MSG_CONFIRM, MSG_ZEROCOPY and MSG_CMSG_CLOEXEC change nothing; MSG_OOB and MSG_ERRQUEUE
+// never find anything (EINVAL, EAGAIN). Nobody gets SIGPIPE. MSG_MORE: a short segment waits for
+// what the next call brings (TCP_CORK for one call), at most until an ACK comes or the
+// retransmission timeout is over. A call takes 2 GiB at most. MSG_FASTOPEN (RFC 7413) on a socket
+// that is not connected: connects to the address and sends the begin of the bytes in the SYN, if
+// the server has given a cookie; else the SYN asks for one, and a non-blocking socket says
+// EINPROGRESS with nothing sent. The server may get these bytes twice.
 ssize_t send(int socket, const void* bytes, std::size_t count, int flags);
 ssize_t sendto(
     int socket, const void* bytes, std::size_t count, int flags, const sockaddr* to,
     socklen_t length);
 // A datagram of 65,507 bytes at most, or of SO_SNDBUF. What the host finds wrong with it (no route)
 // is told by the next call. SO_RCVBUF is each worker's; what finds no room in it is lost.
-ssize_t recv(int socket, void* bytes, std::size_t count, int flags); // MSG_TRUNC: its whole length
+// Receiving, MSG_TRUNC: its whole length.
+ssize_t recv(int socket, void* bytes, std::size_t count, int flags);
 ssize_t
 recvfrom(int socket, void* bytes, std::size_t count, int flags, sockaddr* from, socklen_t* length);
 ssize_t sendmsg(int socket, const msghdr* message, int flags);
@@ -58,9 +64,12 @@ ssize_t write(int socket, const void* bytes, std::size_t count);
 ssize_t read(int socket, void* bytes, std::size_t count);
 ssize_t writev(int socket, const iovec* pieces, int count);
 ssize_t readv(int socket, const iovec* pieces, int count);
-// Behind SHUT_RD, recv says the end of the stream once what had arrived is read.
+// Behind SHUT_RD, recv says the end of the stream once what had arrived is read; a listener listens
+// no more (who waits in accept gets EINVAL).
 int shutdown(int socket, int how);
-int close(int socket); // also an epoll's
+// Also an epoll's. With SO_LINGER and a time, waits that long for the peer to have everything,
+// also of a non-blocking socket.
+int close(int socket);
 // SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR and
 // SO_OOBINLINE (always as if set), SO_REUSEPORT (changes nothing: a listener is on every worker, a
 // second one on its endpoint EADDRINUSE), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the
@@ -80,10 +89,11 @@ int getpeername(int socket, sockaddr* address, socklen_t* length);
 int fcntl(int socket, int command, int value = 0);        // F_GETFL, F_SETFL: O_NONBLOCK
 int ioctl(int socket, unsigned long request, int* value); // FIONREAD, FIONBIO
 
-// Descriptors of this library only.
+// Descriptors of this library only. POLLRDNORM and POLLWRNORM are POLLIN and POLLOUT.
 int poll(pollfd* sockets, nfds_t count, int timeout_ms);
-// EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP; EPOLLET and EPOLLONESHOT. Cost of a wait:
-// linear in what is registered.
+// EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP; EPOLLET and EPOLLONESHOT; EPOLLEXCLUSIVE wakes
+// everybody all the same. Sockets only, no epoll in an epoll. Cost of a wait: linear in what is
+// registered.
 int epoll_create(int size);
 int epoll_create1(int flags);
 int epoll_ctl(int epoll, int operation, int socket, epoll_event* event);

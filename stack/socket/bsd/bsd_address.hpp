@@ -29,7 +29,10 @@ inline bool is_v4(const endpoint& one) {
 
 // 0 or errno.
 inline int read_address(const sockaddr* address, socklen_t length, int domain, endpoint& out) {
-    if (address == nullptr || length < sizeof(sa_family_t)) {
+    if (address == nullptr) {
+        return EFAULT;
+    }
+    if (length < sizeof(sa_family_t)) {
         return EINVAL;
     }
     if (address->sa_family != domain) {

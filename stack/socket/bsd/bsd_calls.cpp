@@ -19,7 +19,7 @@
 namespace pantala::bsd {
 namespace {
 
-constexpr unsigned backlog_max = 4096;
+constexpr int backlog_max = 4096;
 
 int start_listening(const reference& socket) {
     const auto all = doors();
@@ -31,7 +31,7 @@ int start_listening(const reference& socket) {
         auto context = std::make_unique<listener_at>(listener_at{socket, at});
         code = on_worker(*at, [&](net_host& host) {
             const int failed = host.native().listen(
-                socket->bound, socket->backlog, {bsd_socket::accept, context.get()});
+                socket->bound, backlog_max, {bsd_socket::accept, context.get()});
             return failed != 0 ? failed
                                : host.native().set_options(socket->bound, socket->as_listener());
         });
@@ -87,14 +87,22 @@ reference take_accepted(bsd_socket& self) {
             self.waiting.fetch_sub(1, std::memory_order_relaxed);
             return fresh;
         }
-        if (self.non_blocking || !wait_change(self, hold, seen, until)) {
-            errno = EAGAIN;
+        const int stop = self.non_blocking ? EAGAIN : wait_change(self, hold, seen, until);
+        if (stop != 0) {
+            errno = stop;
             return {};
         }
     }
 }
 
-// Sends what is queued and waits until the peer has all of it, at most so long (SO_LINGER).
+// Has the peer all that was sent, and our FIN?
+bool is_done(const tcp::conn* c) {
+    return c == nullptr || c->state == tcp::conn_state::fin_wait_2 ||
+           c->state == tcp::conn_state::time_wait || c->state == tcp::conn_state::closed;
+}
+
+// Sends what is queued and waits until the peer has all of it, at most so long (SO_LINGER). Of a
+// socket that nobody else finds any more, and without its lock: it may take long.
 void linger(bsd_socket& self, std::uint32_t seconds) {
     self.wants_shutdown.store(true, std::memory_order_release);
     self.kick();
@@ -102,9 +110,8 @@ void linger(bsd_socket& self, std::uint32_t seconds) {
     bool left = true;
     while (left && until.left_ms() != 0) {
         const int code = on_worker(*self.worker, [&](net_host& host) {
-            const tcp::conn* c = host.tcp.find(net_host::handle_of(self.conn()));
-            left = self.conn().is_open() && c != nullptr && c->snd_una != c->snd_nxt;
-            left = left || self.out->size() != 0;
+            left =
+                self.conn().is_open() && !is_done(host.tcp.find(net_host::handle_of(self.conn())));
             return 0;
         });
         if (code != 0) {
@@ -202,16 +209,18 @@ int listen(int number, int backlog) {
         return -1;
     }
     const std::lock_guard hold(self->lock);
-    if (self->what == bsd_socket::kind::listener) {
-        return 0;
-    }
-    if (self->what != bsd_socket::kind::fresh) {
+    const bool again = self->what == bsd_socket::kind::listener;
+    if (!again && self->what != bsd_socket::kind::fresh) {
         return fail(self->what == bsd_socket::kind::datagram ? EOPNOTSUPP : EINVAL);
+    }
+    const int most = backlog < 0 ? backlog_max : std::clamp(backlog, 1, backlog_max);
+    self->backlog.store(static_cast<unsigned>(most), std::memory_order_relaxed);
+    if (again) { // another backlog is all there is to change
+        return 0;
     }
     if (const int code = self->bound.port != 0 ? 0 : choose_port(*self); code != 0) {
         return fail(code);
     }
-    self->backlog = static_cast<unsigned>(std::clamp(backlog, 1, int{backlog_max}));
     if (const int code = start_listening(self); code != 0) {
         stop_listening(*self);
         return fail(code);
@@ -247,13 +256,15 @@ int accept4(int number, sockaddr* address, socklen_t* length, int flags) {
     fresh->domain = self->domain;
     fresh->bound = self->bound;
     fresh->non_blocking = (flags & SOCK_NONBLOCK) != 0;
-    fresh->adopt();
     on_worker(*fresh->worker, [&](net_host& host) {
         fresh->apply_options(host);
-        fresh->peer = fresh->conn().remote();
-        fresh->bound = fresh->conn().is_open() ? fresh->conn().local() : fresh->bound;
+        if (fresh->conn().is_open()) { // also one that has ended: it is kept until adopt()
+            fresh->peer = fresh->conn().remote();
+            fresh->bound = fresh->conn().local();
+        }
         return 0;
     });
+    fresh->adopt();
     write_address(fresh->peer, self->domain, address, length);
     const int made = add_descriptor({fresh, nullptr});
     if (made < 0) {
@@ -298,8 +309,9 @@ int connect(int number, const sockaddr* address, socklen_t length) {
         if (code != EINPROGRESS) {
             return code == 0 ? 0 : fail(code);
         }
-        if (self->non_blocking || !wait_change(*self, hold, seen, until)) {
-            return fail(EINPROGRESS);
+        const int stop = self->non_blocking ? EAGAIN : wait_change(*self, hold, seen, until);
+        if (stop != 0) { // it goes on by itself
+            return fail(stop == EAGAIN ? EINPROGRESS : stop);
         }
     }
 }
@@ -314,6 +326,14 @@ int shutdown(int number, int how) {
     }
     const std::lock_guard hold(self->lock);
     const std::uint32_t state = self->state.load(std::memory_order_acquire);
+    if (self->what == bsd_socket::kind::listener) { // as in Linux: nobody accepts any more
+        if (how != SHUT_WR) {
+            stop_listening(*self);
+            self->what = bsd_socket::kind::fresh;
+            self->changed();
+        }
+        return 0;
+    }
     if (self->connected_to) { // datagrams
         self->read_shut = self->read_shut || how != SHUT_WR;
         self->write_shut = self->write_shut || how != SHUT_RD;
@@ -344,12 +364,16 @@ int close(int number) {
         return 0;
     }
     bsd_socket& self = *was.socket;
-    const std::lock_guard hold(self.lock);
+    std::unique_lock hold(self.lock);
     if (self.what == bsd_socket::kind::conn) {
         const std::uint32_t state = self.state.load(std::memory_order_acquire);
         const bool open = (state & (bit::connected | bit::over)) == bit::connected;
         if (open && self.chosen.linger && self.chosen.linger_s != 0) {
-            linger(self, self.chosen.linger_s);
+            const std::uint32_t seconds = self.chosen.linger_s;
+            self.changed(bit::gone); // who waits hears of it now
+            hold.unlock();
+            linger(self, seconds);
+            hold.lock();
         }
         self.wants_abort.store(
             self.chosen.linger && self.chosen.linger_s == 0, std::memory_order_relaxed);

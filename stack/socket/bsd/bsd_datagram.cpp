@@ -301,8 +301,8 @@ ssize_t send_datagram(
             end.kick();
             return static_cast<ssize_t>(from.total());
         }
-        if (!may_sleep || !wait_change(self, hold, seen, until)) {
-            return fail(EAGAIN);
+        if (const int stop = may_sleep ? wait_change(self, hold, seen, until) : EAGAIN; stop != 0) {
+            return fail(stop);
         }
     }
 }
@@ -359,8 +359,8 @@ ssize_t receive_datagram(
         if (self.read_shut) {
             return 0;
         }
-        if (!may_sleep || !wait_change(self, hold, seen, until)) {
-            return fail(EAGAIN);
+        if (const int stop = may_sleep ? wait_change(self, hold, seen, until) : EAGAIN; stop != 0) {
+            return fail(stop);
         }
     }
 }

@@ -23,17 +23,18 @@ class pieces {
             total_ += std::min(one.iov_len, call_bytes_max - total_);
         }
     }
-    // 0 or errno: none may point nowhere.
+    // 0 or errno.
+    static int check_sizes(std::span<const iovec> all) {
+        const auto huge = [](const iovec& one) { return one.iov_len > SSIZE_MAX; };
+        return std::ranges::any_of(all, huge) ? EINVAL : 0;
+    }
+    // And none may point nowhere.
     static int check(std::span<const iovec> all) {
-        for (const iovec& one : all) {
-            if (one.iov_len > SSIZE_MAX) {
-                return EINVAL;
-            }
-            if (one.iov_base == nullptr && one.iov_len != 0) {
-                return EFAULT;
-            }
-        }
-        return 0;
+        const auto nowhere = [](const iovec& one) {
+            return one.iov_base == nullptr && one.iov_len != 0;
+        };
+        const int wrong = check_sizes(all);
+        return wrong == 0 && std::ranges::any_of(all, nowhere) ? EFAULT : wrong;
     }
     std::size_t total() const { return total_; }
     std::size_t done() const { return done_; }
@@ -49,10 +50,10 @@ class pieces {
         offset_ += count;
         skip_empty();
     }
-    // Steps over several pieces.
+    // Steps over several pieces, which may point nowhere.
     void skip(std::size_t count) {
         while (count != 0) {
-            const std::size_t here = std::min(count, next().size());
+            const std::size_t here = std::min(count, all_[index_].iov_len - offset_);
             advance(here);
             count -= here;
         }

@@ -17,6 +17,7 @@ struct epoll_set {
         epoll_event wanted{};
         std::uint32_t told = 0; // `changes` when it was last reported
         bool ever_told = false;
+        bool used_up = false; // EPOLLONESHOT
     };
     std::mutex lock;
     std::vector<entry> entries;
@@ -34,10 +35,13 @@ void close_epoll(epoll_set& set) {
 
 namespace {
 
-// What is true of a socket now, in epoll's bits (poll's have the same values).
-std::uint32_t readiness(bsd_socket& socket) {
+// EPOLLIN and so on; POLLNVAL: it was closed.
+std::uint32_t plain_readiness(bsd_socket& socket) {
     const std::lock_guard hold(socket.lock);
     const std::uint32_t state = socket.state.load(std::memory_order_acquire);
+    if ((state & bit::gone) != 0) {
+        return POLLNVAL;
+    }
     if (socket.what == bsd_socket::kind::datagram) {
         return datagram_readiness(socket);
     }
@@ -73,7 +77,16 @@ std::uint32_t readiness(bsd_socket& socket) {
     return ready;
 }
 
-// Calls `look` until it finds something or the time is up.
+// What is true of a socket now, in epoll's bits (poll's have the same values).
+std::uint32_t readiness(bsd_socket& socket) {
+    const std::uint32_t ready = plain_readiness(socket);
+    return ready | ((ready & EPOLLIN) != 0 ? std::uint32_t{EPOLLRDNORM} : 0) |
+           ((ready & EPOLLOUT) != 0 ? std::uint32_t{EPOLLWRNORM} : 0);
+}
+
+constexpr std::uint32_t longest_sleep_ms = 3'600'000;
+
+// Calls `look` until it finds something, the time is up or a signal came.
 template <class Look>
 int wait_for(int timeout_ms, Look look) {
     const deadline until = timeout_ms < 0 ? deadline::never()
@@ -84,14 +97,21 @@ int wait_for(int timeout_ms, Look look) {
         if (found != 0 || timeout_ms == 0 || until.left_ms() == 0) {
             return found;
         }
-        sleep_while(any_change, any_sleepers, seen, until);
+        // A bounded sleep: else a handler that restarts calls would not end it (signal(7)).
+        const deadline bounded = timeout_ms < 0 ? deadline::after(longest_sleep_ms) : until;
+        if (!sleep_while(any_change, any_sleepers, seen, bounded)) {
+            return fail(EINTR);
+        }
     }
 }
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT && EPOLLERR == POLLERR);
 static_assert(EPOLLHUP == POLLHUP && EPOLLRDHUP == POLLRDHUP);
+static_assert(EPOLLRDNORM == POLLRDNORM && EPOLLWRNORM == POLLWRNORM);
 
 constexpr std::uint32_t always_told = EPOLLERR | EPOLLHUP;
+constexpr std::uint32_t with_exclusive =
+    EPOLLEXCLUSIVE | EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET;
 
 std::shared_ptr<epoll_set> find_epoll(int number) {
     const meaning found = find_descriptor(number);
@@ -104,21 +124,18 @@ std::shared_ptr<epoll_set> find_epoll(int number) {
 // What is to be reported of an entry now; 0: nothing.
 std::uint32_t look_at(epoll_set::entry& one) {
     const std::uint32_t wanted = one.wanted.events;
-    const std::uint32_t mask = wanted & ~(EPOLLET | EPOLLONESHOT);
-    if (mask == 0) {
-        return 0; // used up (EPOLLONESHOT)
+    if (one.used_up) {
+        return 0;
     }
     const std::uint32_t changes = one.socket->changes.load(std::memory_order_acquire);
     if ((wanted & EPOLLET) != 0 && one.ever_told && changes == one.told) {
         return 0;
     }
-    const std::uint32_t ready = readiness(*one.socket) & (mask | always_told);
+    const std::uint32_t ready = readiness(*one.socket) & (wanted | always_told);
     if (ready != 0) {
         one.told = changes;
         one.ever_told = true;
-        if ((wanted & EPOLLONESHOT) != 0) {
-            one.wanted.events &= EPOLLET | EPOLLONESHOT;
-        }
+        one.used_up = (wanted & EPOLLONESHOT) != 0;
     }
     return ready;
 }
@@ -140,7 +157,7 @@ int poll(pollfd* sockets, nfds_t count, int timeout_ms) {
             one.revents = 0;
             if (held[i]) {
                 const auto wanted = static_cast<std::uint32_t>(one.events) | always_told;
-                one.revents = static_cast<short>(readiness(*held[i]) & wanted);
+                one.revents = static_cast<short>(readiness(*held[i]) & (wanted | POLLNVAL));
             } else if (one.fd >= 0) {
                 one.revents = POLLNVAL;
             }
@@ -188,9 +205,16 @@ int epoll_ctl(int epoll, int operation, int number, epoll_event* event) {
         set->entries.erase(found);
         return 0;
     }
+    // Every waiter is woken anyhow, which EPOLLEXCLUSIVE allows; its rules are epoll_ctl(2)'s.
+    const bool exclusive = (event->events & EPOLLEXCLUSIVE) != 0;
     const epoll_set::entry fresh{number, socket, *event};
     if (operation == EPOLL_CTL_MOD) {
+        if (exclusive || (found->wanted.events & EPOLLEXCLUSIVE) != 0) {
+            return fail(EINVAL);
+        }
         *found = fresh;
+    } else if (exclusive && (event->events & ~with_exclusive) != 0) {
+        return fail(EINVAL);
     } else {
         set->entries.push_back(fresh);
     }

@@ -33,7 +33,7 @@ void wake_all() {
     wake(any_change, any_sleepers);
 }
 
-void sleep_while(
+bool sleep_while(
     std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers, std::uint32_t seen,
     const deadline& until) {
     const std::int64_t left = until.left_ms();
@@ -41,20 +41,23 @@ void sleep_while(
     limit.tv_sec = static_cast<time_t>(left / 1'000);
     limit.tv_nsec = static_cast<long>(left % 1'000 * 1'000'000);
     sleepers.fetch_add(1, std::memory_order_seq_cst); // then the word: with wake
-    syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, left < 0 ? nullptr : &limit, nullptr, 0);
+    const long failed = syscall(
+        SYS_futex, &word, FUTEX_WAIT_PRIVATE, seen, left < 0 ? nullptr : &limit, nullptr, 0);
+    const bool interrupted = failed != 0 && errno == EINTR;
     sleepers.fetch_sub(1, std::memory_order_relaxed);
+    return !interrupted;
 }
 
-bool wait_change(
+int wait_change(
     bsd_socket& socket, std::unique_lock<std::mutex>& hold, std::uint32_t seen,
     const deadline& until) {
     if (until.left_ms() == 0) {
-        return false;
+        return EAGAIN;
     }
     hold.unlock();
-    sleep_while(socket.changes, socket.sleepers, seen, until);
+    const bool slept = sleep_while(socket.changes, socket.sleepers, seen, until);
     hold.lock();
-    return true;
+    return slept ? 0 : EINTR;
 }
 
 reference::reference(const reference& other) : of_(other.of_) {
@@ -281,7 +284,8 @@ int bsd_socket::connect(net_host& host, const endpoint& to, connect_options& how
 tcp_socket* bsd_socket::accept(void* context, sockets&) {
     auto& at = *static_cast<listener_at*>(context);
     bsd_socket& listener = *at.listener;
-    if (listener.waiting.load(std::memory_order_relaxed) >= listener.backlog) {
+    const unsigned most = listener.backlog.load(std::memory_order_relaxed);
+    if (listener.waiting.load(std::memory_order_relaxed) >= most) {
         return nullptr; // a reset: whoever floods a listener costs no memory
     }
     listener.waiting.fetch_add(1, std::memory_order_relaxed);

@@ -177,7 +177,7 @@ class bsd_socket {
     std::atomic<bool> wants_abort{false};      // with wants_close: by a reset (SO_LINGER)
     std::atomic<bsd_socket*> arrived{nullptr}; // of a listener: accepted by workers, newest first
     std::atomic<unsigned> waiting{0};          // of a listener: arrived and not accepted
-    unsigned backlog = 0;                      // of a listener; fixed once it listens
+    std::atomic<unsigned> backlog{0};          // of a listener
 
     // --- the worker ---
     // Moves bytes between the rings and the connection, says what changed.
@@ -249,12 +249,13 @@ class deadline {
     std::chrono::steady_clock::time_point at_;
 };
 
-// Sleeps while `word` is `seen`, but not beyond `until`.
-void sleep_while(
+// Sleeps while `word` is `seen`, but not beyond `until`. False: a signal's handler ran, which with
+// SA_RESTART ends only a sleep that has an `until` (signal(7)).
+bool sleep_while(
     std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers, std::uint32_t seen,
     const deadline& until);
-// Lets go of the lock until the worker changes something. False: time is up.
-bool wait_change(
+// Lets go of the lock until the worker changes something. 0, EAGAIN: time is up, or EINTR.
+int wait_change(
     bsd_socket& socket, std::unique_lock<std::mutex>& hold, std::uint32_t seen,
     const deadline& until);
 

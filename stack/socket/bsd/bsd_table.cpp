@@ -27,9 +27,9 @@ using bsd::tables;
 // fork leaves a child the caller's thread alone: no worker runs in it, and any lock may be held.
 constinit std::atomic<bool> in_child{false};
 
-// One of a process, as descriptors are.
+// One of a process, as descriptors are. Never destroyed: at exit other threads may still call.
 tables& all() {
-    static tables one;
+    static tables& one = *new tables;
     return one;
 }
 

@@ -11,14 +11,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace pantala::bsd {
 namespace {
 
-constexpr int flags_known =
-    MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE | MSG_FASTOPEN | MSG_TRUNC;
+// With those that ask for nothing here: records end by themselves, neighbours confirm themselves,
+// nothing is sent without a copy, no descriptor ever comes.
+constexpr int flags_known = MSG_DONTWAIT | MSG_NOSIGNAL | MSG_PEEK | MSG_WAITALL | MSG_MORE |
+                            MSG_FASTOPEN | MSG_TRUNC | MSG_EOR | MSG_CONFIRM | MSG_ZEROCOPY |
+                            MSG_CMSG_CLOEXEC;
 constexpr std::size_t syn_bytes_max = 16 * 1024; // more than a segment carries
 
 int take_error(bsd_socket& self, int otherwise) {
@@ -47,6 +51,8 @@ int open_with(bsd_socket& self, pieces& left, const destination& to, bool may_sl
     endpoint where;
     if (self.deferred) {
         where = *self.deferred;
+    } else if (to.address == nullptr) {
+        return EINVAL; // there is nobody to connect to
     } else if (const int wrong = read_address(to.address, to.length, self.domain, where); wrong) {
         return wrong;
     }
@@ -122,24 +128,83 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
         if (left.complete() && !opening) {
             return static_cast<ssize_t>(left.done());
         }
-        if (!may_sleep || !wait_change(*self, hold, seen, until)) {
-            return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(EAGAIN);
+        if (const int stop = may_sleep ? wait_change(*self, hold, seen, until) : EAGAIN;
+            stop != 0) {
+            return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(stop);
         }
     }
 }
 
-// From the ring into the pieces. With `peek` at most the ring's first contiguous bytes.
-void copy_out(byte_ring& from, pieces& to, bool peek) {
-    for (auto piece = from.peek(); !piece.empty() && !to.complete(); piece = from.peek()) {
-        const auto room = to.next();
-        const std::size_t here = std::min(piece.size(), room.size());
-        std::copy_n(piece.begin(), here, room.begin());
-        to.advance(here);
-        if (peek) {
-            return;
+// From the ring into the pieces; not `keep`: then from the ring on. Not `copy`: they are thrown
+// away instead.
+void take_out(byte_ring& from, pieces& to, bool copy, bool keep) {
+    std::size_t left = std::min(from.size(), to.total() - to.done());
+    for (std::size_t at = 0; left != 0;) {
+        const std::size_t here = copy ? std::min(left, to.next().size()) : left;
+        if (copy) {
+            from.copy(at, to.next().first(here));
+            to.advance(here);
+        } else {
+            to.skip(here);
         }
-        from.consume(here);
+        left -= here;
+        if (keep) {
+            at += here;
+        } else {
+            from.consume(here);
+        }
     }
+}
+
+// How a stream is read.
+struct reading {
+    bool peek = false;
+    bool whole = false; // MSG_WAITALL
+    bool copy = true;   // tcp(7): MSG_TRUNC throws away
+};
+
+// Nothing: more must come first. Else what the call returns.
+std::optional<ssize_t> read_stream(bsd_socket& self, pieces& room, const reading& how) {
+    const std::uint32_t state = self.state.load(std::memory_order_acquire);
+    if ((state & bit::gone) != 0 || self.what != bsd_socket::kind::conn) {
+        return fail((state & bit::gone) != 0 ? EBADF : ENOTCONN);
+    }
+    byte_ring& in = *self.in;
+    const bool ended = (state & (bit::input_over | bit::over)) != 0 || self.read_shut;
+    if (how.peek) {
+        const std::size_t there = in.size();
+        const bool more = there < std::min(room.total(), in.capacity()) && !ended;
+        if (!(how.whole && more) && there != 0) {
+            take_out(in, room, how.copy, true);
+        }
+    } else if (in.size() != 0 && !room.complete()) {
+        take_out(in, room, how.copy, false);
+        self.taken_from_ring();
+    }
+    const auto got = static_cast<ssize_t>(room.done());
+    if (room.complete() || (got != 0 && (how.peek || !how.whole))) {
+        return got;
+    }
+    if (ended && in.size() == 0) {
+        const int why = got == 0 ? take_error(self, 0) : 0;
+        return why != 0 ? fail(why) : got;
+    }
+    return std::nullopt;
+}
+
+// What recv may be asked for; 0 or errno.
+int check_receive(bsd_socket& self, std::span<const iovec> to, int flags) {
+    if ((flags & MSG_OOB) != 0) {
+        return EINVAL; // urgent data comes inline: none waits
+    }
+    if ((flags & MSG_ERRQUEUE) != 0) {
+        return EAGAIN; // errors do not queue
+    }
+    if ((flags & ~flags_known) != 0) {
+        return EOPNOTSUPP;
+    }
+    const bool thrown_away = (flags & MSG_TRUNC) != 0 && self.what != bsd_socket::kind::datagram;
+    return thrown_away ? pieces::check_sizes(to) : pieces::check(to);
 }
 
 // `facts` of a datagram, else as they are.
@@ -149,45 +214,32 @@ receive_pieces(int number, std::span<const iovec> to, int flags, datagram_facts*
     if (!self) {
         return -1;
     }
-    if ((flags & ~flags_known) != 0) {
-        return fail(EOPNOTSUPP);
-    }
-    if (const int wrong = pieces::check(to); wrong != 0) {
+    std::unique_lock hold(self->lock);
+    if (const int wrong = check_receive(*self, to, flags); wrong != 0) {
         return fail(wrong);
     }
     pieces room(to);
     room.skip_empty();
-    const bool peek = (flags & MSG_PEEK) != 0;
-    std::unique_lock hold(self->lock);
     if (self->what == bsd_socket::kind::datagram) {
         datagram_facts unheeded;
         return receive_datagram(*self, hold, room, flags, facts != nullptr ? *facts : unheeded);
     }
+    reading how{
+        .peek = (flags & MSG_PEEK) != 0,
+        .whole = (flags & MSG_WAITALL) != 0,
+        .copy = (flags & MSG_TRUNC) == 0};
+    const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
     const deadline until = deadline::in(self->chosen.receive_timeout_ms);
-    for (;;) {
+    for (int stop = 0;;) {
         const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
-        const std::uint32_t state = self->state.load(std::memory_order_acquire);
-        if ((state & bit::gone) != 0 || self->what != bsd_socket::kind::conn) {
-            return fail((state & bit::gone) != 0 ? EBADF : ENOTCONN);
+        if (const auto got = read_stream(*self, room, how)) {
+            return *got;
         }
-        const std::size_t before = room.done();
-        copy_out(*self->in, room, peek);
-        if (room.done() != before && !peek) {
-            self->taken_from_ring();
+        if (stop != 0) {
+            return fail(stop);
         }
-        const auto got = static_cast<ssize_t>(room.done());
-        if (room.complete() || (got != 0 && (peek || (flags & MSG_WAITALL) == 0))) {
-            return got;
-        }
-        const bool ended = (state & (bit::input_over | bit::over)) != 0 || self->read_shut;
-        if (ended && self->in->size() == 0) {
-            const int why = got == 0 ? take_error(*self, 0) : 0;
-            return why != 0 ? fail(why) : got;
-        }
-        const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
-        if (!may_sleep || !wait_change(*self, hold, seen, until)) {
-            return got != 0 ? got : fail(EAGAIN);
-        }
+        stop = may_sleep ? wait_change(*self, hold, seen, until) : EAGAIN;
+        how.whole = how.whole && stop == 0; // else what there is
     }
 }
 

@@ -40,7 +40,6 @@ TEST_F(bsd_misuse, MisuseIsAnError) {
     expect_error(EINVAL, bsd::accept(fresh, nullptr, nullptr));
     expect_error(EINVAL, bsd::accept4(fresh, nullptr, nullptr, 1));
     expect_error(EINVAL, bsd::bind(fresh, plain(at(1)), 3));
-    expect_error(EINVAL, bsd::bind(fresh, nullptr, sizeof(sockaddr_in)));
     expect_error(ENETUNREACH, bsd::connect(fresh, plain(at(1, "192.0.2.1")), sizeof(sockaddr_in)));
     const int listener = listening(80);
     ASSERT_EQ(0, bsd::bind(fresh, plain(at(80, "0.0.0.0")), sizeof(sockaddr_in)));
