@@ -18,9 +18,6 @@
 #include "stack/ip/ip6/ip6_input.hpp"
 #include "stack/ip/ip6/ip6_output.hpp"
 #include "stack/ip/ip6/ip6_single.hpp"
-#include "stack/route/host_cache/host_cache_command.hpp"
-#include "stack/route/host_cache/memory_alarm.hpp"
-#include "stack/socket/socket_list.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -174,6 +171,9 @@ void stack::deliver(Delivered& packets) {
     if (!packets.udp.empty()) {
         host_.udp_input(packets.udp, ip4_.now);
     }
+    if constexpr (std::is_same_v<Delivered, ip6_delivered>) {
+        take_echo_errors(packets.errors);
+    }
     if (!packets.errors.empty()) {
         host_.error_input(packets.errors, ip4_.now);
     }
@@ -306,22 +306,6 @@ struct neighbor_wiring {
 
 void neighbor_command_handler(netmsg& message, netmsg_endpoint& here) {
     neighbor_wiring::command(message, here);
-}
-
-void socket_list_handler(netmsg& message, netmsg_endpoint& here) {
-    list_sockets(here.context<stack>().host(), static_cast<socket_list&>(message));
-    here.reply(message);
-}
-
-void host_cache_command_handler(netmsg& message, netmsg_endpoint& here) {
-    run(here.context<stack>().hosts(), static_cast<host_cache_command&>(message));
-    here.reply(message);
-}
-
-void drain_handler(netmsg& message, netmsg_endpoint& here) {
-    stack& mine = here.context<stack>();
-    mine.hosts_.drain();
-    mine.drain_ = &message;
 }
 
 void stack::report_queue::push(neighbor_report& report) {

@@ -17,6 +17,7 @@
 #include "stack/ether/neighbor/neighbor_table.hpp"
 #include "stack/ip/fragment/ip4_reassembly.hpp"
 #include "stack/ip/fragment/ip6_reassembly.hpp"
+#include "stack/ip/icmp/echo_errors.hpp"
 #include "stack/ip/ip4_context.hpp"
 #include "stack/ip/ip4_local.hpp"
 #include "stack/ip/ip6/ip6_context.hpp"
@@ -85,6 +86,7 @@ class stack {
   private:
     friend struct neighbor_wiring;
     friend struct host_wiring;
+    friend struct echo_wiring;
     friend void drain_handler(netmsg& message, netmsg_endpoint& here);
 
     // Reports wait here for the round's instant. In order of arrival.
@@ -106,6 +108,7 @@ class stack {
     void keep_main_table(mbuf_burst& packets, bool tell);
     void take_own_packets();
     void drop_broadcasts(mbuf_burst& packets);
+    void take_echo_errors(mbuf_burst& packets);
     void handle_reports();
     void solicit(const neighbor_key& key, const wire::mac_address* known);
     void run(neighbor_command& command);
@@ -122,6 +125,7 @@ class stack {
     ip4_reassembly reassembly_;
     ip6_context ip6_;
     ip6_reassembly reassembly6_;
+    message_pool<echo_error> echo_errors_{echo_errors_max};
     nd_context nd_;
     wire::ip4_plain_function look_;
     net_host host_;

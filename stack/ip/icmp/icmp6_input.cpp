@@ -34,6 +34,11 @@ void answer_echo(
     header.table = context.links[header.link].table;
     header.fill_icmp_checksum = true;
     context.counters.echo_replies.add(1);
+    if (header.table == 0) { // errors of others are not believed (stack::deliver)
+        context.echoes.sent(
+            {header.source, header.destination, icmp.rest},
+            packet->pkt_len + std::uint32_t{wire::ipv6_header_bytes}, context.now);
+    }
     ip6_output(context, packet, header);
 }
 

@@ -1,5 +1,6 @@
 #include "stack/ip/icmp/quoted_error.hpp"
 
+#include "stack/ip/icmp/echo_errors.hpp"
 #include "stack/wire/icmp4.hpp"
 #include "stack/wire/icmp6.hpp"
 #include "stack/wire/ipv6.hpp"
@@ -174,6 +175,33 @@ bool read6(const rte_mbuf& packet, quoted_error& out) {
 }
 
 } // namespace
+
+std::optional<quoted_echo6> read_quoted_echo6(const rte_mbuf& packet) {
+    wire::icmp6_header error;
+    wire::icmp6_header echo;
+    wire::ipv6_header ip;
+    if (packet.data_len < packet.l3_len + sizeof error) {
+        return std::nullopt;
+    }
+    std::memcpy(&error, rte_pktmbuf_mtod_offset(&packet, const void*, packet.l3_len), sizeof error);
+    const std::uint32_t mtu = error.rest.host();
+    const quote about = read_quote(packet, packet.l3_len + std::uint32_t{sizeof error});
+    if (error.kind() != wire::icmp6_type::packet_too_big || mtu > 0xffff ||
+        mtu < wire::ipv6_minimum_mtu_bytes || about.count < sizeof ip) {
+        return std::nullopt;
+    }
+    std::memcpy(&ip, about.bytes.data(), sizeof ip);
+    const std::size_t at = ip.version() == 6 ? transport_at6(about, ip.next_header) : 0;
+    if (at == 0 || ip.next_header != static_cast<std::uint8_t>(wire::ip_protocol::icmpv6) ||
+        about.count < at + sizeof echo) {
+        return std::nullopt;
+    }
+    std::memcpy(&echo, about.bytes.data() + at, sizeof echo);
+    if (echo.kind() != wire::icmp6_type::echo_reply) {
+        return std::nullopt;
+    }
+    return quoted_echo6{{ip.source, ip.destination, echo.rest}, static_cast<std::uint16_t>(mtu)};
+}
 
 std::optional<quoted_error> read_quoted_error(const rte_mbuf& packet) {
     quoted_error error;

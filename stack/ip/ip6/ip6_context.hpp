@@ -9,6 +9,7 @@
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
+#include "stack/ip/icmp/echo_errors.hpp"
 #include "stack/ip/token_bucket.hpp"
 #include "stack/route/prefix6.hpp"
 #include "stack/route/replica.hpp"
@@ -78,6 +79,7 @@ struct ip6_context {
     port_id input_port{}; // of the burst in hand
     instant now{};        // of this round
     mbuf_burst local{};   // for this host, data at the IPv6 header, trimmed
+    echo_memory echoes{}; // large replies of ours in the main routing table
 };
 
 inline address6 halves_of(const wire::ipv6_address& address) {

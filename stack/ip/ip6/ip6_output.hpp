@@ -26,8 +26,8 @@ struct ip6_packet {
 rte_mbuf* ip6_allocate(ip6_context& context);
 
 // Puts an IPv6 header in front of `payload` (data at the transport header, headroom for the rest)
-// and sends it on its way: through the routing table, cut if it is larger than the way out. Takes
-// the packet.
+// and sends it on its way: through the routing table, cut if it is larger than the way out or than
+// what the host cache knows of the path. Takes the packet.
 void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& header);
 
 // Where a packet of our own to `destination` goes: by the routing table, or to the link itself for
