@@ -16,8 +16,8 @@ class neighbor_map {
   public:
     static constexpr std::uint32_t none = 0xffffffff;
 
-    explicit neighbor_map(std::uint32_t capacity)
-        : capacity_(capacity), mask_(std::bit_ceil(capacity * 2) - 1),
+    neighbor_map(std::uint32_t capacity, const neighbor_secret& secret)
+        : secret_(secret), capacity_(capacity), mask_(std::bit_ceil(capacity * 2) - 1),
           entries_(std::make_unique<Entry[]>(capacity)),
           buckets_(std::make_unique<std::uint32_t[]>(mask_ + 1)) {
         for (std::uint32_t i = 0; i <= mask_; ++i) {
@@ -30,7 +30,7 @@ class neighbor_map {
     }
 
     Entry* find(const neighbor_key& key) {
-        for (std::uint32_t i = buckets_[key.hash() & mask_]; i != none; i = entries_[i].hash_next) {
+        for (std::uint32_t i = buckets_[bucket_of(key)]; i != none; i = entries_[i].hash_next) {
             if (entries_[i].key == key) {
                 return &entries_[i];
             }
@@ -46,7 +46,7 @@ class neighbor_map {
         const std::uint32_t index = free_;
         Entry& entry = entries_[index];
         free_ = entry.hash_next;
-        std::uint32_t& bucket = buckets_[key.hash() & mask_];
+        std::uint32_t& bucket = buckets_[bucket_of(key)];
         entry.key = key;
         entry.hash_next = bucket;
         bucket = index;
@@ -56,7 +56,7 @@ class neighbor_map {
 
     void erase(Entry& entry) {
         const std::uint32_t index = index_of(entry);
-        std::uint32_t* link = &buckets_[entry.key.hash() & mask_];
+        std::uint32_t* link = &buckets_[bucket_of(entry.key)];
         while (*link != index) {
             PANTALA_ASSERT(*link != none);
             link = &entries_[*link].hash_next;
@@ -67,6 +67,7 @@ class neighbor_map {
         --size_;
     }
 
+    std::uint32_t bucket_of(const neighbor_key& key) const { return hash_of(secret_, key) & mask_; }
     std::uint32_t index_of(const Entry& entry) const {
         return static_cast<std::uint32_t>(&entry - entries_.get());
     }
@@ -76,6 +77,7 @@ class neighbor_map {
     std::uint32_t capacity() const { return capacity_; }
 
   private:
+    neighbor_secret secret_;
     std::uint32_t capacity_;
     std::uint32_t mask_;
     std::uint32_t size_ = 0;

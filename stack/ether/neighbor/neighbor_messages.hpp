@@ -41,7 +41,7 @@ struct neighbor_advertisement {
 
 struct neighbor_report : netmsg {
     neighbor_event event = neighbor_event::needed;
-    bool gateway = false; // event needed: a route's gateway; these have room when others do not
+    bool gateway = false; // events needed, used: a route's; these have room when others do not
     bool refused = false; // in the reply: no room
     neighbor_key key;
     wire::mac_address mac; // events seen_*, answered, advertised; conflicted: a nonce or zero
@@ -85,17 +85,21 @@ class message_pool {
         Message* message = free_;
         if (message != nullptr) {
             free_ = message->next_free;
+            --left_;
         }
         return message;
     }
     void put(Message& message) {
         message.next_free = free_;
         free_ = &message;
+        ++left_;
     }
+    unsigned left() const { return left_; }
 
   private:
     std::unique_ptr<Message[]> messages_;
     Message* free_ = nullptr;
+    unsigned left_ = 0;
 };
 
 } // namespace pantala

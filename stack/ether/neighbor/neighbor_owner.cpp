@@ -41,16 +41,16 @@ const char* name_of(neighbor_state state) {
 
 neighbor_owner::neighbor_owner(
     netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
-    const neighbor_settings& settings)
+    const neighbor_settings& settings, const neighbor_secret& secret)
     : messages_(messages), handlers_(handlers), solicitor_(solicitor), settings_(settings),
-      map_(settings.capacity), updates_(updates_max) {}
+      map_(settings.capacity, secret), updates_(updates_max) {}
 
 void neighbor_owner::on_report(neighbor_report& report, instant now) {
     switch (report.event) {
     case neighbor_event::needed:
         return needed(report, now);
     case neighbor_event::used:
-        return used(report.key, now);
+        return used(report, now);
     case neighbor_event::seen:
     case neighbor_event::seen_asking:
     case neighbor_event::answered:
@@ -68,6 +68,7 @@ void neighbor_owner::on_report(neighbor_report& report, instant now) {
 void neighbor_owner::needed(neighbor_report& report, instant now) {
     neighbor_record* record = map_.find(report.key);
     if (record != nullptr) {
+        record->gateway = record->gateway || report.gateway;
         // Known: the asker has not heard of it (its table was full then), or hears of it just now.
         if (record->state != neighbor_state::incomplete) {
             publish(*record);
@@ -79,7 +80,7 @@ void neighbor_owner::needed(neighbor_report& report, instant now) {
         report.refused = true;
         return;
     }
-    record = create(report.key, now);
+    record = create(report.key, now, report.gateway);
     if (record == nullptr) {
         report.refused = true;
         return;
@@ -89,9 +90,13 @@ void neighbor_owner::needed(neighbor_report& report, instant now) {
     request(*record);
 }
 
-void neighbor_owner::used(const neighbor_key& key, instant now) {
-    neighbor_record* record = map_.find(key);
-    if (record != nullptr && record->state == neighbor_state::stale) {
+void neighbor_owner::used(const neighbor_report& report, instant now) {
+    neighbor_record* record = map_.find(report.key);
+    if (record == nullptr) {
+        return;
+    }
+    record->gateway = record->gateway || report.gateway;
+    if (record->state == neighbor_state::stale) {
         enter(*record, neighbor_state::delay, now);
         publish(*record);
     }
@@ -159,21 +164,47 @@ void neighbor_owner::advertised(const neighbor_report& report, instant now) {
     }
 }
 
-neighbor_record* neighbor_owner::create(const neighbor_key& key, instant now) {
-    neighbor_record* record = map_.insert(key);
-    if (record == nullptr) {
-        // Only what nobody used for a while makes room: a scan evicts nothing that lives.
-        state_list& stale = list_of(neighbor_state::stale);
-        if (stale.empty() || now - stale.front().since < settings_.recycle_ns ||
-            !forget(stale.front())) {
-            return nullptr;
-        }
-        record = map_.insert(key);
+neighbor_record* neighbor_owner::create(const neighbor_key& key, instant now, bool gateway) {
+    const unsigned kept = std::min(settings_.gateways_kept, map_.capacity() / 2);
+    const unsigned room = map_.capacity() - (gateway ? 0 : kept);
+    if (map_.size() >= room && !make_room(now, gateway)) {
+        return nullptr;
     }
+    neighbor_record* record = map_.insert(key);
+    PANTALA_ASSERT(record != nullptr);
     record->state = neighbor_state::unknown;
     record->mac = {};
     record->router = false;
+    record->gateway = gateway;
     return record;
+}
+
+// A scan evicts nothing that lives: only what nobody used for a while makes room for a host. For a
+// gateway any host does that is not in use.
+bool neighbor_owner::make_room(instant now, bool gateway) {
+    neighbor_record* stale = oldest_host(neighbor_state::stale);
+    if (!gateway) {
+        return stale != nullptr && now - stale->since >= settings_.recycle_ns && forget(*stale);
+    }
+    neighbor_record* gone = oldest_host(neighbor_state::failed);
+    gone = gone != nullptr ? gone : stale;
+    gone = gone != nullptr ? gone : oldest_host(neighbor_state::incomplete);
+    return gone != nullptr && forget(*gone);
+}
+
+// Which has been in this state for the longest; nullptr: none among the first `looked_at_max`.
+neighbor_record* neighbor_owner::oldest_host(neighbor_state state) {
+    constexpr unsigned looked_at_max = 256; // gateways that stand before it
+    unsigned looked_at = 0;
+    for (neighbor_record& record : list_of(state)) {
+        if (!record.gateway) {
+            return &record;
+        }
+        if (++looked_at == looked_at_max) {
+            break;
+        }
+    }
+    return nullptr;
 }
 
 void neighbor_owner::enter(neighbor_record& record, neighbor_state state, instant now) {

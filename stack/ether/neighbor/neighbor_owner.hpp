@@ -45,6 +45,7 @@ const char* name_of(neighbor_state state);
 struct neighbor_settings {
     unsigned capacity = 8192;
     unsigned incomplete_max = 1024; // gateways excepted: what a scan of a large link can occupy
+    unsigned gateways_kept = 64;    // of the capacity, at most half: for routes' gateways alone
     unsigned tries = 3;             // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
     std::uint64_t retry_ns = 1 * ns_per_s;      // RETRANS_TIMER
     std::uint64_t reachable_ns = 30 * ns_per_s; // REACHABLE_TIME
@@ -60,8 +61,9 @@ struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirt
     wire::mac_address mac;
     neighbor_state state = neighbor_state::unknown;
     std::uint8_t tries = 0;
-    bool router = false; // RFC 4861 5.1: IsRouter
-    instant since{};     // in this state, or since the last request
+    bool router = false;  // RFC 4861 5.1: IsRouter
+    bool gateway = false; // some route's: makes no room for others
+    instant since{};      // in this state, or since the last request
 };
 
 // Sends the request: to everybody, or to `known` alone where that is given.
@@ -75,9 +77,11 @@ class neighbor_owner {
   public:
     neighbor_owner(
         netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
-        const neighbor_settings& settings);
+        const neighbor_settings& settings, const neighbor_secret& secret);
 
-    // A report of any worker; sets `refused` if there is no room for what is needed.
+    // A report of any worker; sets `refused` if there is no room for what is needed. A gateway
+    // finds room in a full table: what is kept for them, else the place of the host that failed,
+    // was last heard of or has waited the longest.
     void on_report(neighbor_report& report, instant now);
     // An update came back from the last worker.
     void on_update_replied(neighbor_update& update);
@@ -111,10 +115,12 @@ class neighbor_owner {
     using state_list = intrusive_list<neighbor_record, struct state_list_tag>;
 
     void needed(neighbor_report& report, instant now);
-    void used(const neighbor_key& key, instant now);
+    void used(const neighbor_report& report, instant now);
     void heard(const neighbor_report& report, instant now);
     void advertised(const neighbor_report& report, instant now);
-    neighbor_record* create(const neighbor_key& key, instant now);
+    neighbor_record* create(const neighbor_key& key, instant now, bool gateway = false);
+    bool make_room(instant now, bool gateway);
+    neighbor_record* oldest_host(neighbor_state state);
     void enter(neighbor_record& record, neighbor_state state, instant now);
     void request(neighbor_record& record);
     bool due(neighbor_record& record, instant now);

@@ -7,8 +7,9 @@ namespace pantala {
 neighbor_table::neighbor_table(
     worker_services& worker, const link_table& links, const neighbor_handlers& handlers,
     unsigned capacity)
-    : worker_(worker), links_(links), handlers_(handlers), map_(capacity),
-      reports_(neighbor_reports_max), slots_(std::make_unique<slot[]>(neighbor_slots_max)) {
+    : worker_(worker), links_(links), handlers_(handlers),
+      map_(capacity, neighbor_secret::drawn(worker.random)), reports_(neighbor_reports_max),
+      slots_(std::make_unique<slot[]>(neighbor_slots_max)) {
     for (std::uint32_t i = neighbor_slots_max; i-- > 0;) {
         slots_[i].next = free_slot_;
         free_slot_ = i;
@@ -58,7 +59,9 @@ void neighbor_table::wait(const neighbor_key& key, rte_mbuf* packet, bool gatewa
 }
 
 neighbor* neighbor_table::begin_waiting(const neighbor_key& key, bool gateway) {
-    if (waiting_entries_ >= neighbors_waiting_max) {
+    const unsigned room = neighbors_waiting_max + (gateway ? neighbor_gateways_waiting_max : 0);
+    const bool reports_left = reports_.left() > (gateway ? 0 : neighbor_reports_kept);
+    if (waiting_entries_ >= room || !reports_left) {
         return nullptr;
     }
     neighbor_report* question = reports_.get();
@@ -242,7 +245,14 @@ bool neighbor_table::report_advertised(
 }
 
 void neighbor_table::tell_used(neighbor& entry) {
-    entry.told = report(neighbor_event::used, entry.key, {});
+    neighbor_report* news = reports_.get();
+    entry.told = news != nullptr;
+    if (news != nullptr) {
+        news->event = neighbor_event::used;
+        news->key = entry.key;
+        news->gateway = entry.gateway;
+        send_report(*news);
+    }
 }
 
 void neighbor_table::iface_changed(iface_id id) {

@@ -18,9 +18,11 @@ namespace pantala {
 
 inline constexpr unsigned neighbors_max = 8192;         // known at the same time
 inline constexpr unsigned neighbors_waiting_max = 1024; // asked for at the same time, by a worker
+inline constexpr unsigned neighbor_gateways_waiting_max = 256; // of these, besides
 inline constexpr unsigned neighbor_queue_max = 16;    // packets that wait for one; the oldest goes
 inline constexpr unsigned neighbor_slots_max = 2048;  // packets that wait on a worker altogether
 inline constexpr unsigned neighbor_reports_max = 256; // under way from a worker
+inline constexpr unsigned neighbor_reports_kept = 32; // of them for what waits for gateways
 
 // The first line is what forwarding reads.
 struct alignas(sharing_range_bytes) neighbor {
@@ -40,7 +42,7 @@ class neighbor_table {
   public:
     neighbor_table(
         worker_services& worker, const link_table& links, const neighbor_handlers& handlers,
-        unsigned capacity = neighbors_max + neighbors_waiting_max);
+        unsigned capacity = neighbors_max + neighbors_waiting_max + neighbor_gateways_waiting_max);
     ~neighbor_table();
     neighbor_table(const neighbor_table&) = delete;
     neighbor_table& operator=(const neighbor_table&) = delete;
@@ -60,7 +62,8 @@ class neighbor_table {
     }
 
     // Takes a packet whose data begins at the network header: queues it and asks, or gives it to
-    // `undeliverable` (the neighbour does not answer), or drops it.
+    // `undeliverable` (the neighbour does not answer), or drops it. A `gateway` of a route is asked
+    // for although a scan of a link has all else waiting.
     void wait(const neighbor_key& key, rte_mbuf* packet, bool gateway);
 
     // The neighbour if it is in the table at all.

@@ -1,6 +1,9 @@
 // Neighbours: the state table of worker 0, and what all workers make of it.
 #include "tests/harness/router.hpp"
 
+#include <map>
+#include <string>
+
 #include <gtest/gtest.h>
 
 namespace pantala::test {
@@ -12,7 +15,8 @@ using enum neighbor_state;
 
 // Two links; the host of the first is known, 10.0.1.2 of the second is what the tests are about.
 struct neighbors : testing::Test {
-    explicit neighbors(unsigned workers = 1) : net(pool, {.workers = workers}) {
+    explicit neighbors(unsigned workers = 1, const stack_settings& settings = {})
+        : net(pool, {.workers = workers, .stack = settings}) {
         inside = net.add_iface(0, {"10.0.0.1/24"});
         outside = net.add_iface(1, {"10.0.1.1/24"});
         net.learn(inside, host, host_mac);
@@ -303,6 +307,94 @@ TEST_F(neighbors, a_new_address_of_our_own_interface_reaches_what_is_sent) {
     EXPECT_EQ(parse_frame(net.sent_ip(1).at(0)).link.source, mac(0x99));
 }
 
+// A route's gateway is asked for at once, however many hosts of a link are.
+TEST_F(neighbors, a_gateway_is_asked_for_in_a_scan) {
+    net.add_iface(1, {"172.16.0.1/16"}, {.vlan = 9});
+    net.add_route("192.0.2.0/24", {"10.0.1.2"});
+    for (unsigned i = 0; i < 3000; ++i) {
+        packet(wire::ipv4_address::from(0xac100002 + i));
+    }
+    ASSERT_EQ(net.worker_stack().neighbors().waiting(), neighbors_waiting_max);
+    net.sent(1);
+    packet(ip(192, 0, 2, 1));
+    EXPECT_TRUE(same(net.sent(1), frames{request()}));
+    answer();
+    EXPECT_EQ(net.sent_ip(1).size(), 1u);
+    EXPECT_EQ(state(), reachable);
+}
+
+struct few_neighbors : neighbors {
+    static stack_settings settings() {
+        stack_settings small;
+        small.neighbors.capacity = 32;
+        return small;
+    }
+    few_neighbors() : neighbors(1, settings()) {}
+    // Hosts that ask for us: remembered, and not yet stale for long enough to make room.
+    void fill() {
+        for (unsigned i = 0; i < 100; ++i) {
+            const auto low = static_cast<std::uint8_t>(100 + i);
+            hear(arp_operation::request, ip(10, 0, 1, low), mac(low), ours);
+        }
+    }
+};
+
+TEST_F(few_neighbors, gateways_find_room_in_a_full_table) {
+    packet();
+    answer(); // a live one
+    fill();
+    packet(ip(10, 0, 1, 99));
+    EXPECT_EQ(state(ip(10, 0, 1, 99)), unknown); // full, for a host
+    for (unsigned i = 0; i < 24; ++i) {
+        const auto low = static_cast<std::uint8_t>(10 + i);
+        const std::string text = "10.0.1." + std::to_string(low);
+        const std::string prefix = "192.0." + std::to_string(i) + ".0/24";
+        net.add_route(prefix, {text});
+        packet(ip(192, 0, static_cast<std::uint8_t>(i), 1));
+        EXPECT_EQ(state(ip(10, 0, 1, low)), incomplete) << text;
+        hear(arp_operation::reply, ip(10, 0, 1, low), mac(low), ours);
+        EXPECT_EQ(state(ip(10, 0, 1, low)), reachable) << text;
+    }
+    EXPECT_EQ(state(), reachable) << "a live neighbour was lost";
+    EXPECT_LE(net.worker_stack().neighbors_owner()->size(), 32u);
+}
+
+// A remote host chooses which addresses of a link it has us look up; it must not choose the chain.
+TEST(neighbor_map, chosen_addresses_do_not_share_a_bucket) {
+    // Of low halves whose product with the constant is a multiple of 2^47.
+    constexpr std::uint64_t constant = 0xd6e8feb86659fd93u;
+    std::uint64_t inverse = constant;
+    for (unsigned i = 0; i < 6; ++i) { // Newton's, five bits doubled each time
+        inverse *= 2 - constant * inverse;
+    }
+    ASSERT_EQ(constant * inverse, 1u);
+    constexpr std::uint64_t high = 0x20010db8'00010000;
+    constexpr std::uint64_t folded = high * 0x9e3779b97f4a7c15u;
+    random_source random(1);
+    const neighbor_secret secret = neighbor_secret::drawn(random);
+    struct entry {
+        neighbor_key key;
+        std::uint32_t hash_next = 0;
+    };
+    neighbor_map<entry> map(8192, secret);
+    std::map<std::uint32_t, unsigned> chains;
+    unsigned longest = 0;
+    for (std::uint64_t i = 0; i < 4096; ++i) {
+        const neighbor_key key{high, ((i << 47) * inverse) ^ folded, iface_id{}};
+        ASSERT_NE(map.insert(key), nullptr);
+        longest = std::max(longest, ++chains[map.bucket_of(key)]);
+    }
+    EXPECT_LE(longest, 8u);
+    // Another secret, other buckets.
+    neighbor_map<entry> other(8192, neighbor_secret::drawn(random));
+    unsigned same_bucket = 0;
+    for (std::uint64_t i = 0; i < 4096; ++i) {
+        const neighbor_key key{high, i, iface_id{}};
+        same_bucket += map.bucket_of(key) == other.bucket_of(key) ? 1 : 0;
+    }
+    EXPECT_LT(same_bucket, 64u);
+}
+
 // The same from any worker: questions of all go out by worker 0, answers may arrive anywhere.
 struct neighbors_of_workers : neighbors {
     neighbors_of_workers() : neighbors(4) {}
@@ -347,6 +439,24 @@ TEST_F(neighbors_of_workers, failure_reaches_all) {
     for (unsigned worker = 0; worker < 4; ++worker) {
         EXPECT_EQ(net.worker_stack(worker).neighbors().size(), 1u); // the host
     }
+}
+
+// The same within one round: reports under way are bounded as well.
+TEST_F(neighbors_of_workers, a_gateway_is_asked_for_in_the_round_of_a_scan) {
+    net.add_iface(1, {"172.16.0.1/16"}, {.vlan = 9});
+    net.add_route("192.0.2.0/24", {"10.0.1.2"});
+    for (unsigned i = 0; i < 2000; ++i) {
+        net.receive(
+            0,
+            udp_frame(
+                {router::mac_of(0), host_mac}, {host, wire::ipv4_address::from(0xac100002 + i)}),
+            3);
+    }
+    net.receive(0, udp_frame({router::mac_of(0), host_mac}, {host, ip(192, 0, 2, 1)}), 3);
+    net.run();
+    EXPECT_EQ(state(), incomplete);
+    answer(2);
+    EXPECT_EQ(state(), reachable);
 }
 
 TEST_F(neighbors_of_workers, gateways_are_rewritten_everywhere) {
