@@ -119,6 +119,111 @@ def neighbour_fails_and_recovers(net):
     peers.await_true("the neighbour is back", lambda: ping(net, "left", RIGHT[1], count=1)[0] == 1)
 
 
+def states_until(net, addresses, wanted, poke=None):
+    """The states that each address goes through until all have been `wanted`."""
+    seen = {address: [] for address in addresses}
+
+    def ended():
+        for address in addresses:
+            state = state_of(net, address)
+            if seen[address][-1:] != [state]:
+                seen[address].append(state)
+        if poke:
+            poke()
+        return all(wanted in states for states in seen.values())
+    peers.await_true(f"neighbours are {wanted} at last", ended)
+    return {address: states[:states.index(wanted) + 1] for address, states in seen.items()}
+
+
+def neighbours_age_and_recover(net):
+    """RFC 4861 7.3 in both families at once: one that moved is stale, is used, is asked for, fails, and answers
+    again."""
+    both = {"-4": (f"{peers.RIGHT[1]}/24", peers.RIGHT[0]), "-6": (f"{RIGHT[1]}/64", RIGHT[0])}
+    addresses = [address.split("/")[0] for address, _ in both.values()]
+
+    def use():
+        for address in addresses:
+            net.on("left", "ping", "-n", "-c", "1", "-W", "1", address, check=False)
+
+    def on_right(*commands):
+        net.on("right", "sh", "-c", "; ".join(command.format(family=family, address=address, router=router)
+                                              for command in commands for family, (address, router) in both.items()))
+    use()
+    old = net.on("right", "cat", "/sys/class/net/wire/address").strip()
+    # It says where it is now by asking for the router, and is gone.
+    on_right("ip link set wire address 02:00:00:00:72:99", "ip {family} neigh flush dev wire",
+             "ping {family} -n -c 1 -W 4 {router}", "ip {family} addr del {address} dev wire")
+    use()
+    for states in states_until(net, addresses, "failed").values():
+        expect(states[0] in ("stale", "delay", "probe") and states[-2] == "probe", str(states))
+    on_right("ip {family} addr add {address} dev wire", "ip {family} route replace default via {router}")
+    states_until(net, addresses, "reachable", use)
+    on_right(f"ip link set wire address {old}", "ip {family} neigh flush dev wire",
+             "ping {family} -n -c 1 -W 4 {router}")
+
+
+def redirects(net):
+    """A detour over the router is told to the kernel, and it takes the other way from then on."""
+    own = re.search(r"left\s+(fe80:[0-9a-f:]+)/64", net.ask("addr", "show"))
+    expect(own, net.ask("addr", "show"))
+    there, better, net_there = "2001:db8:99::1", "fe80::7199", "2001:db8:99::/64"
+    net.on("left", "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/wire/accept_redirects")
+    net.on("left", "ip", "-6", "route", "add", net_there, "via", own[1], "dev", "wire")
+    net.ask("neigh", "add", better, "lladdr", "02:00:00:00:71:99", "dev", "left")
+    net.ask("route", "add", net_there, "via", better, "dev", "left")
+
+    def follows():
+        ping(net, "left", there, "-W", "0.1", count=1)
+        return f"via {better}" in net.on("left", "ip", "-6", "route", "get", there)
+    peers.await_true("the kernel follows the redirect", follows)
+    net.ask("route", "del", net_there)
+    net.ask("neigh", "del", better, "dev", "left")
+    net.on("left", "ip", "-6", "route", "del", net_there, "via", own[1], "dev", "wire")
+
+
+def follows_new_link_address(net):
+    """The kernel hears unasked that the router has another link address (RFC 4861 7.2.6)."""
+    all_answered(net, "left", LEFT[0])
+    row = net.on("left", "ip", "-6", "neigh", "show", LEFT[0])
+    old = re.search(r"lladdr ([0-9a-f:]+)", row)
+    expect(old, row)
+    now = "02:00:00:00:71:01"
+    net.ask("link", "set", "left", "address", now)
+    peers.await_true("the kernel knows the new link address", lambda: now in net.on(
+        "left", "ip", "-6", "neigh", "show", LEFT[0]))
+    net.ask("link", "set", "left", "address", old[1])
+    peers.await_true("the kernel knows the old one again", lambda: old[1] in net.on(
+        "left", "ip", "-6", "neigh", "show", LEFT[0]))
+
+
+def replies_over_a_narrow_path(net):
+    """A host behind a link narrower than the router's own: the router's echo replies are cut from the second on
+    (RFC 8201)."""
+    far, name = "2001:db8:98::2", f"{net.names['right']}far"
+    peers.run("ip", "netns", "add", name)
+    try:
+        peers.run("ip", "-n", net.names["right"], "link", "add", "far", "mtu", "1300", "type", "veth",
+                  "peer", "name", "wire", "mtu", "1300", "netns", name)
+        net.on("right", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/far/disable_ipv6;"
+               " echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+        net.on("right", "ip", "link", "set", "far", "up")
+        net.on("right", "ip", "-6", "addr", "add", "2001:db8:98::1/64", "dev", "far", "nodad")
+        peers.run("ip", "netns", "exec", name, "sh", "-c",
+                  "echo 0 >/proc/sys/net/ipv6/conf/wire/disable_ipv6; ip link set lo up; ip link set wire up;"
+                  f" ip -6 addr add {far}/64 dev wire nodad; ip -6 route add default via 2001:db8:98::1")
+        net.ask("route", "add", "2001:db8:98::/64", "via", RIGHT[1])
+        command = ["ping", "-6", "-n", "-c", "1", "-s", "2000", "-W", "1", RIGHT[0]]
+        for _ in range(2):  # the first reply's pieces are too large, and this is said of them
+            peers.run("ip", "netns", "exec", name, *command, check=False)
+        command[command.index("-W") + 1] = "10"
+        output = peers.run("ip", "netns", "exec", name, *command, check=False)
+        expect(" 1 received" in output, output + net.ask("hostcache", "show"))
+        net.ask("route", "del", "2001:db8:98::/64")
+    finally:
+        net.on("right", "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding", check=False)
+        peers.run("ip", "netns", "del", name, check=False)
+
+
 def taken_address(net):
     """The kernel asks before it uses the router's address, and hears that it is taken."""
     net.on("left", "ip", "-6", "addr", "add", f"{LEFT[0]}/64", "dev", "wire")
@@ -205,6 +310,10 @@ CASES = [
     ("no route", no_route),
     ("a neighbour that does not answer", silent_neighbour),
     ("a neighbour fails and recovers", neighbour_fails_and_recovers),
+    ("neighbours age, fail and recover", neighbours_age_and_recover),
+    ("redirects", redirects),
+    ("a new link address of the router", follows_new_link_address),
+    ("echo replies over a narrow path", replies_over_a_narrow_path),
     ("an address that is taken", taken_address),
     ("an address that a host has", address_of_a_host),
     ("addresses from advertisements", hosts_make_addresses),
@@ -212,10 +321,11 @@ CASES = [
     ("a clean end on SIGTERM", ends_cleanly),
 ]
 # DPDK's af_packet driver asks the kernel to put fragments together before it reads them.
-NOT_ON_VETH = [fragments]
+NOT_ON_VETH = [fragments, replies_over_a_narrow_path]
 # A tap's two ends have one Ethernet address in DPDK's driver: one link-local address as well, no conflict
 # in ARP, and no advertisement that the kernel does not take for its own.
-NOT_ON_TAP = [pings_link_local, address_of_a_host, hosts_make_addresses]
+NOT_ON_TAP = [pings_link_local, address_of_a_host, hosts_make_addresses, neighbours_age_and_recover, redirects,
+              follows_new_link_address]
 NETWORKS = [("veth", 2), ("tap", 1)]
 
 

@@ -103,6 +103,25 @@ def no_route(net):
     expect(answered == 0 and re.search(r"From 10\.71\.0\.1 .*Unreachable", output), output)
 
 
+def redirects(net):
+    """A detour over the router is told to the kernel, and it takes the other way from then on."""
+    there, better = "203.0.113.1", "10.71.0.3"
+    net.on("left", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/wire/accept_redirects")
+    net.ask("neigh", "add", better, "lladdr", "02:00:00:00:71:99", "dev", "left")
+    # The kernel follows to a neighbour that it knows, and asks for others.
+    net.on("left", "ip", "neigh", "replace", better, "lladdr", "02:00:00:00:71:99", "dev", "wire")
+    net.ask("route", "add", f"{there}/32", "via", better)
+
+    def follows():
+        ping(net, "left", there, "-W", "0.1", count=1)
+        return f"via {better}" in net.on("left", "ip", "route", "get", there)
+    peers.await_true("the kernel follows the redirect", follows)
+    net.ask("route", "del", f"{there}/32")
+    net.ask("neigh", "del", better, "dev", "left")
+    net.on("left", "ip", "neigh", "del", better, "dev", "wire")
+    net.on("left", "ip", "route", "flush", "cache")
+
+
 def tcp(net):
     data = os.urandom(BYTES)
     server = subprocess.Popen(
@@ -133,6 +152,7 @@ CASES = [
     ("fragmentation", fragments),
     ("fragments of fragments", fragments_of_fragments),
     ("net unreachable", no_route),
+    ("redirects", redirects),
     ("4 MiB over TCP", tcp),
     ("a clean end on SIGTERM", ends_cleanly),
 ]
