@@ -293,7 +293,8 @@ bool send_larger(host& h, conn& c, std::uint32_t bytes) {
     segment.data_offset = c.snd_cursor_offset;
     segment.payload = bytes;
     const bool last = bytes == c.unsent();
-    const bool fin = last && fin_allowed(c);
+    // The FIN takes a number, too: one beyond the window would be cut off (RFC 9293 3.10.7.4).
+    const bool fin = last && fin_allowed(c) && bytes < usable_window(c);
     const bool push = last && bytes > 0 && !c.push_withheld;
     segment.flags |= push ? wire::tcp_flag::psh : std::uint8_t{0};
     segment.flags |= fin ? wire::tcp_flag::fin : std::uint8_t{0};

@@ -123,6 +123,32 @@ TEST(tcp_segments, push_marks_the_last_byte_and_nothing_empty) {
     EXPECT_EQ(ack | fin, peer.next()->flags);
 }
 
+// RFC 9293 3.4: the FIN has a number, and beyond the window a peer cuts it off.
+TEST(tcp_segments, the_end_of_the_stream_waits_for_its_place_in_the_window) {
+    scripted_peer peer;
+    const auto handle = peer.establish(with_sack);
+    wire_segment narrow = peer.segment(ack);
+    narrow.window = segment_bytes;
+    peer.give(narrow);
+    const std::vector<std::byte> data(segment_bytes, std::byte{'e'});
+    EXPECT_EQ(data.size(), tcp::send(peer.host(), handle, data));
+    tcp::shutdown_send(peer.host(), handle);
+    peer.turn();
+    EXPECT_EQ(ack | psh, peer.next()->flags);
+    EXPECT_TRUE(peer.silent());
+    peer.ack += segment_bytes;
+    wire_segment shut = peer.segment(ack);
+    shut.window = 0;
+    peer.give(shut);
+    EXPECT_TRUE(peer.silent());
+    shut.window = 1;
+    peer.give(shut);
+    const auto end = peer.next();
+    ASSERT_TRUE(end);
+    EXPECT_EQ(ack | fin, end->flags);
+    EXPECT_EQ(peer.ack, end->seq);
+}
+
 TEST(tcp_segments, more_waits_for_an_ack_and_is_not_pushed) {
     scripted_peer peer;
     const auto handle = peer.establish(with_sack);
