@@ -36,6 +36,9 @@ verdict check_timestamp(host& h, conn& c, const segment_in& segment) {
         return verdict::go_on;
     }
     if (!segment.options.has_timestamp) { // RFC 7323 3.2: SHOULD drop
+        if (segment.has(syn)) {           // but RFC 5961 4.2: a peer that began anew is asked
+            return verdict::go_on;
+        }
         h.stats.notsdrop.add(1);
         return verdict::done;
     }
@@ -47,7 +50,7 @@ verdict check_timestamp(host& h, conn& c, const segment_in& segment) {
         return verdict::go_on;
     }
     h.stats.pawsdrop.add(1);
-    if (segment.seq_length() > 0) {
+    if (segment.seq_length() > 0 && !segment.has(syn)) {
         acknowledge_now(h, c);
     } else {
         send_challenge_ack(h, c);
@@ -132,10 +135,13 @@ verdict check_syn(host& h, conn& c, const segment_in& segment) {
     return verdict::done;
 }
 
-// RFC 7323 4.3 (2): TS.Recent follows the segment that the last ACK asked for.
+// RFC 7323 4.3 (2): TS.Recent follows the segment that the last ACK asked for; one that has become
+// worthless (5.5), any.
 void keep_timestamp(host& h, conn& c, const segment_in& segment) {
     if (c.has(conn_flag::timestamps) && segment.options.has_timestamp &&
-        segment.seq <= c.last_ack && !serial_less(segment.options.ts_value, c.ts_recent)) {
+        segment.seq <= c.last_ack &&
+        (!serial_less(segment.options.ts_value, c.ts_recent) ||
+         !c.has(conn_flag::ts_recent_valid))) {
         c.ts_recent = segment.options.ts_value;
         c.ts_recent_ms = h.now_ms();
         c.set(conn_flag::ts_recent_valid);

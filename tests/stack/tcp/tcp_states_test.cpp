@@ -190,14 +190,68 @@ TEST(tcp_states, unacceptable_acks_are_answered_and_ignored) { // RFC 5961 secti
     EXPECT_EQ(peer.stats().rcvacktooold.read(), 1U);
 }
 
+std::vector<std::uint8_t> stamp(std::uint32_t value) {
+    wire::tcp_options options{.has_timestamp = true, .ts_value = value, .ts_echo = 0};
+    std::array<std::uint8_t, wire::tcp_options_bytes_max> raw{};
+    const unsigned length = wire::write_tcp_options(raw, options);
+    return std::vector<std::uint8_t>(raw.begin(), raw.begin() + length);
+}
+
+// Timestamps agreed, the last one 1,001.
+tcp::conn_handle establish_with_timestamps(scripted_peer& peer) {
+    peer.listen();
+    peer.give({.flags = syn, .seq = peer.seq, .options = stamp(1'000)});
+    peer.ack = peer.next()->seq + 1;
+    ++peer.seq;
+    wire_segment segment = peer.segment(ack);
+    segment.options = stamp(1'001);
+    peer.give(segment);
+    return tcp::accept(peer.host(), peer.listener, nullptr);
+}
+
+// RFC 5961 section 4.2: whatever its timestamp, or its lack of one; at the same limited rate.
+TEST(tcp_states, a_syn_of_a_peer_that_began_anew_is_questioned) {
+    for (const auto& options : {std::vector<std::uint8_t>{}, stamp(5), stamp(2'000)}) {
+        for (const std::uint32_t number : {0U, 0x7000'0000U}) {
+            scripted_peer peer;
+            const auto handle = establish_with_timestamps(peer);
+            unsigned answers = 0;
+            for (unsigned i = 0; i < 20; ++i) {
+                wire_segment again = peer.segment(syn);
+                again.ack = 0;
+                again.seq = peer.seq + number;
+                again.options = options;
+                peer.give(again);
+                const auto answer = peer.next();
+                EXPECT_EQ(answer.has_value(), i < peer.host().config.challenge_acks_per_conn);
+                answers += answer && answer->flags == ack && answer->ack == peer.seq ? 1 : 0;
+            }
+            EXPECT_EQ(answers, peer.host().config.challenge_acks_per_conn);
+            EXPECT_EQ(state_of(peer, handle), tcp::conn_state::established);
+        }
+    }
+}
+
+// RFC 7323 section 5.5: after 24 days a timestamp says nothing, and the next takes its place.
+TEST(tcp_states, a_timestamp_of_last_month_is_replaced) {
+    scripted_peer peer;
+    peer.host().config.always_keepalive = false;
+    const auto handle = establish_with_timestamps(peer);
+    const std::uint64_t day_ms = 24ULL * 3'600 * 1'000;
+    peer.wait_ms(20 * day_ms);
+    peer.wait_ms(5 * day_ms);
+    wire_segment late = peer.segment(ack | psh, 10);
+    late.options = stamp(500);
+    peer.give(late);
+    EXPECT_EQ(tcp::readable_bytes(peer.host(), handle), 10U);
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->parsed.ts_echo, 500U);
+    EXPECT_TRUE(peer.host().find(handle)->has(tcp::conn_flag::ts_recent_valid));
+}
+
 TEST(tcp_states, paws_drops_an_old_duplicate) { // RFC 7323 section 5
     scripted_peer peer;
-    const auto stamp = [](std::uint32_t value) {
-        wire::tcp_options options{.has_timestamp = true, .ts_value = value, .ts_echo = 0};
-        std::array<std::uint8_t, wire::tcp_options_bytes_max> raw{};
-        const unsigned length = wire::write_tcp_options(raw, options);
-        return std::vector<std::uint8_t>(raw.begin(), raw.begin() + length);
-    };
     peer.listen();
     peer.give({.flags = syn, .seq = peer.seq, .options = stamp(1'000)});
     auto answer = peer.next();
