@@ -38,8 +38,8 @@ void update_window(host& h, conn& c, const segment_in& segment, ack_result& resu
 
 // RFC 6298 section 3: a segment that was sent once times the round trip; where only retransmitted
 // ones were acknowledged the timestamp's echo does (RFC 7323 4.1).
-void take_rtt(host& h, conn& c, const ack_result& result) {
-    std::uint32_t rtt_us = result.rtt_us;
+void take_rtt(host& h, conn& c, ack_result& result) {
+    std::uint32_t& rtt_us = result.rtt_us;
     if (rtt_us == 0 && result.advanced && result.has_echo && result.ts_echo != 0) {
         const std::uint32_t elapsed_ms = h.now_ms() + c.ts_offset - result.ts_echo;
         if (elapsed_ms < 0x10000000 / 1'000) {
@@ -84,10 +84,22 @@ bool may_grow(const conn& c) {
            c.recovery == recovery_state::loss;
 }
 
+// The other half of Karn's rule (RFC 6298 5, last paragraph): a timeout that was doubled holds
+// until something that was sent once times the way, or a way longer than the RTO would never be
+// timed.
+void settle_backoff(host& h, conn& c, const ack_result& result) {
+    if (result.rtt_us == 0) {
+        c.rto_us = rto_backed_off_us(h, c);
+    }
+    c.rexmt_shift = 0;
+}
+
 // After recovery had its say: one of the three purposes of the rexmt timer.
 void settle_timer(host& h, conn& c, const ack_result& result, bool reorder_armed) {
     if (result.advanced) {
-        c.rexmt_shift = 0;
+        if (c.rexmt_shift != 0) [[unlikely]] {
+            settle_backoff(h, c, result);
+        }
         if (!reorder_armed) {
             timer_restart_rexmt(h, c);
         }

@@ -145,6 +145,27 @@ TEST(tcp_timer, round_trips_that_hardly_differ_leave_room_for_a_delayed_ack) {
     EXPECT_EQ(peer.stats().rexmttimeo.read(), 1U);
 }
 
+// RFC 6298 section 5, Karn: what was sent twice times nothing, so the doubled timeout must hold, or
+// each segment would be sent twice for ever.
+TEST(tcp_timer, a_way_longer_than_the_timeout_comes_to_be_timed) {
+    tcp::settings config;
+    config.sack = false; // no probes
+    scripted_peer peer(config);
+    const auto handle = peer.establish();
+    EXPECT_EQ(peer.host().find(handle)->rto_us, 1'000'000U);
+    for (unsigned round = 0; round < 3; ++round) {
+        peer.send(handle, 10);
+        peer.wait_ms(5'000);
+        unsigned sent = 0;
+        while (peer.next()) {
+            ++sent;
+        }
+        EXPECT_EQ(sent, 3 - round);
+        peer.ack += 10;
+        peer.give(peer.segment(ack));
+    }
+}
+
 // A device that takes nothing, as long as `blocked` says so.
 struct tcp_blocked : testing::Test {
     void SetUp() override {
