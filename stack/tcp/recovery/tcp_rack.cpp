@@ -69,7 +69,7 @@ void rack_delivered(
 }
 
 void rack_adapt(conn& c, const ack_result& result) {
-    if (result.dsack && c.snd_una >= c.rack_dsack_round) {
+    if (result.dsack && !is_ahead(c, c.rack_dsack_round)) {
         c.rack_dsack_round = c.snd_nxt;
         c.rack_wnd_mult =
             static_cast<std::uint8_t>(std::min<int>(c.rack_wnd_mult + 1, rack_wnd_mult_max));

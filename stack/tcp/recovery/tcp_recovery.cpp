@@ -24,8 +24,18 @@ void prepare_undo(conn& c) {
     c.set(conn_flag::undo_ready);
 }
 
+// RFC 3168 6.1.2: the receiver hears of every reduction, for whatever reason, and what it marked
+// before it hears asks for no other.
+void tell_reduction(conn& c) {
+    if (c.has(conn_flag::ecn)) {
+        c.ecn_end = c.snd_nxt;
+        c.set(conn_flag::ecn_cwr);
+    }
+}
+
 void start_reduction(host& h, conn& c) {
     prepare_undo(c);
+    tell_reduction(c);
     c.high_seq = c.snd_nxt;
     c.recover_fs = std::max(c.snd_nxt - c.snd_una, 1U);
     c.prr_delivered = 0;
@@ -43,6 +53,8 @@ void undo_reduction(host& h, conn& c) {
         c.sacked_bytes = 0;
     }
     c.rexmt_shift = 0;
+    c.clear(conn_flag::ecn_cwr);
+    c.ecn_end = c.snd_una - 1; // what is marked from now on counts
     c.recovery = c.sacked_bytes > 0 ? recovery_state::disorder : recovery_state::open;
     h.stats.sndrexmitbad.add(1);
     congestion_notify(h, c, congestion_event::undone);
@@ -156,7 +168,7 @@ void sackless_on_ack(host& h, conn& c, ack_result& result) {
         result.delivered += c.snd_mss;
         // RFC 6582 3.2 step 2: only above the last recovery, else these are echoes of it.
         if (c.dupacks == dup_thresh && c.recovery <= recovery_state::reduced &&
-            c.snd_una >= c.high_seq) {
+            !is_ahead(c, c.high_seq)) {
             mark_head_lost(h, c);
         }
     }
@@ -266,17 +278,20 @@ void on_ack_reduced(conn& c, const ack_result& result) {
     }
 }
 
-// RFC 3168 section 6.1.2: ECE is like a loss, once a window, with nothing to send again.
+// RFC 3168 section 6.1.2: ECE is like a loss, once a window, with nothing to send again. It goes on
+// until CWR has arrived, which leaves with the first byte above ecn_end.
 void on_ece(host& h, conn& c) {
-    if (c.recovery >= recovery_state::reduced || c.snd_una < c.ecn_end) {
+    if (c.recovery >= recovery_state::recovery) {
+        c.clear(conn_flag::undo_ready); // the cut for a loss is also this mark's, and stands
+        return;
+    }
+    if (c.recovery == recovery_state::reduced || is_ahead(c, c.ecn_end) || c.snd_una == c.ecn_end) {
         return;
     }
     h.stats.ecn_rcwnd.add(1);
     start_reduction(h, c);
     c.clear(conn_flag::undo_ready);
-    c.ecn_end = c.snd_nxt;
     c.recovery = recovery_state::reduced;
-    c.set(conn_flag::ecn_cwr);
 }
 
 void arm_reorder_timer(host& h, conn& c, std::uint32_t wait_us) {
@@ -377,6 +392,7 @@ void recovery_on_timeout(host& h, conn& c) {
     const bool first = c.rexmt_shift == 0 && (uncut || c.snd_una >= c.high_seq);
     if (uncut) {
         prepare_undo(c);
+        tell_reduction(c);
         c.ssthresh = congestion_cut(h, c);
         c.resent_at_us = h.now_us();
         c.uncut = false;

@@ -218,8 +218,9 @@ void note_dsack(host& h, conn& c, wire::sack_block block, ack_result& result) {
     }
     h.stats.dsack_rcv.add(1);
     result.dsack = true;
-    // RFC 3708: each duplicate proves one retransmission needless.
-    if (c.undo_resent > 0 && block.right > c.undo_marker - (c.max_snd_wnd + 1)) {
+    // RFC 3708: each duplicate proves one retransmission needless, if it is one of this
+    // reduction's.
+    if (c.undo_resent > 0 && block.right > c.undo_marker) {
         --c.undo_resent;
     }
 }

@@ -54,11 +54,11 @@ static_assert(sizeof(sent_segment) == 48);
 
 // What one ACK told us; gathered by the scoreboard, read by recovery and congestion control.
 struct ack_result {
-    std::uint32_t acked_bytes = 0;   // snd_una moved this far
-    std::uint32_t sacked_bytes = 0;  // newly SACKed
-    std::uint32_t delivered = 0;     // newly at the peer, counted once
-    std::uint32_t lost_before = 0;   // lost_bytes when the ACK came
-    std::uint32_t rtt_us = 0;        // oldest segment acknowledged that was sent once; 0: none
+    std::uint32_t acked_bytes = 0;  // snd_una moved this far
+    std::uint32_t sacked_bytes = 0; // newly SACKed
+    std::uint32_t delivered = 0;    // newly at the peer, counted once
+    std::uint32_t lost_before = 0;  // lost_bytes when the ACK came
+    std::uint32_t rtt_us = 0; // oldest segment acknowledged that was sent once, or else the echo
     std::uint32_t rtt_latest_us = 0; // youngest such, SACKed ones included; 0: none
     bool advanced = false;           // snd_una moved
     bool original_delivered = false; // a segment sent only once was acknowledged or SACKed
@@ -71,6 +71,12 @@ struct ack_result {
     bool has_echo = false;
     std::uint32_t ts_echo = 0;
 };
+
+// `mark` was snd_nxt when it was noted: has snd_una still to reach it? What was passed 2^31 bytes
+// ago seems to lie ahead again, but not within what is out.
+inline bool is_ahead(const conn& c, tcp_seq mark) {
+    return c.snd_una < mark && mark <= c.snd_nxt;
+}
 
 // A segment leaves for the first time. False (and nothing recorded) when all records are taken.
 bool sent_append(

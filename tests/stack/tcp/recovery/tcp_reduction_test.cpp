@@ -27,6 +27,20 @@ struct tcp_reduction : testing::Test {
         peer.give(peer.segment(ack));
         handle = tcp::accept(peer.host(), peer.listener, nullptr);
     }
+    // An ACK with one SACK block of segments [first, last) above it.
+    void sack_segments(unsigned first, unsigned last, std::uint8_t flags = 0) {
+        sack(peer.ack + first * mss, peer.ack + last * mss, flags);
+    }
+    void sack(std::uint32_t left, std::uint32_t right, std::uint8_t flags = 0) {
+        wire_segment segment = peer.segment(static_cast<std::uint8_t>(ack | flags));
+        segment.options = {1, 1, 5, 10};
+        for (const std::uint32_t edge : {left, right}) {
+            for (unsigned shift = 32; shift != 0; shift -= 8) {
+                segment.options.push_back(static_cast<std::uint8_t>(edge >> (shift - 8)));
+            }
+        }
+        peer.give(segment);
+    }
     tcp::conn& conn() { return *peer.host().find(handle); }
     // An ICMP error about the first segment in flight: 660 bytes fit.
     void say_too_big() {
@@ -87,6 +101,84 @@ TEST_F(tcp_reduction, an_icmp_error_does_not_take_a_reduction_for_ecn_back) {
     EXPECT_LE(conn().cwnd, 7 * mss);
     EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 1U);
     EXPECT_EQ(peer.stats().sndrexmitbad.read(), 0U);
+}
+
+// RFC 3168 6.1.2: one window, one cut, and CWR whatever it was for.
+TEST_F(tcp_reduction, a_loss_and_a_mark_in_one_window_cut_once_and_are_told) {
+    establish(with_sack, ece | cwr);
+    peer.send(handle, 14 * mss);
+    EXPECT_EQ(sent_since(), 10U);
+    peer.wait_ms(100);
+    sack_segments(1, 5);                          // the first is lost
+    for (unsigned last = 6; last <= 10; ++last) { // what comes later is marked
+        sack_segments(1, last, ece);
+    }
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::recovery);
+    const std::uint32_t cut = conn().ssthresh;
+    unsigned told = 0;
+    while (const auto segment = peer.next()) {
+        const bool fresh = segment->seq - peer.ack >= 10 * mss;
+        EXPECT_EQ((segment->flags & cwr) != 0, fresh && told == 0);
+        told += fresh ? 1 : 0;
+    }
+    EXPECT_GE(told, 1U);
+    acknowledge(10 * mss, ece);
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::open);
+    wire_segment opened = peer.segment(ack | ece); // CWR is still on its way
+    opened.window = 60'000;
+    peer.give(opened);
+    EXPECT_EQ(conn().ssthresh, cut);
+    EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 0U);
+    acknowledge(mss, ece); // a mark behind it
+    EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 1U);
+}
+
+TEST_F(tcp_reduction, a_timeout_is_told_too) { // RFC 3168 6.1.2
+    establish(with_sack, ece | cwr);
+    peer.send(handle, 2 * mss);
+    peer.wait_ms(1'000);
+    EXPECT_GE(peer.stats().rexmttimeo.read(), 1U);
+    EXPECT_GT(sent_since(), 2U);
+    acknowledge(2 * mss);
+    peer.send(handle, mss);
+    const auto fresh = peer.next();
+    ASSERT_TRUE(fresh);
+    EXPECT_EQ(fresh->flags, ack | psh | cwr);
+}
+
+// RFC 3708 section 2: a duplicate of what was sent before the cut proves nothing about it.
+TEST_F(tcp_reduction, an_older_duplicate_takes_nothing_back) {
+    establish(with_sack);
+    peer.send(handle, 4 * mss);
+    acknowledge(4 * mss);
+    peer.send(handle, 10 * mss);
+    peer.wait_ms(100);
+    sack_segments(1, 5);
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::recovery);
+    EXPECT_EQ(conn().undo_resent, 1);
+    sack(peer.ack - 2 * mss, peer.ack - mss);
+    EXPECT_EQ(peer.stats().dsack_rcv.read(), 1U);
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::recovery);
+    EXPECT_EQ(peer.stats().sndrexmitbad.read(), 0U);
+    sack(peer.ack - mss, peer.ack); // nor does the next
+    EXPECT_EQ(peer.stats().undo_dsack.read(), 0U);
+}
+
+// 2^31 bytes after the last recovery its end seems to lie ahead again.
+TEST_F(tcp_reduction, marks_of_long_ago_hold_nothing_back) {
+    establish(with_mss, ece | cwr);
+    conn().high_seq = conn().snd_una - 0x8000'1000U;
+    conn().ecn_end = conn().high_seq;
+    peer.send(handle, 10 * mss);
+    peer.wait_ms(100);
+    for (unsigned i = 0; i < 3; ++i) {
+        acknowledge(0);
+    }
+    EXPECT_EQ(conn().recovery, tcp::recovery_state::recovery);
+    conn().recovery = tcp::recovery_state::open;
+    conn().ecn_end = conn().snd_una - 0x8000'1000U;
+    acknowledge(mss, ece);
+    EXPECT_EQ(peer.stats().ecn_rcwnd.read(), 1U);
 }
 
 // RFC 6937 section 3, without SACK: what a partial ACK acknowledges, less what duplicate ACKs have
