@@ -40,10 +40,11 @@ int connect(int socket, const sockaddr* address, socklen_t length);
 // MSG_EOR, MSG_CONFIRM, MSG_ZEROCOPY and MSG_CMSG_CLOEXEC change nothing; MSG_OOB and MSG_ERRQUEUE
 // never find anything (EINVAL, EAGAIN). Nobody gets SIGPIPE. MSG_MORE: a short segment waits for
 // what the next call brings (TCP_CORK for one call), at most until an ACK comes or the
-// retransmission timeout is over. A call takes 2 GiB at most. MSG_FASTOPEN (RFC 7413) on a socket
-// that is not connected: connects to the address and sends the begin of the bytes in the SYN, if
-// the server has given a cookie; else the SYN asks for one, and a non-blocking socket says
-// EINPROGRESS with nothing sent. The server may get these bytes twice.
+// retransmission timeout is over; of datagrams EOPNOTSUPP, since each call is one of its own. A
+// call takes 2 GiB at most. MSG_FASTOPEN (RFC 7413) on a socket that is not connected: connects to
+// the address and sends the begin of the bytes in the SYN, if the server has given a cookie; else
+// the SYN asks for one, and a non-blocking socket says EINPROGRESS with nothing sent. The server
+// may get these bytes twice.
 ssize_t send(int socket, const void* bytes, std::size_t count, int flags);
 ssize_t sendto(
     int socket, const void* bytes, std::size_t count, int flags, const sockaddr* to,
@@ -75,13 +76,14 @@ int close(int socket);
 // second one on its endpoint EADDRINUSE), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the
 // rings: 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also later; TCP's own
 // buffers come on top), SO_SNDTIMEO, SO_RCVTIMEO, SO_MAX_PACING_RATE (bytes a second, in 4 or 8
-// bytes; all ones: no bound). IPPROTO_IPV6: IPV6_V6ONLY, before bind. IPPROTO_TCP: TCP_NODELAY,
-// TCP_CORK, TCP_QUICKACK (of a connection, not for good), TCP_USER_TIMEOUT, TCP_KEEPIDLE,
-// TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE), TCP_MAXSEG (before the connection is
-// made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another one; dctcp wants ECN, which the host's
-// configuration asks for), to ask TCP_INFO (Linux's layout). Fast Open, off by default:
-// TCP_FASTOPEN of a listener (how many connections at a time may rest on a cookie alone, on each
-// worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent, where there is a cookie).
+// bytes; all ones: no bound; below 238 it is 238). IPPROTO_IPV6: IPV6_V6ONLY, before bind.
+// IPPROTO_TCP: TCP_NODELAY, TCP_CORK, TCP_QUICKACK (of a connection, not for good),
+// TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE),
+// TCP_MAXSEG (before the connection is made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another
+// one; dctcp wants ECN, which the host's configuration asks for), to ask TCP_INFO (Linux's layout).
+// Fast Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on
+// a cookie alone, on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent,
+// where there is a cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
 int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
 int getsockname(int socket, sockaddr* address, socklen_t* length);

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <rte_mbuf.h>
 
@@ -322,9 +323,9 @@ std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, 
     const std::size_t fits = std::min(bytes.size(), room_of(*c));
     const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
     c->send_blocked = taken_bytes < bytes.size();
-    c->more_follows = more;
+    const bool released = std::exchange(c->more_follows, more) && !more;
     c->push_withheld = more;
-    if (taken_bytes > 0) {
+    if (taken_bytes > 0 || released) {
         h.want_output(*c);
     }
     return taken_bytes;

@@ -69,7 +69,7 @@ conn_handle accept(host& h, std::uint32_t listener, void* user);
 // SEND: how many bytes the send buffer took; 0 when it is full (then `writable` comes) or the
 // connection takes no more.
 // `more`: more will follow at once, so a short segment waits for it, but no longer than until an
-// ACK comes, and is not pushed.
+// ACK comes, and is not pushed. No bytes without it let go what waits so.
 std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more = false);
 std::size_t send_room(host& h, conn_handle handle);
 // When the peer last acknowledged something new, or else, since when it is asked to (the user

@@ -185,20 +185,35 @@ bool bsd_socket::take_input(byte_ring& to) {
 
 bool bsd_socket::give_output(byte_ring& from) {
     bool moved = false;
-    for (auto piece = from.peek(); !piece.empty(); piece = from.peek()) {
-        const std::uint64_t plain = more_from.load(std::memory_order_relaxed); // published by write
+    for (;;) {
+        // Before the look: what it lets go was all written before, and is then seen.
+        const std::uint64_t released = more_from.load(std::memory_order_acquire); // with end_more
+        auto piece = from.peek();
         const std::uint64_t at = from.consumed();
+        if (piece.empty()) {
+            release_held(released >= at);
+            return moved;
+        }
+        const std::uint64_t plain = more_from.load(std::memory_order_relaxed); // published by write
         const bool more = at >= plain;
+        release_held(at == plain); // what lies before it was let go meanwhile
         piece =
             piece.first(more ? piece.size() : std::min<std::uint64_t>(piece.size(), plain - at));
         const std::size_t sent = conn_.write(piece, more);
+        held_ = more;
         from.consume(sent);
         moved = moved || sent != 0;
         if (sent < piece.size()) {
-            break;
+            return moved;
         }
     }
-    return moved;
+}
+
+void bsd_socket::release_held(bool now) {
+    if (held_ && now) {
+        conn_.write({});
+        held_ = false;
+    }
 }
 
 // Runs under a reference of the caller's, or the worker's own.
@@ -273,6 +288,7 @@ int bsd_socket::connect(net_host& host, const endpoint& to, connect_options& how
     if (code == 0) {
         apply_options(host);
         more_from.store(UINT64_MAX, std::memory_order_relaxed);
+        held_ = false;
         ended_ = false;
         shut_ = false;
         held_by_worker_ = true;

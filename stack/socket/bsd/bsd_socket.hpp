@@ -170,7 +170,8 @@ class bsd_socket {
     std::atomic<std::uint32_t> sleepers{0}; // callers that wait for `changes`
     std::atomic<bool> in_full{false};       // the worker has more than `in` had room for
     // The byte of `out`, counted from the first one, from which on more will follow (MSG_MORE). Set
-    // by callers before they write, so that whoever sees bytes sees what was said of them.
+    // by callers before they write, so that whoever sees bytes sees what was said of them; back to
+    // all ones behind what ends it, so that whoever sees that sees all that belongs together.
     std::atomic<std::uint64_t> more_from{UINT64_MAX};
     std::atomic<bool> wants_shutdown{false}; // FIN behind what is in `out`
     std::atomic<bool> wants_close{false};
@@ -198,6 +199,7 @@ class bsd_socket {
   private:
     bool take_input(byte_ring& to);
     bool give_output(byte_ring& from);
+    void release_held(bool now);
 
     friend class reference;
     struct conn_of : tcp_socket {
@@ -215,6 +217,7 @@ class bsd_socket {
     bool held_by_worker_ = false; // the worker's reference counts
     bool ended_ = false;          // TCP says that it is over
     bool shut_ = false;
+    bool held_ = false; // TCP was told that more follows what it has
     conn_of conn_;
 };
 

@@ -66,13 +66,20 @@ int open_with(bsd_socket& self, pieces& left, const destination& to, bool may_sl
     return how.taken == 0 && !may_sleep ? EINPROGRESS : 0;
 }
 
-// What will be written now: more follows it, or nothing does, and so what was held back leaves.
-void note_more(bsd_socket& self, bool more) {
-    if (!more) {
-        self.more_from.store(UINT64_MAX, std::memory_order_relaxed);
-    } else if (self.more_from.load(std::memory_order_relaxed) == UINT64_MAX) {
+// More will follow what is written now.
+void begin_more(bsd_socket& self) {
+    if (self.more_from.load(std::memory_order_relaxed) == UINT64_MAX) {
         self.more_from.store(self.out->written(), std::memory_order_relaxed);
     }
+}
+
+// Nothing follows what was written. True: so what was held back may leave.
+bool end_more(bsd_socket& self) {
+    if (self.more_from.load(std::memory_order_relaxed) == UINT64_MAX) {
+        return false;
+    }
+    self.more_from.store(UINT64_MAX, std::memory_order_release); // with give_output
+    return true;
 }
 
 ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destination to = {}) {
@@ -90,6 +97,9 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
     left.skip_empty();
     std::unique_lock hold(self->lock);
     if (self->what == bsd_socket::kind::datagram) {
+        if ((flags & MSG_MORE) != 0) { // a datagram is what one call gives
+            return fail(EOPNOTSUPP);
+        }
         return send_datagram(*self, hold, left, flags, to);
     }
     const bool may_sleep = !self->non_blocking && (flags & MSG_DONTWAIT) == 0;
@@ -102,6 +112,7 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
         }
         opening = left.done() == 0; // else it is as if it were connected
     }
+    const bool more = (flags & MSG_MORE) != 0;
     for (;;) {
         const std::uint32_t seen = self->changes.load(std::memory_order_acquire);
         const int state = may_send(*self);
@@ -110,8 +121,8 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
             return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(state);
         }
         const std::size_t before = left.done();
-        if (state == 0) {
-            note_more(*self, (flags & MSG_MORE) != 0);
+        if (state == 0 && more) {
+            begin_more(*self);
         }
         while (state == 0 && !left.complete()) {
             const auto piece = left.next();
@@ -122,14 +133,19 @@ ssize_t send_pieces(int number, std::span<const iovec> from, int flags, destinat
             }
             left.advance(taken);
         }
-        if (left.done() != before) {
+        const bool complete = left.complete() && !opening;
+        const bool released = complete && !more && end_more(*self);
+        if (released || left.done() != before) {
             self->kick();
         }
-        if (left.complete() && !opening) {
+        if (complete) {
             return static_cast<ssize_t>(left.done());
         }
         if (const int stop = may_sleep ? wait_change(*self, hold, seen, until) : EAGAIN;
             stop != 0) {
+            if (!more && end_more(*self)) {
+                self->kick();
+            }
             return left.done() != 0 ? static_cast<ssize_t>(left.done()) : fail(stop);
         }
     }

@@ -169,6 +169,14 @@ TEST_F(bsd_options, ReusePortIsKeptAndOneListenerIsOnEveryWorker) {
     EXPECT_EQ(0, bsd::close(listener));
 }
 
+TEST_F(bsd_options, ADatagramIsWhatOneCallGives) {
+    const int sender = bsd::socket(AF_INET, SOCK_DGRAM, 0);
+    const sockaddr_in to = at(9);
+    expect_error(
+        EOPNOTSUPP, bsd::sendto(sender, "ab", 2, MSG_MORE, plain(to), sizeof(sockaddr_in)));
+    EXPECT_EQ(0, bsd::close(sender));
+}
+
 // A host in which what waits for more, waits long: its clock runs as fast as it can.
 struct bsd_more : testing::Test {
     static stack_settings patient() {
@@ -219,6 +227,35 @@ TEST_F(bsd_more, HoldsAShortSegmentBackUntilTheLastPart) {
     EXPECT_EQ(5, bsd::send(client, "12345", 5, 0));
     expect_only(105);
     EXPECT_EQ(segments() - before, 1U);
+}
+
+// Nor may the last part set the first one free before it is there itself: the worker looks at any
+// time.
+TEST_F(bsd_more, ThePartsLeaveTogetherWheneverTheWorkerLooks) {
+    const std::uint64_t before = segments();
+    constexpr unsigned rounds = 50;
+    std::string last = text_of(1'000);
+    std::vector<iovec> letters; // so that it takes a while
+    for (char& letter : last) {
+        letters.push_back({&letter, 1});
+    }
+    for (unsigned i = 0; i < rounds; ++i) {
+        ASSERT_EQ(20, bsd::send(client, text_of(20).data(), 20, MSG_MORE));
+        ASSERT_EQ(1'000, bsd::writev(client, letters.data(), 1'000));
+        std::string got(1'020, 0);
+        ASSERT_EQ(1'020, bsd::recv(server, got.data(), got.size(), MSG_WAITALL));
+        ASSERT_EQ(1, bsd::send(server, "!", 1, 0)); // with it goes the ACK
+        ASSERT_EQ(1, bsd::recv(client, got.data(), 1, 0));
+    }
+    EXPECT_EQ(segments() - before, 2U * rounds);
+}
+
+// A call that is to wait for room, and does not get it, holds nothing back either.
+TEST_F(bsd_more, ACallThatFindsNoRoomLetsGoWhatItCould) {
+    EXPECT_EQ(20, bsd::send(client, text_of(20).data(), 20, MSG_MORE));
+    expect_only(0);
+    EXPECT_EQ(0, bsd::send(client, nullptr, 0, MSG_DONTWAIT));
+    expect_only(20);
 }
 
 // Not even where the worker finds both at once: nothing would ever bring the first part out.

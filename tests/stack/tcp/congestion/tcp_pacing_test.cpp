@@ -134,6 +134,17 @@ TEST(tcp_pacing, keeps_to_the_rate_that_is_asked_for) {
     }
 }
 
+TEST(tcp_pacing, no_rate_is_lower_than_238_bytes_a_second) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    for (const std::uint64_t rate : {1, 200, 238}) {
+        tcp::set_pacing(peer.host(), handle, true, rate);
+        EXPECT_EQ(238U, tcp::pacing_rate(peer.host(), *peer.host().find(handle)));
+    }
+    tcp::set_pacing(peer.host(), handle, true, 300);
+    EXPECT_EQ(300U, tcp::pacing_rate(peer.host(), *peer.host().find(handle)));
+}
+
 // Two segments at a time, one ACK's worth, when the rate is low; what is late is not lost.
 TEST(tcp_pacing, low_rates_leave_in_pairs) {
     scripted_peer peer({.pacing = true});
