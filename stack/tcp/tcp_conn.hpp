@@ -280,8 +280,9 @@ struct alignas(64) conn {
     std::uint32_t opened_ms = 0;
     std::uint32_t stalled_ms = 0;      // since when data waits to be acknowledged (user timeout)
     std::uint32_t user_timeout_ms = 0; // 0: none (RFC 9293 3.9.1)
-    std::uint32_t challenge_ms = 0;    // the second that challenge_count is about
-    std::uint8_t challenge_count = 0;
+    // When a segment that does not fit and when a probe was last answered (tcp_answers.hpp).
+    std::uint32_t invalid_ms = 0;
+    std::uint32_t probed_ms = 0;
     std::uint8_t soft_error = 0; // ICMP, told if the connection then times out (RFC 5461)
     std::uint16_t path_mtu = 0;
     std::uint16_t blackhole_mss =

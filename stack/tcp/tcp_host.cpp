@@ -58,16 +58,6 @@ syn_cache_limits syn_limits_of(const limits& sizes) {
         .accounts = memory_ledger::peers};
 }
 
-// Once a second the rate limits are full again.
-void refill_limits(host& h) {
-    const std::uint32_t second = h.now_ms() / 1'000 + 1;
-    if (h.limits_second != second) {
-        h.limits_second = second;
-        h.resets_left = h.config.resets_per_second;
-        h.challenges_left = h.config.challenge_acks_per_second;
-    }
-}
-
 // A connection whose turn comes soon; 4 segments are time enough for memory to answer.
 constexpr std::uint32_t output_prefetch_ahead = 4;
 
@@ -140,7 +130,6 @@ host::host(
       event_ready(capacity.conns), accept_ready(capacity.listeners), waiting(capacity.conns) {
     listeners.reserve(capacity.listeners);
     generation = static_cast<std::uint32_t>(random.next()) | 1;
-    refill_limits(*this);
 }
 
 host::~host() {
@@ -299,17 +288,16 @@ instant next_deadline(const host& h) {
         return h.now;
     }
     return std::min(
-        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now), h.syns.next_deadline(h.now),
+        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now, time_wait_intervals_of(h)), h.syns.next_deadline(h.now),
          memory_deadline(h)});
 }
 
 unsigned expire(host& h, instant now, unsigned budget) {
     h.now = now;
-    refill_limits(h);
     timed_conns conns{h};
     unsigned used = h.wheel.advance(conns, now, budget);
     used += listen_expire(h, budget);
-    const unsigned ended = h.time_waits.expire(h.now_ms(), budget);
+    const unsigned ended = h.time_waits.expire(h.now_ms(), time_wait_intervals_of(h), budget);
     h.stats.tw_expired.add(ended);
     return used + ended;
 }

@@ -14,6 +14,7 @@
 #include "engine/mbuf_burst.hpp"
 #include "engine/random.hpp"
 #include "engine/timer_wheel.hpp"
+#include "stack/tcp/input/tcp_answers.hpp"
 #include "stack/tcp/open/tcp_fast_open.hpp"
 #include "stack/tcp/open/tcp_syn_cache.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
@@ -147,9 +148,8 @@ class host {
     std::uint32_t memory_cursor = 0; // where pruning goes on
     mbuf_burst out;                  // built, not yet given to `sink`
     mbuf_burst spent;                // consumed segments, freed together
-    std::uint32_t resets_left = 0;   // rate limits, refilled each second
-    std::uint32_t challenges_left = 0;
-    std::uint32_t limits_second = 0;
+    answer_budget resets{memory_ledger::peers};
+    answer_budget challenges{memory_ledger::peers};
     std::uint32_t generation = 0;
     std::uint32_t cookies_until_ms = 0; // with cookies_sent: a cookie may be valid until then
     bool cookies_sent = false;

@@ -467,21 +467,9 @@ void send_keep_probe(host& h, conn& c) {
 }
 
 void send_challenge_ack(host& h, conn& c) {
-    // Limits of its own for each connection, so that no other flow can measure ours (the flaw of a
-    // single global limit), below a limit for all (RFC 5961 section 7).
-    const std::uint32_t second = h.now_ms() / 1'000;
-    if (c.challenge_ms != second) {
-        c.challenge_ms = second;
-        c.challenge_count = 0;
+    if (may_challenge(h, c.invalid_ms, c.peer_account)) {
+        send_ack(h, c);
     }
-    if (c.challenge_count >= h.config.challenge_acks_per_conn || h.challenges_left == 0) {
-        h.stats.challenge_limited.add(1);
-        return;
-    }
-    ++c.challenge_count;
-    --h.challenges_left;
-    h.stats.challenge_acks.add(1);
-    send_ack(h, c);
 }
 
 } // namespace pantala::tcp

@@ -63,7 +63,8 @@ void send_syn(host& h, conn& c);        // SYN, or SYN-ACK in SYN-RECEIVED; firs
 void send_ack(host& h, conn& c);        // an ACK alone, at once
 void send_conn_reset(host& h, conn& c); // RST, ACK from the connection's own numbers
 void send_keep_probe(host& h, conn& c);
-// RFC 5961: an ACK that makes the sender of something suspicious prove itself. Rate-limited.
+// RFC 5961: an ACK that makes the sender of something suspicious prove itself. Rate-limited
+// (section 7, input/tcp_answers.hpp).
 void send_challenge_ack(host& h, conn& c);
 
 // New data of `bytes` payload (and the FIN behind it, if it is the last); false: nothing sent, and

@@ -196,11 +196,12 @@ bool send_segment(host& h, const segment_out& segment) {
 }
 
 void send_reset(host& h, const offending_segment& offender) {
-    if (h.resets_left == 0) {
+    const answer_rates rates = {h.config.resets_per_peer, h.config.resets_per_second};
+    const std::uint16_t account = h.memory.account_of(offender.key->remote);
+    if (!h.resets.take(account, rates, h.now_ms(), h.random)) {
         h.stats.rst_limited.add(1);
         return;
     }
-    --h.resets_left;
     // RFC 9293 3.10.7.1: <SEQ=SEG.ACK><CTL=RST>, or without an ACK
     // <SEQ=0><ACK=SEG.SEQ+SEG.LEN><CTL=RST,ACK>.
     segment_out reset{.key = offender.key, .flags = wire::tcp_flag::rst};

@@ -110,10 +110,18 @@ struct settings {
     // A server that did not take it is left alone so long, twice as long each time (4.1.3.1).
     std::uint32_t fast_open_pause_ms = 60'000;
 
-    // -- Rates.
-    std::uint32_t challenge_acks_per_second = 1'000; // of all; RFC 5961 7
-    std::uint32_t challenge_acks_per_conn = 10;      // of one connection, a second
-    std::uint32_t resets_per_second = 1'000;
+    // -- Rates of what strangers can provoke (input/tcp_answers.hpp). To one peer and to all, on
+    // average: each second has a random share of them, from a half to one and a half.
+    std::uint32_t challenge_acks_per_peer = 1'000; // RFC 5961 7
+    std::uint32_t challenge_acks_per_second = 10'000;
+    std::uint32_t resets_per_peer = 1'000;
+    std::uint32_t resets_per_second = 10'000;
+    // A connection answers segments without data that do not fit once in so long (Linux's
+    // tcp_invalid_ratelimit): two hosts that disagree about their numbers would else never stop.
+    std::uint32_t invalid_interval_ms = 500;
+    // Keep-alives and probes of a window come before what is expected by exactly one; they are
+    // answered for themselves, at most so often: less than any RTO lies between two.
+    std::uint32_t probe_interval_ms = 100;
 
     // -- Range of ephemeral ports (RFC 6056).
     std::uint16_t port_first = 32'768;

@@ -17,13 +17,10 @@ std::uint32_t next_of(const time_wait_record& record) {
     return record.next == no_next ? no_id : record.next;
 }
 
+constexpr std::uint32_t take_over_after_ms = 1'000; // Linux's; our clock has ticked by then
+
 // An ACK from what the record still knows; the window is closed, nothing more is wanted.
 void acknowledge(host& h, const time_wait_record& record, const segment_in& segment) {
-    if (h.challenges_left == 0) {
-        h.stats.challenge_limited.add(1);
-        return;
-    }
-    --h.challenges_left;
     segment_out answer{.key = &segment.key, .seq = record.snd_nxt, .ack = record.rcv_nxt};
     answer.flags = wire::tcp_flag::ack;
     if (record.ts_recent != 0) {
@@ -34,6 +31,14 @@ void acknowledge(host& h, const time_wait_record& record, const segment_in& segm
     if (send_segment(h, answer)) {
         h.stats.tw_acked.add(1);
         h.stats.sndacks.add(1);
+    }
+}
+
+// The same for what does not fit, at a limited rate (RFC 5961 section 7).
+void challenge(host& h, std::uint32_t id, const segment_in& segment) {
+    const std::uint16_t account = h.memory.account_of(segment.key.remote);
+    if (may_challenge(h, h.time_waits.challenged_ms[id], account)) {
+        acknowledge(h, h.time_waits.records[id], segment);
     }
 }
 
@@ -60,7 +65,7 @@ std::uint32_t time_wait_table::find(std::uint64_t hash) const {
 }
 
 std::uint32_t
-time_wait_table::add(std::uint64_t hash, bool brief, std::uint32_t deadline_ms, bool& recycled) {
+time_wait_table::add(std::uint64_t hash, bool brief, std::uint32_t now_ms, bool& recycled) {
     recycled = false;
     std::uint32_t id = records.allocate();
     if (id == no_id) {
@@ -74,16 +79,17 @@ time_wait_table::add(std::uint64_t hash, bool brief, std::uint32_t deadline_ms, 
     }
     time_wait_record& record = records[id];
     record.hash = hash;
-    record.deadline_ms = deadline_ms;
+    record.since_ms = now_ms;
     record.brief = brief ? 1 : 0;
+    challenged_ms[id] = 0;
     append(id);
     by_hash.insert(hash, id);
     return id;
 }
 
-void time_wait_table::restart(std::uint32_t id, std::uint32_t deadline_ms) {
+void time_wait_table::restart(std::uint32_t id, std::uint32_t now_ms) {
     unlink(id);
-    records[id].deadline_ms = deadline_ms;
+    records[id].since_ms = now_ms;
     append(id);
 }
 
@@ -93,11 +99,13 @@ void time_wait_table::remove(std::uint32_t id) {
     records.release(id);
 }
 
-unsigned time_wait_table::expire(std::uint32_t now_ms, unsigned budget) {
+unsigned time_wait_table::expire(
+    std::uint32_t now_ms, const time_wait_intervals& last, unsigned budget) {
     unsigned ended = 0;
-    for (const list& order : lists_) {
+    for (unsigned brief = 0; brief < lists_.size(); ++brief) {
+        const list& order = lists_[brief];
         while (ended < budget && order.head != no_id &&
-               !serial_less(now_ms, records[order.head].deadline_ms)) {
+               now_ms - records[order.head].since_ms >= last.of(brief)) {
             remove(order.head);
             ++ended;
         }
@@ -105,14 +113,14 @@ unsigned time_wait_table::expire(std::uint32_t now_ms, unsigned budget) {
     return ended;
 }
 
-instant time_wait_table::next_deadline(instant now) const {
+instant time_wait_table::next_deadline(instant now, const time_wait_intervals& last) const {
     instant earliest = instant::never();
-    for (const list& order : lists_) {
-        if (order.head != no_id) {
-            const std::uint32_t ahead =
-                records[order.head].deadline_ms - static_cast<std::uint32_t>(now.ms());
-            const bool past = static_cast<std::int32_t>(ahead) <= 0;
-            earliest = std::min(earliest, instant{(now.ms() + (past ? 0 : ahead)) * ns_per_ms});
+    for (unsigned brief = 0; brief < lists_.size(); ++brief) {
+        if (const std::uint32_t first = lists_[brief].head; first != no_id) {
+            const std::uint32_t waited =
+                static_cast<std::uint32_t>(now.ms()) - records[first].since_ms;
+            const std::uint32_t ahead = last.of(brief) - std::min(waited, last.of(brief));
+            earliest = std::min(earliest, instant{(now.ms() + ahead) * ns_per_ms});
         }
     }
     return earliest;
@@ -146,6 +154,11 @@ void time_wait_table::unlink(std::uint32_t id) {
     }
 }
 
+time_wait_intervals time_wait_intervals_of(const host& h) {
+    const std::uint32_t longer = h.config.time_wait_ms;
+    return {longer, std::min(longer, h.config.msl_ms)};
+}
+
 void enter_time_wait(host& h, conn& c) {
     h.stats.tw_started.add(1);
     if (c.has(conn_flag::in_table)) {
@@ -155,7 +168,7 @@ void enter_time_wait(host& h, conn& c) {
     const bool brief = h.config.time_wait_ms <= h.config.msl_ms;
     bool recycled = false;
     const std::uint32_t id =
-        h.time_waits.add(c.hash, brief, h.now_ms() + h.config.time_wait_ms, recycled);
+        h.time_waits.add(c.hash, brief, h.now_ms(), recycled);
     h.stats.tw_recycled.add(recycled ? 1 : 0);
     if (id != no_id) {
         time_wait_record& record = h.time_waits.records[id];
@@ -183,26 +196,44 @@ time_wait_input(host& h, const segment_in& segment, std::uint64_t hash, tcp_seq&
     if ((segment.flags & wire::tcp_flag::syn) != 0) {
         if (may_reopen(record, segment)) {
             above = record.snd_nxt;
-            h.stats.tw_reused.add(1);
-            h.time_waits.remove(id);
-            return time_wait_answer::reopen;
+            return time_wait_answer::may_reopen;
         }
-        acknowledge(h, record, segment); // RFC 5961 section 4
+        challenge(h, id, segment); // RFC 5961 section 4
         return time_wait_answer::done;
     }
     // RFC 9293 3.10.7.4: what can arrive is the peer's FIN again: acknowledge it and start anew.
     if ((segment.flags & wire::tcp_flag::fin) != 0 &&
         segment.seq + segment.length + 1 == record.rcv_nxt) {
-        h.time_waits.restart(id, h.now_ms() + h.config.time_wait_ms);
+        h.time_waits.restart(id, h.now_ms());
         acknowledge(h, record, segment);
         return time_wait_answer::done;
     }
     // Old data or another FIN is answered; a bare ACK never, or two such records could talk for
     // ever.
     if (segment.length > 0 || (segment.flags & wire::tcp_flag::fin) != 0) {
-        acknowledge(h, record, segment);
+        challenge(h, id, segment);
     }
     return time_wait_answer::done;
+}
+
+void time_wait_settle(
+    host& h, const segment_in& segment, std::uint64_t hash, bool heard, bool reopened) {
+    const std::uint32_t id = h.time_waits.find(hash);
+    if (id == no_id) {
+        return;
+    }
+    if (reopened) {
+        h.stats.tw_reused.add(1);
+        h.time_waits.remove(id);
+    } else if (!heard) { // RFC 9293 3.10.7.4, TIME-WAIT, by way of RFC 5961 section 4
+        challenge(h, id, segment);
+    }
+}
+
+bool may_take_over(const host& h, std::uint32_t id) {
+    const time_wait_record& record = h.time_waits.records[id];
+    return record.ts_recent != 0 && h.config.timestamps &&
+           h.now_ms() - record.since_ms > take_over_after_ms;
 }
 
 } // namespace pantala::tcp

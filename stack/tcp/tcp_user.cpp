@@ -23,7 +23,9 @@ constexpr std::uint32_t tune_round_min_us = 20'000;
 bool taken(const host& h, const flow_key& key, std::uint64_t hash) {
     const std::uint32_t id =
         h.table.find(hash, [&](std::uint32_t candidate) { return h.conns[candidate].key == key; });
-    return id != no_id || h.time_waits.find(hash) != no_id || h.syns.find(hash, key) != no_id;
+    const std::uint32_t waiting = h.time_waits.find(hash);
+    return id != no_id || (waiting != no_id && !may_take_over(h, waiting)) ||
+           h.syns.find(hash, key) != no_id;
 }
 
 // RFC 6056 algorithm 3: a keyed offset for the destination plus a counter, the first free one whose
@@ -80,11 +82,23 @@ std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
     return done;
 }
 
+// A flow that was in TIME-WAIT begins above what it sent (RFC 6191, RFC 9293 3.6.1 (2)).
+tcp_seq opening_sequence(host& h, const conn& c) {
+    const std::uint32_t waiting = h.time_waits.find(c.hash);
+    if (waiting == no_id) {
+        return initial_sequence(h.secrets.isn, c.key, h.now);
+    }
+    const tcp_seq above = h.time_waits.records[waiting].snd_nxt;
+    h.time_waits.remove(waiting);
+    h.stats.tw_taken_over.add(1);
+    return initial_sequence_above(h.secrets.isn, c.key, h.now, above);
+}
+
 // How many bytes of `first` go with the SYN.
 std::size_t start_handshake(host& h, conn& c, const open_request& request) {
     c.state = conn_state::syn_sent;
     c.set(h.config.ecn_request ? conn_flag::ecn : 0);
-    c.iss = initial_sequence(h.secrets.isn, c.key, h.now);
+    c.iss = opening_sequence(h, c);
     c.snd_una = c.iss;
     c.snd_nxt = c.iss;
     c.snd_end = c.iss + 1;

@@ -136,13 +136,16 @@ void demultiplex(host& h, segment_in& segment, std::uint64_t hash) {
         segment_arrives(h, h.conns[id], segment);
         return;
     }
-    tcp_seq above{};
-    const time_wait_answer rest = time_wait_input(h, segment, hash, above);
+    reopening again;
+    const time_wait_answer rest = time_wait_input(h, segment, hash, again.above);
     if (rest == time_wait_answer::done) {
         return;
     }
-    const tcp_seq* floor = rest == time_wait_answer::reopen ? &above : nullptr;
-    if (!listen_input(h, segment, hash, floor)) {
+    const bool may_reopen = rest == time_wait_answer::may_reopen;
+    const bool heard = listen_input(h, segment, hash, may_reopen ? &again : nullptr);
+    if (may_reopen) {
+        time_wait_settle(h, segment, hash, heard, again.done);
+    } else if (!heard) {
         answer_closed(h, segment);
     }
 }

@@ -28,6 +28,17 @@ void acknowledge_now(host& h, conn& c) {
     h.want_output(c);
 }
 
+// A segment that takes no room in sequence space and does not fit. RFC 9293 3.4 wants an ACK; two
+// hosts that each find the other's ACK unfit would go on for ever, so there is one in an interval
+// (as in Linux). It takes nothing from what is for other connections.
+void answer_invalid(host& h, conn& c, std::uint32_t& last_ms, std::uint32_t interval_ms) {
+    if (answer_due(last_ms, interval_ms, h.now_ms())) {
+        acknowledge_now(h, c);
+    } else {
+        h.stats.challenge_limited.add(1);
+    }
+}
+
 // -- First: the sequence number.
 
 // RFC 7323 5.3 R1: an old duplicate shows by its timestamp.
@@ -53,9 +64,16 @@ verdict check_timestamp(host& h, conn& c, const segment_in& segment) {
     if (segment.seq_length() > 0 && !segment.has(syn)) {
         acknowledge_now(h, c);
     } else {
-        send_challenge_ack(h, c);
+        answer_invalid(h, c, c.invalid_ms, h.config.invalid_interval_ms);
     }
     return verdict::done;
+}
+
+// A keep-alive (RFC 9293 3.8.4) or a probe of a window (3.8.6.1, MUST-36) as most hosts send them:
+// an ACK of nothing new, one before what is expected. What does not know our number cannot look
+// like it.
+bool is_probe(const conn& c, const segment_in& segment) {
+    return segment.seq_length() == 0 && segment.has(ack) && segment.seq + 1 == c.rcv_nxt;
 }
 
 // RFC 9293 3.4, table of acceptability. A bare ACK may stand at the very edge: it comes from a peer
@@ -100,8 +118,12 @@ verdict check_sequence(host& h, conn& c, segment_in& segment) {
     if (segment.seq_length() > 0 && !segment.has(syn)) {
         c.quick_acks = std::max<std::uint8_t>(c.quick_acks, 1);
         acknowledge_now(h, c);
+    } else if (segment.has(syn)) {
+        send_challenge_ack(h, c); // RFC 5961 4.2
+    } else if (is_probe(c, segment)) {
+        answer_invalid(h, c, c.probed_ms, h.config.probe_interval_ms);
     } else {
-        send_challenge_ack(h, c);
+        answer_invalid(h, c, c.invalid_ms, h.config.invalid_interval_ms);
     }
     return verdict::done;
 }

@@ -46,6 +46,13 @@ tcp_seq initial_sequence(siphash_key secret, const flow_key& key, instant now) {
 }
 
 tcp_seq
+initial_sequence_above(siphash_key secret, const flow_key& key, instant now, tcp_seq floor) {
+    constexpr std::uint32_t clear_of_any_window = 65'537; // unscaled; Linux's
+    const tcp_seq chosen = initial_sequence(secret, key, now);
+    return chosen <= floor ? floor + clear_of_any_window : chosen;
+}
+
+tcp_seq
 make_cookie(siphash_key secret, const flow_key& key, tcp_seq irs, std::uint16_t mss, instant now) {
     std::uint32_t index = 0;
     while (index + 1 < cookie_mss.size() && cookie_mss[index + 1] <= mss) {

@@ -199,14 +199,19 @@ bool open_at_once(host& h, segment_in& segment, const syn_entry& entry) {
     return true;
 }
 
-// `floor`: RFC 6191, RFC 9293 3.6.1 (2).
-tcp_seq first_sequence(const host& h, const flow_key& key, const tcp_seq* floor) {
-    const tcp_seq chosen = initial_sequence(h.secrets.isn, key, h.now);
-    return floor != nullptr && chosen <= *floor ? *floor + 64'000 : chosen;
+void took(reopening* again) {
+    if (again != nullptr) {
+        again->done = true;
+    }
+}
+
+tcp_seq first_sequence(const host& h, const flow_key& key, const reopening* again) {
+    return again == nullptr ? initial_sequence(h.secrets.isn, key, h.now)
+                            : initial_sequence_above(h.secrets.isn, key, h.now, again->above);
 }
 
 void take_syn(
-    host& h, segment_in& segment, std::uint64_t hash, std::uint32_t id, const tcp_seq* floor) {
+    host& h, segment_in& segment, std::uint64_t hash, std::uint32_t id, reopening* again) {
     syn_entry entry = entry_from(h, segment, hash, id);
     if (entry.path_mtu == 0) {
         h.stats.sc_dropped.add(1); // no way back to the peer
@@ -219,22 +224,26 @@ void take_syn(
     const fast_open_verdict fast = fast_open_judge(h, segment, id);
     entry.fast_open = fast.grant;
     if (fast.accept && !queue_full(h, id) && segment.length <= listen_window(h)) {
-        entry.iss = first_sequence(h, entry.key, floor);
+        entry.iss = first_sequence(h, entry.key, again);
         if (open_at_once(h, segment, entry)) {
+            took(again);
             return;
         }
     }
     const syn_full full = h.syns.full_for(entry);
-    if (h.config.syn_cookies && full != syn_full::no) {
+    // A cookie is our first number and cannot begin where the old connection wants it to (RFC 6191):
+    // who reopens gets an entry.
+    if (h.config.syn_cookies && full != syn_full::no && again == nullptr) {
         answer_with_cookie(h, entry);
         return;
     }
-    entry.iss = first_sequence(h, entry.key, floor);
+    entry.iss = first_sequence(h, entry.key, again);
     counter_for(h, full).add(1);
     if (h.syns.add(entry, syn_ack_interval_ms) == no_id) {
         h.stats.sc_dropped.add(1);
         return;
     }
+    took(again);
     send_syn_ack(h, entry, clock_for(h, entry.key));
 }
 
@@ -251,12 +260,9 @@ void take_duplicate_syn(host& h, const segment_in& segment, std::uint32_t id) {
     }
     // Another number: a stranger's, or a peer that began anew. An ACK makes the latter reset what
     // it no longer knows (RFC 5961 section 4.2), and its next SYN finds the way free.
-    if (h.challenges_left == 0) {
-        h.stats.challenge_limited.add(1);
+    if (!may_challenge(h, entry.challenged_ms, static_cast<std::uint16_t>(entry.account))) {
         return;
     }
-    --h.challenges_left;
-    h.stats.challenge_acks.add(1);
     segment_out challenge{.key = &entry.key, .seq = entry.iss + 1, .ack = entry.irs + 1};
     challenge.flags = ack;
     challenge.window = listen_window(h);
@@ -397,7 +403,7 @@ std::uint32_t find_listener(const host& h, const flow_key& key) {
     return both != no_id && key.is_v4() && h.listeners[both].v6_only ? no_id : both;
 }
 
-bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor) {
+bool listen_input(host& h, segment_in& segment, std::uint64_t hash, reopening* again) {
     const std::uint32_t half = h.syns.find(hash, segment.key);
     if (half != no_id) {
         if (segment.has(rst)) {
@@ -421,7 +427,7 @@ bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_se
         return !segment.has(syn) && take_cookie(h, segment, hash, listening);
     }
     if (segment.has(syn) && !segment.has(fin)) {
-        take_syn(h, segment, hash, listening, floor);
+        take_syn(h, segment, hash, listening, again);
     }
     return true;
 }

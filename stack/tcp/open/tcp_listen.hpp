@@ -10,9 +10,14 @@ namespace pantala::tcp {
 class host;
 struct syn_entry;
 
+// A SYN that may reopen a flow in TIME-WAIT (RFC 6191, RFC 9293 3.6.1).
+struct reopening {
+    tcp_seq above;     // our sequence numbers begin above this one
+    bool done = false; // told: it has a half-open connection now
+};
 // A segment of no known flow. False: nobody listens there (the caller answers with a reset).
-// `floor`: it reopens a TIME-WAIT flow, and our sequence numbers must begin above this one.
-bool listen_input(host& h, segment_in& segment, std::uint64_t hash, const tcp_seq* floor);
+// `again`: nullptr, or what it reopens.
+bool listen_input(host& h, segment_in& segment, std::uint64_t hash, reopening* again);
 // A hard ICMP error about a SYN-ACK of ours.
 void listen_icmp(host& h, const flow_key& key, std::uint64_t hash, tcp_seq seq);
 // Retransmits or forgets SYN-ACKs that are due, at most `budget`; returns how many.

@@ -112,7 +112,8 @@ TEST(tcp_hostile, resets_to_nobody_are_limited) {
     while (peer.next()) {
         ++answers;
     }
-    EXPECT_EQ(answers, peer.host().config.resets_per_second);
+    EXPECT_GE(answers, peer.host().config.resets_per_peer / 2);
+    EXPECT_LE(answers, peer.host().config.resets_per_peer * 3 / 2);
 }
 
 // Segments with random header fields, aimed at a live connection; then the connection still works

@@ -127,22 +127,26 @@ TEST(flow_table, agrees_with_a_map) {
 TEST(time_wait, ends_in_order_of_time_and_recycles_the_oldest) {
     time_wait_table table(4);
     bool recycled = false;
+    constexpr time_wait_intervals last{.longer_ms = 100, .brief_ms = 90};
     for (std::uint64_t i = 0; i < 4; ++i) {
-        table.add(i, i % 2 != 0, 100 + static_cast<std::uint32_t>(i) * 10, recycled);
+        table.add(i, i % 2 != 0, static_cast<std::uint32_t>(i) * 10, recycled);
         EXPECT_FALSE(recycled);
     }
-    table.restart(table.find(0), 200);
-    EXPECT_EQ(table.expire(125, 10), 2U); // 110 and 120; the first was restarted
+    table.restart(table.find(0), 100);
+    EXPECT_EQ(table.next_deadline(instant{60 * ns_per_ms}, last), instant{100 * ns_per_ms});
+    EXPECT_EQ(table.expire(119, last, 10), 1U); // 1 at 100; 0 was restarted, 2 and 3 have time
+    EXPECT_EQ(table.expire(120, last, 10), 2U);
     EXPECT_NE(table.find(0), no_id);
     EXPECT_EQ(table.find(1), no_id);
-    table.add(5, false, 300, recycled);
-    table.add(6, false, 310, recycled);
+    table.add(5, false, 150, recycled);
+    table.add(6, false, 160, recycled);
+    table.add(8, false, 165, recycled);
     EXPECT_FALSE(recycled);
-    table.add(7, false, 320, recycled);
+    table.add(7, false, 170, recycled);
     EXPECT_TRUE(recycled);
     EXPECT_EQ(table.size(), 4U);
-    EXPECT_EQ(table.expire(1'000, 100), 4U);
-    EXPECT_EQ(table.next_deadline(instant{}), instant::never());
+    EXPECT_EQ(table.expire(1'000, last, 100), 4U);
+    EXPECT_EQ(table.next_deadline(instant{}, last), instant::never());
 }
 
 TEST(tcp_isn, cookies_verify_for_their_flow_and_time_only) {
