@@ -397,8 +397,9 @@ struct host_wiring {
                                     self.hosts_.find_mtu(remote, self.ip4_.now))
                               : ip6_path_mtu(self.ip6_, remote.v6());
     }
-    static void learn_mtu(void* context, const ip_address& remote, std::uint16_t mtu) {
-        of(context).hosts_.learn_mtu(remote, mtu, of(context).ip4_.now);
+    static void
+    learn_mtu(void* context, const ip_address& remote, std::uint16_t mtu, mtu_for whom) {
+        of(context).hosts_.learn_mtu(remote, mtu, of(context).ip4_.now, whom);
     }
     static ip_address source_for(void* context, const ip_address& remote) {
         stack& self = of(context);
@@ -441,7 +442,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
     ip6_.error_budget = {settings.ip6.icmp_errors_per_s, settings.ip6.icmp_errors_burst};
     ip6_.redirect_budget = {settings.ip6.redirects_per_s, settings.ip6.redirects_burst};
     ip6_.echo_budget = {settings.ip6.echo_replies_per_s, settings.ip6.echo_replies_burst};
-    ip4_.next_identification = static_cast<std::uint16_t>(worker_.random.next());
+    ip4_.ids = ip4_ids({worker_.random.next(), worker_.random.next()});
     if (worker_.self == worker_id{0}) {
         owner_ = std::make_unique<neighbor_owner>(
             worker_.messages, neighbor_wiring::handlers,

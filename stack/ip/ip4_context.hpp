@@ -9,6 +9,7 @@
 #include "stack/ether/link_counters.hpp"
 #include "stack/ether/link_table.hpp"
 #include "stack/ether/neighbor/neighbor_table.hpp"
+#include "stack/ip/ip4_ids.hpp"
 #include "stack/ip/token_bucket.hpp"
 #include "stack/route/replica.hpp"
 
@@ -69,10 +70,10 @@ struct ip4_context {
     token_bucket error_budget{};
     token_bucket echo_budget{};
     token_bucket redirect_budget{};
-    port_id input_port{};                  // of the burst in hand
-    std::uint16_t next_identification = 0; // RFC 791 3.2; of our own packets
-    instant now{};                         // of this round
-    mbuf_burst local{};                    // for this host, data at the IPv4 header, trimmed
+    port_id input_port{}; // of the burst in hand
+    ip4_ids ids{};        // of our own packets
+    instant now{};        // of this round
+    mbuf_burst local{};   // for this host, data at the IPv4 header, trimmed
 };
 
 } // namespace pantala

@@ -83,7 +83,6 @@ void ip4_output(ip4_context& context, rte_mbuf* payload, const ip4_packet& heade
     ip.version_ihl = 0x45;
     ip.type_of_service = header.type_of_service;
     ip.total_length = be16::from(static_cast<std::uint16_t>(payload->pkt_len));
-    ip.identification = be16::from(context.next_identification++);
     ip.flags_offset =
         be16::from(header.dont_fragment ? wire::ipv4_header::dont_fragment : std::uint16_t{0});
     ip.time_to_live =
@@ -103,6 +102,10 @@ void ip4_output(ip4_context& context, rte_mbuf* payload, const ip4_packet& heade
         if (context.links[via.iface].ip4().empty()) {
             ip.source.value = header.fallback_source;
         }
+    }
+    if (!header.dont_fragment) { // else it means nothing (RFC 6864 4.1)
+        ip.identification =
+            context.ids.next(ip.source, ip.destination, header.protocol, context.worker.random);
     }
     ip.checksum = wire::checksum_of(wire::sum_ipv4_header20(&ip));
     std::memcpy(at, &ip, sizeof ip);

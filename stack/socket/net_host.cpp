@@ -222,8 +222,9 @@ void net_host::take_error(const quoted_error& error) {
     if (error.protocol != wire::ip_protocol::tcp) {
         if (error.meaning == error_meaning::hard) {
             udp.error_input(error.key);
-        } else if (error.meaning == error_meaning::too_big && udp.is_bound(error.key)) {
-            ip_.learn_mtu(ip_.context, error.key.remote, error.mtu);
+        } else if (error.meaning == error_meaning::too_big && udp.may_be_too_big(error.key)) {
+            // The quotation proves little: what TCP believes stays as it is (RFC 5927 section 7).
+            ip_.learn_mtu(ip_.context, error.key.remote, error.mtu, mtu_for::datagrams);
         }
         return;
     }
@@ -236,7 +237,7 @@ void net_host::take_error(const quoted_error& error) {
                                                            : tcp::icmp_meaning::soft;
     const bool believed = tcp::icmp_input(tcp, told, tcp.now);
     if (believed && told.meaning == tcp::icmp_meaning::too_big) { // new connections begin with it
-        ip_.learn_mtu(ip_.context, told.key.remote, told.mtu);
+        ip_.learn_mtu(ip_.context, told.key.remote, told.mtu, mtu_for::all);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "engine/worker_services.hpp"
 #include "stack/ip/icmp/quoted_error.hpp"
+#include "stack/route/host_cache/path_metrics.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/udp/udp_host.hpp"
 
@@ -33,7 +34,8 @@ struct ip_services {
     // Bytes of L3 that the way to `remote` carries; 0: there is no way.
     std::uint16_t (*path_mtu)(void* context, const ip_address& remote) = nullptr;
     // An error that was believed says so of the path to `remote`.
-    void (*learn_mtu)(void* context, const ip_address& remote, std::uint16_t mtu) = nullptr;
+    void (*learn_mtu)(void* context, const ip_address& remote, std::uint16_t mtu, mtu_for whom) =
+        nullptr;
     // The address of ours to speak to `remote` with; any: there is none.
     ip_address (*source_for)(void* context, const ip_address& remote) = nullptr;
     // May packets be sent from this address?

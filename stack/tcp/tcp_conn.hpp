@@ -43,10 +43,10 @@ const char* name_of(conn_state state);
 // Why a connection ended; 0 while all is well. Mapped to errno by the socket layer.
 enum class conn_error : std::uint8_t {
     none,
-    refused,     // RST in answer to our SYN
+    refused,     // RST, or a hard ICMP error, in answer to our SYN
     reset,       // RST by the peer
     timed_out,   // retransmissions, keep-alive, persist or user timeout ran out
-    unreachable, // hard or persistent ICMP error
+    unreachable, // ICMP errors, and nothing else came
     aborted,     // by ourselves
     no_memory,
 };
@@ -204,6 +204,7 @@ struct alignas(64) conn {
     bool more_follows = false;     // as cork, until the next ACK comes
     bool push_withheld = false;    // the last bytes were given with `more`
     bool waits_for_memory = false; // its id stands in host::waiting; outlives the connection
+    bool may_be_cut = false;       // IPv4: no DF, because the path carries less than we send
     std::uint16_t account = 0;     // what its buffers are charged to (tcp_memory.hpp)
     std::uint16_t peer_account = 0;
     tcp_seq tune_seq;             // receive-buffer tuning: round ends here

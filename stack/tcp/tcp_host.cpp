@@ -130,6 +130,7 @@ host::host(
       event_ready(capacity.conns), accept_ready(capacity.listeners), waiting(capacity.conns) {
     listeners.reserve(capacity.listeners);
     generation = static_cast<std::uint32_t>(random.next()) | 1;
+    ids = ip4_ids(draw_key(random));
 }
 
 host::~host() {
@@ -288,8 +289,8 @@ instant next_deadline(const host& h) {
         return h.now;
     }
     return std::min(
-        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now, time_wait_intervals_of(h)), h.syns.next_deadline(h.now),
-         memory_deadline(h)});
+        {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now, time_wait_intervals_of(h)),
+         h.syns.next_deadline(h.now), memory_deadline(h)});
 }
 
 unsigned expire(host& h, instant now, unsigned budget) {

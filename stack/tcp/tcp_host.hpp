@@ -14,6 +14,7 @@
 #include "engine/mbuf_burst.hpp"
 #include "engine/random.hpp"
 #include "engine/timer_wheel.hpp"
+#include "stack/ip/ip4_ids.hpp"
 #include "stack/tcp/input/tcp_answers.hpp"
 #include "stack/tcp/open/tcp_fast_open.hpp"
 #include "stack/tcp/open/tcp_syn_cache.hpp"
@@ -148,6 +149,7 @@ class host {
     std::uint32_t memory_cursor = 0; // where pruning goes on
     mbuf_burst out;                  // built, not yet given to `sink`
     mbuf_burst spent;                // consumed segments, freed together
+    ip4_ids ids;                     // of segments that may be cut
     answer_budget resets{memory_ledger::peers};
     answer_budget challenges{memory_ledger::peers};
     std::uint32_t generation = 0;

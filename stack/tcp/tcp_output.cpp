@@ -106,6 +106,7 @@ segment_out begin_segment(host& h, conn& c, tcp_seq seq) {
     if (c.has(conn_flag::ecn_echo)) {
         segment.flags |= wire::tcp_flag::ece;
     }
+    segment.may_be_cut = c.may_be_cut;
     segment.window = tell_window(c, true);
     put_options(h, c, segment);
     return segment;

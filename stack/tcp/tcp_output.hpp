@@ -25,7 +25,8 @@ struct segment_out {
     tcp_seq ack;
     std::uint16_t window = 0; // as on the wire
     std::uint8_t flags = 0;
-    bool ect = false; // ECN-capable transport, ECT(0) (RFC 3168 6.1.2)
+    bool ect = false;        // ECN-capable transport, ECT(0) (RFC 3168 6.1.2)
+    bool may_be_cut = false; // IPv4: without DF
     // Options: a timestamp by itself (what nearly every segment has, RFC 7323 appendix A), and
     // behind it options_bytes of `options`.
     bool has_timestamp = false;

@@ -105,13 +105,20 @@ void put_tcp_header(
     put32(at + 16, checksum); // urgent data is neither sent nor told apart (RFC 6093)
 }
 
-void put_ipv4_header(
-    const host& h, const segment_out& segment, unsigned char* at, std::uint16_t bytes) {
+// Where routers may cut (conn::may_be_cut), it tells the pieces apart.
+[[gnu::noinline]] std::uint32_t identify(host& h, const flow_key& key) {
+    const be16 id = h.ids.next(key.local.v4(), key.remote.v4(), wire::ip_protocol::tcp, h.random);
+    return be32::from(std::uint32_t{id.host()} << 16).raw();
+}
+
+void put_ipv4_header(host& h, const segment_out& segment, unsigned char* at, std::uint16_t bytes) {
     const std::uint32_t length = bytes + sizeof(wire::ipv4_header);
     const std::uint32_t first =
         be32::from(0x45U << 24 | (segment.ect ? ecn_ect0 : 0U) << 16 | length).raw();
     // DF and identification 0: never fragmented, so the id means nothing (RFC 6864 section 4.1).
-    const std::uint32_t second = be32::from(wire::ipv4_header::dont_fragment).raw();
+    const std::uint32_t second = segment.may_be_cut
+                                     ? identify(h, *segment.key)
+                                     : be32::from(wire::ipv4_header::dont_fragment).raw();
     const std::uint32_t ttl_protocol = std::uint32_t{h.config.ttl} << 24 |
                                        static_cast<std::uint32_t>(wire::ip_protocol::tcp) << 16;
     const std::uint32_t source = segment.key->local.v4().value.raw();

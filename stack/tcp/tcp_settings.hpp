@@ -26,6 +26,10 @@ enum class mtu_probing : std::uint8_t {
     always,  // all, beginning at mtu_base
 };
 
+// An IPv4 path that carries less is left to routers to cut: segments of this size go without DF, as
+// Linux's min_pmtu has it.
+inline constexpr std::uint16_t cut_below_mtu = 552;
+
 struct settings {
     // -- Timers (names of BSD's sysctls).
     std::uint32_t keepinit_ms = 75'000;    // a connection attempt

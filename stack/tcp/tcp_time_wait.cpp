@@ -99,8 +99,8 @@ void time_wait_table::remove(std::uint32_t id) {
     records.release(id);
 }
 
-unsigned time_wait_table::expire(
-    std::uint32_t now_ms, const time_wait_intervals& last, unsigned budget) {
+unsigned
+time_wait_table::expire(std::uint32_t now_ms, const time_wait_intervals& last, unsigned budget) {
     unsigned ended = 0;
     for (unsigned brief = 0; brief < lists_.size(); ++brief) {
         const list& order = lists_[brief];
@@ -167,8 +167,7 @@ void enter_time_wait(host& h, conn& c) {
     }
     const bool brief = h.config.time_wait_ms <= h.config.msl_ms;
     bool recycled = false;
-    const std::uint32_t id =
-        h.time_waits.add(c.hash, brief, h.now_ms(), recycled);
+    const std::uint32_t id = h.time_waits.add(c.hash, brief, h.now_ms(), recycled);
     h.stats.tw_recycled.add(recycled ? 1 : 0);
     if (id != no_id) {
         time_wait_record& record = h.time_waits.records[id];

@@ -2,8 +2,8 @@
 // its keyed 64-bit hash alone: the segment that asks brings the addresses along, and nobody outside
 // can make two flows share one (docs/decisions). Two FIFO lists, up to one MSL and longer, are each
 // in the order in which their records began; all of one list wait equally long, however long that
-// now is. So a shorter or longer `time_wait_ms` holds at once for all, and breaks no order. When the
-// records run out the oldest ends early.
+// now is. So a shorter or longer `time_wait_ms` holds at once for all, and breaks no order. When
+// the records run out the oldest ends early.
 #pragma once
 
 #include "engine/base/clock.hpp"

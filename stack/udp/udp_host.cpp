@@ -39,12 +39,11 @@ void read_addresses(const rte_mbuf& packet, flow_key& key) {
     }
 }
 
-void write_ip4(
-    const flow_key& key, std::uint8_t ttl, std::uint16_t id, rte_mbuf& packet, char* at) {
+void write_ip4(const flow_key& key, std::uint8_t ttl, be16 id, rte_mbuf& packet, char* at) {
     wire::ipv4_header ip;
     ip.version_ihl = 0x45;
     ip.total_length = be16::from(static_cast<std::uint16_t>(packet.pkt_len));
-    ip.identification = be16::from(id);
+    ip.identification = id;
     ip.time_to_live = ttl;
     ip.protocol = static_cast<std::uint8_t>(wire::ip_protocol::udp);
     ip.source = key.local.v4();
@@ -96,7 +95,7 @@ rte_mbuf* chain_of(rte_mempool* pool, std::size_t headers, std::span<const std::
 host::host(const services& given, const settings& chosen)
     : config(chosen), given_(given),
       endpoints_(64, hasher{{given.random.next(), given.random.next()}}),
-      next_identification_(static_cast<std::uint16_t>(given.random.next())) {}
+      ids_({given.random.next(), given.random.next()}) {}
 
 host::~host() {
     rte_pktmbuf_free_bulk(out_.packets, out_.count);
@@ -214,6 +213,24 @@ void host::deliver(const endpoint_user& user, std::span<const received> datagram
     }
 }
 
+// A tag is never 0: the table begins with nothing.
+std::uint32_t host::tag_of(std::uint64_t hash) {
+    return static_cast<std::uint32_t>(hash >> 32) | 1;
+}
+
+void host::note_sent6(const flow_key& key) {
+    const std::uint64_t hash = endpoints_.hash_function()(key);
+    sent6_[hash % sent6_.size()] = tag_of(hash);
+}
+
+bool host::may_be_too_big(const flow_key& key) const {
+    if (key.is_v4() || find(key) == nullptr) {
+        return false;
+    }
+    const std::uint64_t hash = endpoints_.hash_function()(key);
+    return endpoints_.contains(key) || sent6_[hash % sent6_.size()] == tag_of(hash);
+}
+
 void host::error_input(const flow_key& key) {
     const auto found = endpoints_.find(key);
     if (found != endpoints_.end() && !key.remote.is_any()) {
@@ -294,8 +311,11 @@ error host::send(const flow_key& key, std::span<const std::byte> bytes) {
     }
     std::memcpy(at + l3, &header, sizeof header);
     if (v4) {
-        write_ip4(key, config.ttl, next_identification_++, *packet, at);
+        const be16 id =
+            ids_.next(key.local.v4(), key.remote.v4(), wire::ip_protocol::udp, given_.random);
+        write_ip4(key, config.ttl, id, *packet, at);
     } else {
+        note_sent6(key);
         write_ip6(key, config.ttl, length, at);
     }
     if (out_.full()) {

@@ -10,8 +10,10 @@
 #include "engine/drop.hpp"
 #include "engine/mbuf_burst.hpp"
 #include "engine/random.hpp"
+#include "stack/ip/ip4_ids.hpp"
 #include "stack/wire/flow.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -99,8 +101,11 @@ class host {
     void input(mbuf_burst& packets);
     // A hard ICMP error about a datagram with this key. Only connected endpoints hear of it.
     void error_input(const flow_key& key);
-    // May a datagram with this key have been sent: is there an endpoint for its answers?
+    // Is there an endpoint for datagrams with this key?
     bool is_bound(const flow_key& key) const { return find(key) != nullptr; }
+    // May a router have found a datagram with this key too big? Never one of IPv4: those may be
+    // cut. Of IPv6 there must be an endpoint that is connected, or that sent there lately.
+    bool may_be_too_big(const flow_key& key) const;
 
     // `local.port` 0: one is chosen. An "any" remote: bound, not connected; then `local` may be
     // "any" too.
@@ -129,11 +134,16 @@ class host {
     bool check(rte_mbuf* packet, received& out);
     void deliver(const endpoint_user& user, std::span<const received> datagrams);
     bool choose_port(flow_key& key);
+    static std::uint32_t tag_of(std::uint64_t hash);
+    void note_sent6(const flow_key& key);
 
     services given_;
     table endpoints_;
     mbuf_burst out_;
-    std::uint16_t next_identification_ = 0;
+    ip4_ids ids_;
+    // Tags of the flows that IPv6 datagrams lately went to, by their hash; later ones push out
+    // earlier ones.
+    std::array<std::uint32_t, 1'024> sent6_{};
 };
 
 } // namespace pantala::udp

@@ -52,7 +52,7 @@ void send(ip4_context& context, const rte_mbuf& packet, const message& what) {
     if (!may_be_told(context, packet, about)) {
         return;
     }
-    if (!context.error_budget.take(context.now)) {
+    if (!context.error_budget.take_blurred(context.now, context.worker.random)) {
         return context.worker.drops.count(drop_reason::icmp4_rate);
     }
     const iface_id came_in = meta_of(packet).iface;

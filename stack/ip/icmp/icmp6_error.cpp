@@ -81,7 +81,7 @@ void send(ip6_context& context, const rte_mbuf& packet, const message& what) {
     if (!may_be_told(context, packet, about, what.even_to_group)) {
         return;
     }
-    if (!context.error_budget.take(context.now)) {
+    if (!context.error_budget.take_blurred(context.now, context.worker.random)) {
         return context.worker.drops.count(drop_reason::icmp6_rate);
     }
     rte_mbuf* error = ip6_allocate(context);

@@ -41,6 +41,7 @@ struct finished_way {
     wire::ipv6_address source;
     wire::ipv6_address destination;
     std::uint16_t mtu = 0;
+    std::uint16_t datagram_mtu = 0;
     bool shared = false; // by other flows between the two: not where paths are chosen by flow
 };
 
@@ -84,8 +85,10 @@ finished_way find_way(
         const adjacency* direct = context.neighbors.resolved(key);
         way.via = direct != nullptr && direct->mtu6 <= way.via.mtu6 ? *direct : way.via;
     }
-    way.mtu =
-        std::min(way.via.mtu6, context.hosts.find_mtu(ip_address::from(destination), context.now));
+    const ip_address to = ip_address::from(destination);
+    way.mtu = std::min(way.via.mtu6, context.hosts.find_mtu(to, context.now));
+    way.datagram_mtu =
+        std::min(way.via.mtu6, context.hosts.find_mtu(to, context.now, mtu_for::datagrams));
     return way;
 }
 
@@ -112,9 +115,13 @@ void send_finished(ip6_context& context, const finished_way& way, rte_mbuf* pack
     context.counters.originated.add(1);
     packet->vlan_tci_outer = 0;
     packet->l2_len = way.via.rewrite_length; // what a device that fills checksums wants to know
-    if (packet->pkt_len > way.mtu) {
+    constexpr std::size_t next_header_at = 6;
+    const bool datagram = *rte_pktmbuf_mtod_offset(packet, const std::uint8_t*, next_header_at) ==
+                          static_cast<std::uint8_t>(wire::ip_protocol::udp);
+    const std::uint16_t mtu = datagram ? way.datagram_mtu : way.mtu;
+    if (packet->pkt_len > mtu) {
         adjacency narrow = way.via;
-        narrow.mtu6 = way.mtu;
+        narrow.mtu6 = mtu;
         return ip6_fragment(context, narrow, packet);
     }
     ip6_send(context, way.via, packet);

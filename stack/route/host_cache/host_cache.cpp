@@ -127,6 +127,7 @@ std::uint32_t host_cache::find_or_make(const ip_address& remote, instant now) {
     fresh.next = none;
     fresh.next_in_bucket = bucket;
     fresh.mtu = no_mtu;
+    fresh.datagram_mtu = no_mtu;
     fresh.taken = true;
     bucket = at + 1;
     ++size_;
@@ -227,14 +228,15 @@ void host_cache::check(entry& one, instant now) {
 }
 
 void host_cache::forget(entry& one) {
-    drop_mtu(one);
+    drop_mtu(one.mtu);
+    drop_mtu(one.datagram_mtu);
     one.metrics = {};
     ++one.epoch;
 }
 
-void host_cache::drop_mtu(entry& one) {
-    if (one.mtu != no_mtu) {
-        one.mtu = no_mtu;
+void host_cache::drop_mtu(std::uint16_t& mtu) {
+    if (mtu != no_mtu) {
+        mtu = no_mtu;
         --mtus_;
     }
 }
@@ -290,20 +292,22 @@ void host_cache::release(host_place at, const path_metrics& found, instant now) 
 // ---------------------------------------------------------------------------------------------
 // Path MTUs.
 
-void host_cache::learn_mtu(const ip_address& remote, std::uint16_t mtu, instant now) {
+void host_cache::learn_mtu(const ip_address& remote, std::uint16_t mtu, instant now, mtu_for whom) {
     const std::uint32_t at = find_or_make(remote, now);
     if (at == none) {
         return;
     }
     entry& one = entries_[at];
     mtu = std::max(mtu, remote.is_v4() ? least_mtu4 : least_mtu6);
-    if (one.mtu == no_mtu) {
+    std::uint16_t& known = whom == mtu_for::all ? one.mtu : one.datagram_mtu;
+    instant& until = whom == mtu_for::all ? one.mtu_until : one.datagram_mtu_until;
+    if (known == no_mtu) {
         ++mtus_;
-    } else if (one.mtu_until > now) {
-        mtu = std::min(mtu, one.mtu);
+    } else if (until > now) {
+        mtu = std::min(mtu, known);
     }
-    one.mtu = mtu;
-    one.mtu_until = now + std::uint64_t{settings_.path_mtu_s} * ns_per_s;
+    known = mtu;
+    until = now + std::uint64_t{settings_.path_mtu_s} * ns_per_s;
     counts_.path_mtus.add(1);
     if (one.users == 0) { // datagrams have no connection: to hear of it is a use
         if (one.expires.ns != 0) {
@@ -313,7 +317,7 @@ void host_cache::learn_mtu(const ip_address& remote, std::uint16_t mtu, instant 
     }
 }
 
-std::uint16_t host_cache::find_mtu(const ip_address& remote, instant now) {
+std::uint16_t host_cache::find_mtu(const ip_address& remote, instant now, mtu_for whom) {
     if (mtus_ == 0) [[likely]] {
         return no_mtu;
     }
@@ -324,9 +328,12 @@ std::uint16_t host_cache::find_mtu(const ip_address& remote, instant now) {
     entry& one = entries_[at];
     check(one, now);
     if (one.mtu_until <= now) {
-        drop_mtu(one);
+        drop_mtu(one.mtu);
     }
-    return one.mtu;
+    if (one.datagram_mtu_until <= now) {
+        drop_mtu(one.datagram_mtu);
+    }
+    return whom == mtu_for::all ? one.mtu : std::min(one.mtu, one.datagram_mtu);
 }
 
 // ---------------------------------------------------------------------------------------------

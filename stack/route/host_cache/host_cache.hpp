@@ -91,8 +91,9 @@ struct host_cache_row {
 class host_cache {
   public:
     static constexpr std::uint16_t no_mtu = 0xffff;
-    // Nobody has to believe less: IPv6's least link (RFC 8200 5); of IPv4 what every host takes.
-    static constexpr std::uint16_t least_mtu4 = 576;
+    // Nobody has to believe less: IPv6's least link (RFC 8200 5); of IPv4 what Linux believes
+    // (min_pmtu): what is less is for routers to cut (stack/tcp).
+    static constexpr std::uint16_t least_mtu4 = 552;
     static constexpr std::uint16_t least_mtu6 = 1'280;
 
     // `routes` outlives it.
@@ -114,9 +115,10 @@ class host_cache {
     // --- path MTUs, of any protocol ---
 
     // Keeps the smaller of this and what is known.
-    void learn_mtu(const ip_address& remote, std::uint16_t mtu, instant now);
+    void learn_mtu(
+        const ip_address& remote, std::uint16_t mtu, instant now, mtu_for whom = mtu_for::all);
     // no_mtu: the way out says all there is. Cost: nothing as long as nothing was learned.
-    std::uint16_t find_mtu(const ip_address& remote, instant now);
+    std::uint16_t find_mtu(const ip_address& remote, instant now, mtu_for whom = mtu_for::all);
 
     // --- time ---
 
@@ -154,6 +156,7 @@ class host_cache {
         path_metrics metrics;
         instant expires; // without users
         instant mtu_until;
+        instant datagram_mtu_until;
         std::uint64_t generation; // routes at which `way` was last found to be so
         std::uint64_t way;        // the next hop and what its record says, in a sum
         std::uint32_t users;
@@ -162,6 +165,7 @@ class host_cache {
         std::uint32_t next;
         std::uint32_t next_in_bucket; // as a bucket
         std::uint16_t mtu;            // no_mtu: not known
+        std::uint16_t datagram_mtu;   // the same, for datagrams alone
         bool taken;
     };
     struct free_deleter {
@@ -181,7 +185,7 @@ class host_cache {
     void unmark(std::uint32_t at);
     void check(entry& one, instant now);
     void forget(entry& one);
-    void drop_mtu(entry& one);
+    void drop_mtu(std::uint16_t& mtu);
     std::uint64_t way_to(const ip_address& remote) const;
     unsigned erase_due(instant now, unsigned budget);
     unsigned shorten(unsigned budget);
@@ -198,7 +202,7 @@ class host_cache {
     std::uint32_t high_water_ = 0;
     std::uint32_t free_ = none;
     std::uint32_t size_ = 0;
-    std::uint32_t mtus_ = 0;     // entries with a path MTU
+    std::uint32_t mtus_ = 0;     // path MTUs in the entries
     std::uint32_t first_ = none; // marked ones, the soonest first
     std::uint32_t last_ = none;
     std::uint32_t expiring_ = 0;

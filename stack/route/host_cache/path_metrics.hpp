@@ -16,6 +16,10 @@ struct path_metrics {
     bool any() const { return (srtt_us | ssthresh | cwnd) != 0; }
 };
 
+// Who goes by a path MTU. What only quotes a datagram proves little; what quotes a sequence number
+// under way is believed by all.
+enum class mtu_for : std::uint8_t { all, datagrams };
+
 // A connection's place in the host cache; it tells an entry from the same one with a new beginning.
 struct host_place {
     std::uint32_t value = 0xffff'ffff; // nowhere

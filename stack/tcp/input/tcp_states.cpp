@@ -415,6 +415,46 @@ void arrives_synchronized(host& h, conn& c, segment_in& segment) {
     take_fin(h, c, segment);
 }
 
+// RFC 1191 3, RFC 8201 4. `told`: what the next hop carries. False: nothing new.
+bool take_path_mtu(host& h, conn& c, std::uint16_t told) {
+    const bool v4 = c.key.is_v4();
+    const std::uint16_t floor = v4 ? cut_below_mtu : 1'280; // so small segments are an attack
+    // An IPv4 path may be narrower than that (68 bytes, RFC 791 3.2): there routers have to cut, or
+    // nothing would ever arrive.
+    const bool cut = v4 && told < floor && !c.may_be_cut;
+    const std::uint16_t mtu = std::max(told, floor);
+    if (mtu >= mtu_under_way(c) && !cut) {
+        return false;
+    }
+    h.stats.pmtu_updates.add(1);
+    c.path_mtu = std::min(c.path_mtu, mtu);
+    c.may_be_cut = c.may_be_cut || cut;
+    if (c.state == conn_state::syn_sent && c.fast_open == fast_open_step::sent) {
+        // The data of the SYN did not fit: a plain one at once.
+        fast_open_unanswered(h, c);
+        send_syn(h, c);
+        return true;
+    }
+    const unsigned options = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
+    const unsigned fits = mss_to_offer(h, c.key, mtu) - options;
+    const unsigned headers = (v4 ? 40U : 60U) + options;
+    const unsigned passed = cut ? std::max<unsigned>(told, headers) - headers : fits;
+    c.snd_mss = static_cast<std::uint16_t>(std::min<unsigned>(c.snd_mss, fits));
+    for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
+        if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > passed) {
+            sent_mark_lost(h, c, id); // too big to have arrived
+        }
+    }
+    if (c.may_be_cut) {
+        c.mtu = {}; // what is cut on its way says nothing of the path
+    } else {
+        mtu_search_told(h, c, fits);
+    }
+    recovery_without_congestion(h, c);
+    h.want_output(c);
+    return true;
+}
+
 } // namespace
 
 void segment_arrives(host& h, conn& c, segment_in& segment) {
@@ -432,37 +472,14 @@ bool icmp_arrives(host& h, conn& c, const icmp_error& error) {
         return false;
     }
     if (error.meaning == icmp_meaning::too_big) {
-        const std::uint16_t floor = c.key.is_v4() ? 576 : 1'280; // below it is an attack
-        const std::uint16_t mtu = std::max(error.mtu, floor);
-        if (mtu >= mtu_under_way(c)) {
-            return false;
-        }
-        h.stats.pmtu_updates.add(1);
-        c.path_mtu = std::min(c.path_mtu, mtu);
-        if (c.state == conn_state::syn_sent && c.fast_open == fast_open_step::sent) {
-            // The data of the SYN did not fit: a plain one at once.
-            fast_open_unanswered(h, c);
-            send_syn(h, c);
-            return true;
-        }
-        const unsigned options = c.has(conn_flag::timestamps) ? timestamp_option_bytes : 0;
-        const unsigned fits = mss_to_offer(h, c.key, mtu) - options;
-        c.snd_mss = static_cast<std::uint16_t>(std::min<unsigned>(c.snd_mss, fits));
-        for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
-            if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > fits) {
-                sent_mark_lost(h, c, id); // too big to have arrived
-            }
-        }
-        mtu_search_told(h, c, fits);
-        recovery_without_congestion(h, c);
-        h.want_output(c);
-        return true;
+        return take_path_mtu(h, c, error.mtu);
     }
-    // RFC 5461: hard errors abort only a connection that is not yet open.
+    // RFC 5461: hard errors abort only a connection that is not yet open. Nobody is there who
+    // listens (port or protocol unreachable): to the application that is what a reset is.
     if (error.meaning == icmp_meaning::hard && !c.synchronized()) {
         h.stats.conndrops.add(1);
         fast_open_unanswered(h, c);
-        h.finish(c, conn_error::unreachable);
+        h.finish(c, conn_error::refused);
         return true;
     }
     c.soft_error = 1;

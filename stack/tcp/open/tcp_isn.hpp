@@ -15,8 +15,7 @@ namespace pantala::tcp {
 // RFC 6528 section 3: ISN = M + F(4-tuple, secret), M a clock of about 4 us.
 tcp_seq initial_sequence(siphash_key secret, const flow_key& key, instant now);
 // For a flow whose last connection sent up to `floor` (RFC 6191 2, RFC 9293 3.6.1 (2)): above it.
-tcp_seq
-initial_sequence_above(siphash_key secret, const flow_key& key, instant now, tcp_seq floor);
+tcp_seq initial_sequence_above(siphash_key secret, const flow_key& key, instant now, tcp_seq floor);
 
 // What a cookie remembers. MSS in the sequence number (one of eight); the rest in the low six bits
 // of our timestamp, so it is lost with a peer that has none: then no scaling and no SACK.

@@ -231,8 +231,8 @@ void take_syn(
         }
     }
     const syn_full full = h.syns.full_for(entry);
-    // A cookie is our first number and cannot begin where the old connection wants it to (RFC 6191):
-    // who reopens gets an entry.
+    // A cookie is our first number and cannot begin where the old connection wants it to (RFC
+    // 6191): who reopens gets an entry.
     if (h.config.syn_cookies && full != syn_full::no && again == nullptr) {
         answer_with_cookie(h, entry);
         return;

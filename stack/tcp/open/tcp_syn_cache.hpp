@@ -39,7 +39,7 @@ struct syn_entry {
     syn_link in_listener;
     std::uint32_t began_ms = 0;
     std::uint32_t challenged_ms = 0; // the last challenge ACK (tcp_answers.hpp)
-    std::uint32_t asked_us = 0; // when the first SYN-ACK left: its ACK times the round trip
+    std::uint32_t asked_us = 0;      // when the first SYN-ACK left: its ACK times the round trip
     std::uint16_t peer_mss = 0;
     std::uint16_t path_mtu = 0;
     std::uint8_t snd_wscale = 0;

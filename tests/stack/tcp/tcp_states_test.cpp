@@ -183,6 +183,7 @@ TEST(tcp_states, unacceptable_acks_are_answered_and_ignored) { // RFC 5961 secti
     ASSERT_TRUE(answer);
     EXPECT_EQ(answer->ack, peer.seq);
     bad.ack = peer.ack - 100'000; // older than any window
+    peer.wait_ms(peer.host().config.invalid_interval_ms);
     peer.give(bad);
     EXPECT_TRUE(peer.next());
     EXPECT_EQ(tcp::readable_bytes(peer.host(), handle), 0U);
