@@ -159,6 +159,30 @@ result<void> parse_hosts(words text, host_question& question) {
     return reader.done() ? result<void>() : unknown_word("hostcache", reader.peek(), {"ADDRESS"});
 }
 
+result<void> parse_tcp(words text, tcp_question& question) {
+    word_reader reader(text);
+    if (!reader.done()) {
+        const std::string_view verb = reader.next();
+        question.set = verb == "set";
+        if (verb != "set" && verb != "show" && verb != "list" && verb != "ls") {
+            return unknown_word("tcp", verb, {"show", "set"});
+        }
+    }
+    if (!reader.done()) {
+        question.name = reader.next();
+    } else if (question.set) {
+        return say("tcp set: which setting?");
+    }
+    if (question.set && reader.done()) {
+        return say(fmt::format("tcp set: '{}' to what value?", question.name));
+    }
+    if (question.set) {
+        question.value = reader.next();
+    }
+    return reader.done() ? result<void>()
+                         : say(fmt::format("tcp: '{}' is a word too many", reader.peek()));
+}
+
 bool monitor_question::wants(const json& event) const {
     const std::string object = event.value("event", "");
     return (object == "route" && route) || (object == "addr" && addr) ||

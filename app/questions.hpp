@@ -31,6 +31,13 @@ struct host_question {
     std::optional<neigh_change> address{}; // only its address counts
 };
 
+// `tcp show [NAME]` or `tcp set NAME VALUE`.
+struct tcp_question {
+    bool set = false;
+    std::string name; // empty: all
+    std::string value;
+};
+
 // Whose changes are to be told.
 struct monitor_question {
     bool route = true;
@@ -58,6 +65,8 @@ result<void> parse_show_nothing(words text, std::string_view object);
 result<void> parse_stats(words text, show_question& question);
 // All words after `hostcache`.
 result<void> parse_hosts(words text, host_question& question);
+// Those after `tcp`.
+result<void> parse_tcp(words text, tcp_question& question);
 // Those after `monitor`: none, `all`, or some of route, addr, link, neigh.
 result<void> parse_monitor(words text, monitor_question& question);
 

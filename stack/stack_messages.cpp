@@ -3,12 +3,22 @@
 #include "stack/route/host_cache/host_cache_command.hpp"
 #include "stack/route/host_cache/memory_alarm.hpp"
 #include "stack/socket/socket_list.hpp"
+#include "stack/socket/tcp_command.hpp"
 #include "stack/stack.hpp"
 
 namespace pantala {
 
 void socket_list_handler(netmsg& message, netmsg_endpoint& here) {
     list_sockets(here.context<stack>().host(), static_cast<socket_list&>(message));
+    here.reply(message);
+}
+
+void tcp_command_handler(netmsg& message, netmsg_endpoint& here) {
+    const auto& command = static_cast<const tcp_command&>(message);
+    tcp::host& tcp = here.context<stack>().host().tcp;
+    tcp.config = command.settings;
+    tcp.sizes.peer_conns = command.peer_conns;
+    tcp.sizes.listeners_backlog_max = command.listeners_backlog_max;
     here.reply(message);
 }
 
@@ -31,7 +41,9 @@ struct echo_wiring {
         stack& mine = here.context<stack>();
         const quoted_echo6& error = static_cast<const echo_error&>(message).what;
         if (mine.ip6_.echoes.believes(error, mine.now_)) {
-            mine.hosts_.learn_mtu(ip_address::from(error.reply.remote), error.mtu, mine.now_);
+            // Anybody can have us send a reply: what TCP believes stays as it is.
+            mine.hosts_.learn_mtu(
+                ip_address::from(error.reply.remote), error.mtu, mine.now_, mtu_for::datagrams);
         }
     }
     static void replied(netmsg& message, netmsg_endpoint& here) {

@@ -1,5 +1,5 @@
-// Of the host in a running pantala: `ss`, its sockets as `ss -ti` shows them; `hostcache`, what it
-// remembers of destinations.
+// Of the host in a running pantala: `ss`, its sockets as `ss -ti` shows them; `tcp`, its settings;
+// `hostcache`, what it remembers of destinations.
 #include "app/cli/commands.hpp"
 #include "app/control/client.hpp"
 #include "app/questions.hpp"
@@ -128,6 +128,44 @@ void add_hosts_command(const cli_program& program) {
     app->callback([options] { options->status = run_hosts(*options); });
 }
 
+int run_tcp(const host_options& options) {
+    tcp_question asked;
+    const auto text = views(options.words);
+    if (auto good = parse_tcp(text, asked); !good) {
+        return report_usage(good.failure());
+    }
+    auto client = control_client::connect(options.context.socket_path());
+    if (!client) {
+        return report(client.failure());
+    }
+    control_request request;
+    request.name = "tcp";
+    request.words = options.words;
+    json rows = json::array();
+    auto done = client->call(std::move(request), [&](const json& row) { rows.push_back(row); });
+    if (!done) {
+        return report(done.failure());
+    }
+    if (asked.set) {
+        return print_line(
+            options.context.json
+                ? done->dump()
+                : "holds for connections that begin now, and timers set from now on");
+    }
+    static constexpr column columns[] = {
+        {"name", "name"}, {"value", "value", true}, {"may change", "when"}, {"meaning", "meaning"}};
+    fmt::print("{}", options.context.json ? rows.dump(2) + "\n" : format_table(columns, rows));
+    return 0;
+}
+
+void add_tcp_command(const cli_program& program) {
+    auto options =
+        std::make_shared<host_options>(host_options{program.context, program.status, {}});
+    CLI::App* app = program.app.add_subcommand("tcp", "timers and limits of the host's TCP");
+    app->add_option("words", options->words, "show [NAME] | set NAME VALUE");
+    app->callback([options] { options->status = run_tcp(*options); });
+}
+
 } // namespace
 
 void add_host_commands(cli_program program) {
@@ -135,6 +173,7 @@ void add_host_commands(cli_program program) {
     app->callback(
         [&context = program.context, &status = program.status] { status = run_ss(context); });
     add_hosts_command(program);
+    add_tcp_command(program);
 }
 
 } // namespace pantala::app

@@ -41,6 +41,32 @@ result<void> is_congestion(const std::string& value) {
 result<void> is_mtu_probing(const std::string& value) {
     return one_of(value, {"never", "reduced", "always"});
 }
+result<void> check_tcp(const tcp_config& from) {
+    struct pair {
+        const char* low_name;
+        std::uint32_t low;
+        const char* high_name;
+        std::uint32_t high;
+    };
+    const pair ordered[] = {
+        {"rexmit_min_ms", from.rexmit_min_ms, "rexmit_max_ms", from.rexmit_max_ms},
+        {"rexmit_initial_ms", from.rexmit_initial_ms, "rexmit_max_ms", from.rexmit_max_ms},
+        {"persist_min_ms", from.persist_min_ms, "persist_max_ms", from.persist_max_ms},
+        {"rcv_buffer", from.rcv_buffer, "rcv_buffer_max", from.rcv_buffer_max},
+        {"snd_buffer", from.snd_buffer, "snd_buffer_max", from.snd_buffer_max},
+        {"mss_min", from.mss_min, "mss_max", from.mss_max},
+        {"port_first", from.port_first, "port_last", from.port_last},
+    };
+    for (const pair& one : ordered) {
+        if (one.low > one.high) {
+            return error{
+                EINVAL, fmt::format(
+                            "{} ({}) is more than {} ({})", one.low_name, one.low, one.high_name,
+                            one.high)};
+        }
+    }
+    return {};
+}
 result<void> is_dad(const std::string& value) {
     return one_of(value, {"optimistic", "strict", "off"});
 }

@@ -54,6 +54,13 @@ struct tcp_config {
     std::uint32_t fast_open_servers = 4'096;
     std::string mtu_probing = "reduced";
     std::uint32_t mtu_raise = 600;
+#define TCP_NUMBER(name, usual, least, most, when, meaning) std::uint32_t name = usual;
+#define TCP_LIMIT(name, usual, least, most, when, meaning) std::uint32_t name = usual;
+#define TCP_FLAG(name, usual, when, meaning) bool name = usual;
+#include "app/config/tcp_keys.def"
+#undef TCP_NUMBER
+#undef TCP_LIMIT
+#undef TCP_FLAG
 };
 
 struct control_config {

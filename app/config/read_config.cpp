@@ -159,7 +159,12 @@ result<void> read_sections(reader& in, toml::table& root, config& into) {
             if (node == nullptr) {
                 return {};
             }
-            if constexpr (std::is_same_v<decltype(member), T config::*>) {
+            if constexpr (std::is_same_v<T, tcp_config>) {
+                auto read = in.section(name, keys, *node, into.*member);
+                const auto fits = read ? check_tcp(into.*member) : result<void>();
+                return !read || fits ? std::move(read)
+                                     : in.at(*node, fmt::format("tcp.{}", fits.failure().text));
+            } else if constexpr (std::is_same_v<decltype(member), T config::*>) {
                 return in.section(name, keys, *node, into.*member);
             } else {
                 return in.sections(name, keys, *node, into.*member);

@@ -27,6 +27,9 @@ result<void> is_interface_address(const std::string& value);
 result<void> is_name(const std::string& value);
 result<void> is_vrf(const std::string& value);
 
+// What keys of [tcp] say of each other.
+result<void> check_tcp(const tcp_config& from);
+
 inline constexpr std::uint32_t any_number = std::numeric_limits<std::uint32_t>::max();
 
 inline constexpr key<engine_config> engine_keys[] = {
@@ -101,6 +104,16 @@ inline constexpr key<tcp_config> tcp_keys[] = {
      "every connection, from small ones on"},
     {"mtu_raise", number_key<tcp_config>{&tcp_config::mtu_raise, 60, 86'400},
      "seconds between two such searches of a connection"},
+#define TCP_NUMBER(name, usual, least, most, when, meaning)                                        \
+    {#name, number_key<tcp_config>{&tcp_config::name, least, most}, meaning},
+#define TCP_LIMIT(name, usual, least, most, when, meaning)                                         \
+    {#name, number_key<tcp_config>{&tcp_config::name, least, most}, meaning},
+#define TCP_FLAG(name, usual, when, meaning)                                                       \
+    {#name, flag_key<tcp_config>{&tcp_config::name}, meaning},
+#include "app/config/tcp_keys.def"
+#undef TCP_NUMBER
+#undef TCP_LIMIT
+#undef TCP_FLAG
 };
 
 inline constexpr key<control_config> control_keys[] = {

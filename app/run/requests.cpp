@@ -2,6 +2,8 @@
 
 #include "app/questions.hpp"
 
+#include <fmt/format.h>
+
 namespace pantala::app {
 
 namespace {
@@ -96,6 +98,22 @@ result<job_pointer> stats(router& of, control_request& request) {
     return answer_rows(asked.tcp ? of.list_tcp_stats(asked.all) : of.list_stats(asked.all));
 }
 
+result<job_pointer> tcp_settings(router& of, control_request& request) {
+    tcp_question asked;
+    const auto text = views(request.words);
+    if (auto good = parse_tcp(text, asked); !good) {
+        return good.failure();
+    }
+    if (asked.set) {
+        const auto told = of.set_tcp(asked.name, asked.value);
+        return told ? answer(json{{"workers", *told}}) : result<job_pointer>(told.failure());
+    }
+    json rows = of.list_tcp(asked.name);
+    return rows.empty() ? result<job_pointer>(
+                              error{ENOENT, fmt::format("tcp show: there is no '{}'", asked.name)})
+                        : answer_rows(std::move(rows));
+}
+
 } // namespace
 
 unsigned family_of(const control_request& request) {
@@ -114,6 +132,7 @@ void add_requests(control_server& server, router& of, bool& stop) {
     server.add("ss", lister(of, "ss", &router::list_sockets));
     server.add("netisr.show", lister(of, "netisr", &router::list_netisr));
     server.add("hostcache", [&of](control_request& request) { return hosts(of, request); });
+    server.add("tcp", [&of](control_request& request) { return tcp_settings(of, request); });
     server.add("stats", [&of](control_request& request) { return stats(of, request); });
     server.add(
         "summary", [&of](control_request&) -> result<job_pointer> { return answer(of.summary()); });

@@ -298,6 +298,8 @@ result<void> router::start_workers(const config& from, const program_factory& pr
     settings.host.tcp.fast_open_key = random_key(); // one worker's cookies are good at all
     continue_timestamps(
         stable_secret(from.ip6.stable_secret), engine_->clock().now(), settings.host.tcp);
+    tcp_ = from.tcp;
+    host_settings_ = settings.host;
     std::vector<stack*> stacks;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
         auto replica = rib_->join();

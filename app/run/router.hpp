@@ -139,6 +139,11 @@ class router {
     json list_netisr();
     json list_stats(bool all);
     json list_tcp_stats(bool all) const;
+    // TCP's settings: all, or the one of this name.
+    json list_tcp(const std::string& name) const;
+    // Changes one on all workers; how many there are. It holds for connections that begin from now
+    // on, intervals also for timers that are set from now on.
+    result<unsigned> set_tcp(const std::string& name, const std::string& value);
     json list_sockets(); // TCP's, at most sockets_listed_max
     // Every worker's, or what they remember of one address.
     json list_host_cache(const std::optional<ip_address>& of);
@@ -208,6 +213,8 @@ class router {
     memory_alarm alarm_; // its messages may be with the workers
     std::unique_ptr<route_log> log_;
     std::unique_ptr<rib> rib_;
+    tcp_config tcp_;                 // as it stands
+    host_settings host_settings_;    // what was made of it
     std::unique_ptr<engine> engine_; // none while a configuration is only checked
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;

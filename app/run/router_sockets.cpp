@@ -1,10 +1,15 @@
 // The host's side of a router: its sockets, TCP's counters, what is remembered of destinations.
+#include "app/config/schema.hpp"
+#include "app/config/tcp_choice.hpp"
 #include "app/run/router.hpp"
 #include "stack/route/host_cache/host_cache_command.hpp"
 #include "stack/socket/endpoints.hpp"
 #include "stack/socket/socket_list.hpp"
+#include "stack/socket/tcp_command.hpp"
 
 #include <array>
+#include <type_traits>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -160,6 +165,37 @@ unsigned router::flush_host_cache(const std::optional<ip_address>& of) {
         known += of ? command.count : 1;
     }
     return known;
+}
+
+json router::list_tcp(const std::string& name) const {
+    json rows = json::array();
+    for (const auto& one : tcp_keys) {
+        if (!name.empty() && name != one.name) {
+            continue;
+        }
+        json row = {
+            {"name", one.name},
+            {"when", may_change(one.name) ? "anytime" : "start"},
+            {"meaning", one.meaning}};
+        std::visit([&](const auto& kind) { row["value"] = tcp_.*kind.member; }, one.value);
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+result<unsigned> router::set_tcp(const std::string& name, const std::string& value) {
+    if (auto good = set_tcp_key(tcp_, name, value); !good) {
+        return good.failure();
+    }
+    choose_tcp(tcp_, host_settings_);
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        tcp_command command;
+        command.settings = host_settings_.tcp;
+        command.peer_conns = host_settings_.limits.peer_conns;
+        command.listeners_backlog_max = host_settings_.limits.listeners_backlog_max;
+        engine_->control().call(w, command);
+    }
+    return engine_->workers();
 }
 
 json router::list_tcp_stats(bool all) const {

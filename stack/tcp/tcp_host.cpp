@@ -290,7 +290,7 @@ instant next_deadline(const host& h) {
     }
     return std::min(
         {h.wheel.next_deadline(), h.time_waits.next_deadline(h.now, time_wait_intervals_of(h)),
-         h.syns.next_deadline(h.now), memory_deadline(h)});
+         h.syns.next_deadline(h.now, h.config.syn_ack_interval_ms), memory_deadline(h)});
 }
 
 unsigned expire(host& h, instant now, unsigned budget) {

@@ -56,6 +56,12 @@ struct settings {
     // What could not leave this machine (no packet buffer, a device that takes none) is tried again
     // so much later, as in Linux.
     std::uint32_t blocked_retry_ms = 500;
+    // Retransmissions of data or of a SYN after which a connection ends, rexmt_retries_max at most.
+    std::uint32_t rexmt_retries = rexmt_retries_max;
+    // Those of a SYN-ACK (classic BSD: 1, 2, 4 s, then forgotten), syn_ack_retries_max at most; the
+    // first goes so much later (RFC 6298 2.1), each after that twice as much.
+    std::uint32_t syn_ack_retries = 3;
+    std::uint32_t syn_ack_interval_ms = 1'000;
     bool always_keepalive = true;
 
     // -- Sizes.

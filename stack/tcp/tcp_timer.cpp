@@ -71,7 +71,7 @@ void drop_for_memory(host& h, conn& c) {
 
 // SYN or SYN-ACK not answered. True: the connection lives.
 bool rexmt_syn(host& h, conn& c) {
-    if (c.rexmt_shift >= rexmt_retries_max || user_timed_out(h, c)) {
+    if (c.rexmt_shift >= h.config.rexmt_retries || user_timed_out(h, c)) {
         h.stats.conndrops.add(1);
         give_up(h, c);
         return false;
@@ -128,7 +128,7 @@ void rexmt_timeout(host& h, conn& c) {
     // A peer that answers with a closed window is alive, however long it takes (RFC 9293 3.8.6.1).
     const bool alive_but_closed =
         c.snd_wnd == 0 && h.now_ms() - c.last_heard_ms < h.config.rexmit_max_ms;
-    if (c.rexmt_shift >= rexmt_retries_max && !alive_but_closed) {
+    if (c.rexmt_shift >= h.config.rexmt_retries && !alive_but_closed) {
         give_up(h, c);
         return;
     }
@@ -183,7 +183,7 @@ void persist_due(host& h, conn& c) {
     // A peer that answers but never reads may hold an application, not an orphan; a device that
     // takes nothing holds neither for ever.
     const bool spent = may_leave ? h.now_ms() - c.stalled_ms >= patience
-                                 : c.rexmt_shift >= rexmt_retries_max &&
+                                 : c.rexmt_shift >= h.config.rexmt_retries &&
                                        (idle >= patience || c.has(conn_flag::orphan));
     if (spent || user_timed_out(h, c)) {
         h.stats.persistdrop.add(1);

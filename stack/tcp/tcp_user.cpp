@@ -4,6 +4,7 @@
 #include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/open/tcp_isn.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
+#include "stack/tcp/open/tcp_ports.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
 #include "stack/tcp/tcp_timer.hpp"
@@ -19,32 +20,6 @@ namespace pantala::tcp {
 namespace {
 
 constexpr std::uint32_t tune_round_min_us = 20'000;
-
-bool taken(const host& h, const flow_key& key, std::uint64_t hash) {
-    const std::uint32_t id =
-        h.table.find(hash, [&](std::uint32_t candidate) { return h.conns[candidate].key == key; });
-    const std::uint32_t waiting = h.time_waits.find(hash);
-    return id != no_id || (waiting != no_id && !may_take_over(h, waiting)) ||
-           h.syns.find(hash, key) != no_id;
-}
-
-// RFC 6056 algorithm 3: a keyed offset for the destination plus a counter, the first free one whose
-// replies come to this worker.
-bool choose_port(host& h, flow_key& key, std::uint64_t& hash) {
-    const std::uint32_t range = h.config.port_last - h.config.port_first + 1U;
-    const std::uint32_t begin = port_offset(h.secrets.port, key) + h.port_next;
-    for (std::uint32_t tries = 0; tries < range; ++tries) {
-        const auto port = static_cast<std::uint16_t>(h.config.port_first + (begin + tries) % range);
-        key.local_port = l4_port::from(port);
-        hash = key.hash(h.secrets.table);
-        const bool home = h.paths.comes_home == nullptr || h.paths.comes_home(h.paths.context, key);
-        if (home && !taken(h, key, hash)) {
-            h.port_next += tries + 1;
-            return true;
-        }
-    }
-    return false;
-}
 
 void request_features(const host& h, conn& c) {
     c.set(h.config.timestamps ? conn_flag::timestamps : 0);
@@ -82,23 +57,11 @@ std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
     return done;
 }
 
-// A flow that was in TIME-WAIT begins above what it sent (RFC 6191, RFC 9293 3.6.1 (2)).
-tcp_seq opening_sequence(host& h, const conn& c) {
-    const std::uint32_t waiting = h.time_waits.find(c.hash);
-    if (waiting == no_id) {
-        return initial_sequence(h.secrets.isn, c.key, h.now);
-    }
-    const tcp_seq above = h.time_waits.records[waiting].snd_nxt;
-    h.time_waits.remove(waiting);
-    h.stats.tw_taken_over.add(1);
-    return initial_sequence_above(h.secrets.isn, c.key, h.now, above);
-}
-
 // How many bytes of `first` go with the SYN.
 std::size_t start_handshake(host& h, conn& c, const open_request& request) {
     c.state = conn_state::syn_sent;
     c.set(h.config.ecn_request ? conn_flag::ecn : 0);
-    c.iss = opening_sequence(h, c);
+    c.iss = first_sequence(h, c);
     c.snd_una = c.iss;
     c.snd_nxt = c.iss;
     c.snd_end = c.iss + 1;
@@ -222,7 +185,7 @@ open_answer open(host& h, const open_request& request) {
     }
     std::uint64_t hash = key.hash(h.secrets.table);
     if (key.local_port.host() != 0) {
-        if (taken(h, key, hash)) {
+        if (is_taken(h, key, hash)) {
             return {user_error::in_use, {}};
         }
     } else if (!choose_port(h, key, hash)) {

@@ -93,6 +93,53 @@ table = 11
     EXPECT_EQ(c.routes.at(0).vrf, "");
 }
 
+// Every key of [tcp] reaches TCP, at start and while it runs.
+TEST(config, keys_of_tcp_reach_it) {
+    const auto read = parse_config(
+        "[tcp]\nkeepidle_ms = 60000\nsyn_ack_retries = 5\nsack = false\nport_first = 40000\n"
+        "peer_conns = 7\necn_request = true\nblackhole_timeouts = 0\n",
+        "x");
+    ASSERT_TRUE(read) << read.failure().text;
+    tcp_config from = read->tcp;
+    host_settings to;
+    choose_tcp(from, to);
+    EXPECT_EQ(to.tcp.keepidle_ms, 60'000U);
+    EXPECT_EQ(to.tcp.syn_ack_retries, 5U);
+    EXPECT_FALSE(to.tcp.sack);
+    EXPECT_TRUE(to.tcp.ecn_request);
+    EXPECT_EQ(to.tcp.port_first, 40'000U);
+    EXPECT_EQ(to.tcp.blackhole_timeouts, 0U);
+    EXPECT_EQ(to.limits.peer_conns, 7U);
+    ASSERT_TRUE(set_tcp_key(from, "time_wait_ms", "1500"));
+    ASSERT_TRUE(set_tcp_key(from, "congestion", "reno"));
+    ASSERT_TRUE(set_tcp_key(from, "syn_cookies", "off"));
+    choose_tcp(from, to);
+    EXPECT_EQ(to.tcp.time_wait_ms, 1'500U);
+    EXPECT_EQ(to.tcp.congestion, tcp::congestion_kind::newreno);
+    EXPECT_FALSE(to.tcp.syn_cookies);
+    EXPECT_EQ(to.tcp.keepidle_ms, 60'000U); // stays
+    const struct {
+        const char* name;
+        const char* value;
+        const char* what;
+    } refused[] = {
+        {"time_wait_ms", "0", "1 to"},         {"time_wait_ms", "1x", "whole number"},
+        {"time_wait_ms", "", "whole"},         {"time_wait_ms", "-1", "whole"},
+        {"time_weit_ms", "1", "did you mean"}, {"conns", "9", "configuration alone"},
+        {"sack", "on", "configuration alone"}, {"syn_cookies", "1", "true or false"},
+        {"congestion", "vegas", "cubic"},      {"port_last", "2000", "port_first (40000) is more"},
+    };
+    for (const auto& one : refused) {
+        const tcp_config before = from;
+        const auto answer = set_tcp_key(from, one.name, one.value);
+        ASSERT_FALSE(answer) << one.name;
+        EXPECT_NE(answer.failure().text.find(one.what), std::string::npos) << answer.failure().text;
+        EXPECT_EQ(from.time_wait_ms, before.time_wait_ms);
+        EXPECT_EQ(from.port_last, before.port_last);
+        EXPECT_EQ(from.congestion, before.congestion);
+    }
+}
+
 TEST(config, an_empty_file_is_all_defaults) {
     const auto outcome = parse_config("", "x");
     ASSERT_TRUE(outcome);
@@ -133,6 +180,10 @@ TEST(config, errors_name_file_line_and_what_is_wrong) {
         {"[tcp]\nfast_open_period = 1\n", "router.toml:2:", "60 to 86400"},
         {"[tcp]\nmtu_probing = true\n", "router.toml:2:", "string"},
         {"[tcp]\n\nmtu_probing = \"2\"\n", "router.toml:3:", "never, reduced, always"},
+        {"[tcp]\nkeepidle_ms = 0\n", "router.toml:2:", "1 to"}, // below one tick
+        {"[tcp]\nttl = 256\n", "router.toml:2:", "1 to 255"},
+        {"[tcp]\nsack = 1\n", "router.toml:2:", "true"},
+        {"\n[tcp]\nport_last = 2000\n", "router.toml:2:", "port_first (32768) is more"},
         {"[[tcp]]\n", "router.toml:1:", "[tcp]"},
         {"[engine\n", "router.toml:1:", ""},
         {"[engine]\nworkers = 1\nworkers = 2\n", "router.toml:3:", ""},

@@ -226,6 +226,22 @@ def the_host_cache_is_shown_and_flushed(router):
     assert "hostcache_expired" in {row["name"] for row in router.ask("stats", "all")}
 
 
+def tcp_settings_are_shown_and_changed(router):
+    rows = {row["name"]: row for row in router.ask("tcp")}
+    assert rows["time_wait_ms"]["value"] == 60000 and rows["time_wait_ms"]["when"] == "anytime"
+    assert rows["conns"]["when"] == "start" and rows["syn_cookies"]["value"] is True
+    assert router.ask("tcp", "set", "time_wait_ms", "2000") == {"workers": 1}
+    assert [row["value"] for row in router.ask("tcp", "show", "time_wait_ms")] == [2000]
+    for words, because in ((("set", "time_wait_ms", "0"), "1 to"), (("set", "time_weit_ms", "1"), "did you mean 'time_wait_ms'"),
+                           (("set", "conns", "9"), "configuration alone"), (("show", "nothing"), "no 'nothing'"),
+                           (("set", "persist_min_ms", "70000"), "persist_max_ms")):
+        router.refuses("tcp", *words, because=because)
+    for words, because in (("frobnicate", "'frobnicate'"), ("set", "which setting"), ("set ttl", "what value"),
+                           ("set ttl 3 4", "'4'")):
+        router.misused("tcp", *words.split(), because=because)
+    assert router.ask("tcp", "set", "time_wait_ms", "60000") == {"workers": 1}
+
+
 def watchers_are_told_of_changes(router):
     router.misused("monitor", "rout", because="did you mean 'route'?")
     watcher = subprocess.Popen([router.program, "--json", "--socket", router.socket, "monitor"],
@@ -446,7 +462,8 @@ TESTS = [
     batches_are_made_in_order_or_say_where_they_end, what_leads_nowhere_is_refused_everywhere,
     a_port_hears_the_address_of_its_interfaces, a_port_carries_what_its_interfaces_promise, traffic_all_arrives,
     a_bus_tells_who_and_what_is_on_it, metrics_and_weights_count, both_families_are_saved_and_restored,
-    what_is_shown_is_what_was_asked_for, the_host_cache_is_shown_and_flushed, watchers_are_told_of_changes,
+    what_is_shown_is_what_was_asked_for, the_host_cache_is_shown_and_flushed, tcp_settings_are_shown_and_changed,
+    watchers_are_told_of_changes,
     a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,
     a_second_router_on_the_socket_is_refused, a_bad_configuration_names_its_line, a_check_looks_for_what_is_named,
     ends_cleanly,

@@ -255,10 +255,10 @@ void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& heade
     }
     context.counters.originated.add(1);
     // What was learned of paths is the main table's (RFC 8201 4: the source cuts, no router does).
-    const std::uint16_t known =
-        header.table == 0
-            ? context.hosts.find_mtu(ip_address::from(header.destination), context.now)
-            : host_cache::no_mtu;
+    const std::uint16_t known = header.table == 0 ? context.hosts.find_mtu(
+                                                        ip_address::from(header.destination),
+                                                        context.now, mtu_for::datagrams)
+                                                  : host_cache::no_mtu;
     if (payload->pkt_len > std::min(via.mtu6, known)) {
         adjacency narrow = via;
         narrow.mtu6 = std::min(via.mtu6, known);

@@ -20,8 +20,6 @@ namespace {
 
 using namespace wire::tcp_flag;
 
-constexpr std::uint32_t syn_ack_interval_ms = 1'000; // RFC 6298 2.1; doubled at each retry
-
 std::uint32_t clock_for(const host& h, const flow_key& key) {
     return h.now_ms() + timestamp_offset(h, key);
 }
@@ -205,7 +203,7 @@ void took(reopening* again) {
     }
 }
 
-tcp_seq first_sequence(const host& h, const flow_key& key, const reopening* again) {
+tcp_seq passive_sequence(const host& h, const flow_key& key, const reopening* again) {
     return again == nullptr ? initial_sequence(h.secrets.isn, key, h.now)
                             : initial_sequence_above(h.secrets.isn, key, h.now, again->above);
 }
@@ -224,7 +222,7 @@ void take_syn(
     const fast_open_verdict fast = fast_open_judge(h, segment, id);
     entry.fast_open = fast.grant;
     if (fast.accept && !queue_full(h, id) && segment.length <= listen_window(h)) {
-        entry.iss = first_sequence(h, entry.key, again);
+        entry.iss = passive_sequence(h, entry.key, again);
         if (open_at_once(h, segment, entry)) {
             took(again);
             return;
@@ -237,9 +235,9 @@ void take_syn(
         answer_with_cookie(h, entry);
         return;
     }
-    entry.iss = first_sequence(h, entry.key, again);
+    entry.iss = passive_sequence(h, entry.key, again);
     counter_for(h, full).add(1);
-    if (h.syns.add(entry, syn_ack_interval_ms) == no_id) {
+    if (h.syns.add(entry) == no_id) {
         h.stats.sc_dropped.add(1);
         return;
     }
@@ -444,19 +442,19 @@ void listen_icmp(host& h, const flow_key& key, std::uint64_t hash, tcp_seq seq) 
 unsigned listen_expire(host& h, unsigned budget) {
     unsigned used = 0;
     for (; used < budget; ++used) {
-        const std::uint32_t id = h.syns.due(h.now_ms());
+        const std::uint32_t id = h.syns.due(h.now_ms(), h.config.syn_ack_interval_ms);
         if (id == no_id) {
             break;
         }
         syn_entry& entry = h.syns.entries[id];
-        if (entry.retries >= syn_ack_retries_max) {
+        if (entry.retries >= std::min(h.config.syn_ack_retries, syn_ack_retries_max)) {
             h.stats.sc_timed_out.add(1);
             h.syns.remove(id);
             continue;
         }
         h.stats.sc_retransmitted.add(1);
         send_syn_ack(h, entry, clock_for(h, entry.key));
-        h.syns.retry_later(id, h.now_ms() + (syn_ack_interval_ms << (entry.retries + 1)));
+        h.syns.retry_later(id, h.now_ms());
     }
     return used;
 }

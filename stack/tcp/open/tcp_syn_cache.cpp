@@ -68,7 +68,7 @@ std::uint32_t syn_cache::victim_for(const syn_entry& entry) const {
     return no_id;
 }
 
-std::uint32_t syn_cache::add(const syn_entry& entry, std::uint32_t interval_ms) {
+std::uint32_t syn_cache::add(const syn_entry& entry) {
     // After the first victim another limit may still stand in the way: four at most.
     for (std::uint32_t victim = victim_for(entry); victim != no_id; victim = victim_for(entry)) {
         remove(victim);
@@ -78,7 +78,7 @@ std::uint32_t syn_cache::add(const syn_entry& entry, std::uint32_t interval_ms) 
         return no_id;
     }
     entries[id] = entry;
-    entries[id].deadline_ms = entry.began_ms + interval_ms;
+    entries[id].asked_ms = entry.began_ms;
     bucket& line = bucket_of(entry.hash);
     entries[id].bucket_next = line.head;
     line.head = id;
@@ -104,30 +104,32 @@ void syn_cache::remove(std::uint32_t id) {
     entries.release(id);
 }
 
-void syn_cache::retry_later(std::uint32_t id, std::uint32_t deadline_ms) {
+void syn_cache::retry_later(std::uint32_t id, std::uint32_t now_ms) {
     unlink(by_retry_[entries[id].retries], &syn_entry::in_retry, id);
     ++entries[id].retries;
-    entries[id].deadline_ms = deadline_ms;
+    entries[id].asked_ms = now_ms;
     append(by_retry_[entries[id].retries], &syn_entry::in_retry, id);
 }
 
-std::uint32_t syn_cache::due(std::uint32_t now_ms) const {
-    for (const list& order : by_retry_) {
-        if (order.head != no_id && !serial_less(now_ms, entries[order.head].deadline_ms)) {
-            return order.head;
+std::uint32_t syn_cache::due(std::uint32_t now_ms, std::uint32_t interval_ms) const {
+    for (unsigned retries = 0; retries < by_retry_.size(); ++retries) {
+        const std::uint32_t first = by_retry_[retries].head;
+        if (first != no_id && now_ms - entries[first].asked_ms >= interval_ms << retries) {
+            return first;
         }
     }
     return no_id;
 }
 
-instant syn_cache::next_deadline(instant now) const {
+instant syn_cache::next_deadline(instant now, std::uint32_t interval_ms) const {
     instant earliest = instant::never();
-    for (const list& order : by_retry_) {
-        if (order.head != no_id) {
-            const std::uint32_t ahead =
-                entries[order.head].deadline_ms - static_cast<std::uint32_t>(now.ms());
-            const bool past = static_cast<std::int32_t>(ahead) <= 0;
-            earliest = std::min(earliest, instant{(now.ms() + (past ? 0 : ahead)) * ns_per_ms});
+    for (unsigned retries = 0; retries < by_retry_.size(); ++retries) {
+        if (const std::uint32_t first = by_retry_[retries].head; first != no_id) {
+            const std::uint32_t waited =
+                static_cast<std::uint32_t>(now.ms()) - entries[first].asked_ms;
+            const std::uint32_t whole = interval_ms << retries;
+            const std::uint32_t ahead = whole - std::min(waited, whole);
+            earliest = std::min(earliest, instant{(now.ms() + ahead) * ns_per_ms});
         }
     }
     return earliest;

@@ -2,7 +2,8 @@
 // the handshake completes. A bucket, a peer and a listener hold a limited number each, so that a
 // flood reaches only its own; where there is no room the oldest of the same bucket, peer or
 // listener gives way, and when the records run out the oldest of all. Retransmission of SYN-ACKs
-// goes by FIFO lists, one for each retry: within a list all wait equally long.
+// goes by FIFO lists, one for each retry, in the order in which the last SYN-ACKs left: within a
+// list all wait equally long, however long that now is.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -16,7 +17,7 @@
 
 namespace pantala::tcp {
 
-inline constexpr unsigned syn_ack_retries_max = 3; // classic BSD: 1, 2, 4 s, then forgotten
+inline constexpr unsigned syn_ack_retries_max = 7;
 
 // Neighbours in one of the lists that an entry stands in.
 struct syn_link {
@@ -31,8 +32,8 @@ struct syn_entry {
     tcp_seq irs;
     std::uint32_t ts_recent = 0;
     std::uint32_t listener = no_id;
-    std::uint32_t account = 0; // of its peer (tcp_memory.hpp)
-    std::uint32_t deadline_ms = 0;
+    std::uint32_t account = 0;  // of its peer (tcp_memory.hpp)
+    std::uint32_t asked_ms = 0; // the last SYN-ACK left
     std::uint32_t bucket_next = no_id;
     syn_link in_retry;
     syn_link in_peer;
@@ -75,18 +76,19 @@ class syn_cache {
     syn_full full_for(const syn_entry& entry) const;
     // Enters a filled record; where there is no room the oldest that stands in its way goes. no_id:
     // no records at all.
-    std::uint32_t add(const syn_entry& entry, std::uint32_t interval_ms);
+    std::uint32_t add(const syn_entry& entry);
     void remove(std::uint32_t id);
     // To the next retry's list.
-    void retry_later(std::uint32_t id, std::uint32_t deadline_ms);
-    // The first whose time has come, or no_id.
-    std::uint32_t due(std::uint32_t now_ms) const;
+    void retry_later(std::uint32_t id, std::uint32_t now_ms);
+    // The first whose time has come, or no_id. `interval_ms`: after the first SYN-ACK, doubled with
+    // each retry.
+    std::uint32_t due(std::uint32_t now_ms, std::uint32_t interval_ms) const;
     // The oldest of a listener, or no_id.
     std::uint32_t oldest_of_listener(std::uint32_t listener) const {
         return by_listener_[listener].head;
     }
     std::uint32_t size() const { return entries.used(); }
-    instant next_deadline(instant now) const;
+    instant next_deadline(instant now, std::uint32_t interval_ms) const;
 
   private:
     struct bucket {

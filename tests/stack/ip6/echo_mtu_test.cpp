@@ -44,7 +44,8 @@ struct echo_mtu : testing::Test, small_net6 {
         receive(fields, icmp6_packet(fields, icmp6_type::packet_too_big, 0, mtu, quote), worker);
     }
     std::uint16_t known(unsigned worker = 0) {
-        return net.worker_stack(worker).hosts().find_mtu(ip_address::from(far_away), net.now());
+        return net.worker_stack(worker).hosts().find_mtu(
+            ip_address::from(far_away), net.now(), mtu_for::datagrams);
     }
 };
 
@@ -93,7 +94,8 @@ TEST_F(echo_mtu, nothing_is_believed_of_packets_that_we_did_not_send) {
     too_big(1279, sent);              // RFC 8201 4: less than IPv6 needs
     EXPECT_EQ(known(), host_cache::no_mtu);
     EXPECT_EQ(
-        net.worker_stack().hosts().find_mtu(ip_address::from(ip6_host(0x100, 7, 0x33)), net.now()),
+        net.worker_stack().hosts().find_mtu(
+            ip_address::from(ip6_host(0x100, 7, 0x33)), net.now(), mtu_for::datagrams),
         host_cache::no_mtu);
     EXPECT_EQ(ping(0x00070002).size(), 1u);
     net.advance(60 * ns_per_s); // long ago

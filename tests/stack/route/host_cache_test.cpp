@@ -326,7 +326,7 @@ TEST_F(host_cache_test, the_smallest_path_mtu_holds_for_ten_minutes) {
 TEST_F(host_cache_test, nobody_has_to_believe_less_than_the_least) {
     cache->learn_mtu(at("10.0.0.9"), 100, now);
     cache->learn_mtu(at("2001:db8::9"), 100, now);
-    EXPECT_EQ(576, cache->find_mtu(at("10.0.0.9"), now));
+    EXPECT_EQ(552, cache->find_mtu(at("10.0.0.9"), now));
     EXPECT_EQ(1'280, cache->find_mtu(at("2001:db8::9"), now));
 }
 

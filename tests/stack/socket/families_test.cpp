@@ -39,7 +39,7 @@ struct family {
     const char* narrow;      // a router on the path whose next link carries less
     std::uint16_t least_mtu; // what nobody has to believe less than
 };
-constexpr family ip4_family{"ip4", "10.0.0.2", "0.0.0.0", "192.0.2.1", "10.0.0.77", 576};
+constexpr family ip4_family{"ip4", "10.0.0.2", "0.0.0.0", "192.0.2.1", "10.0.0.77", 552};
 constexpr family ip6_family{"ip6",           "[2001:db8::2]",  "[::]",
                             "[2001:db9::1]", "[2001:db8::77]", 1280};
 

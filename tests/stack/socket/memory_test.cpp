@@ -207,7 +207,7 @@ TEST(Route, AnotherWayHasAnotherMtu) {
     net.carry();
     const ip_services& ip = net.at_left().ip();
     const ip_address remote = ip_address::from(wire::ipv4_address::of(20, 0, 0, 1));
-    ip.learn_mtu(ip.context, remote, 1'300);
+    ip.learn_mtu(ip.context, remote, 1'300, mtu_for::all);
     EXPECT_EQ(1'300, ip.path_mtu(ip.context, remote));
     net.left.add_route("20.0.0.0/24", {"10.9.0.2"});
     net.carry();
