@@ -31,12 +31,23 @@ struct fib4_entry {
 
 class fib4_compiler {
   public:
-    // `table` marks the log entries. Errors: ENOMEM.
-    static result<std::unique_ptr<fib4_compiler>>
-    make(unsigned root_bits, std::uint8_t table, nexthop_id default_id, route_writer& writer);
+    // `table` marks the log entries, `units_max` is the most that nodes may take. Errors: ENOMEM.
+    static result<std::unique_ptr<fib4_compiler>> make(
+        unsigned root_bits, std::uint8_t table, nexthop_id default_id, route_writer& writer,
+        std::uint32_t units_max = fib4_image::units_max);
 
-    // Whether a change of `prefix` is sure to find room: to be asked before set(). Errors: ENOMEM.
-    result<void> reserve(const prefix4& prefix);
+    // Whether a change of `prefix`, or of all of these, is sure to find room: to be asked before
+    // set(). Some room is kept for what must not fail, and for what is `there`: it may change and
+    // go when nothing new can come any more. Errors: ENOMEM.
+    result<void> reserve(const prefix4& prefix, bool there = false) const {
+        return reserve(std::span(&prefix, 1), there);
+    }
+    result<void> reserve(std::span<const prefix4> prefixes, bool there = false) const;
+    // The most prefixes that load() is sure to find room for: of 8 M units, half a unit each (two
+    // runs of two bytes) and 1 M for nodes and next hops, laid out with less than half of it lost.
+    static constexpr std::size_t load_max = 6'000'000;
+    // Whether the slot that is this prefix has longer routes. `slot` has the length of one.
+    bool has_longer(const prefix4& slot) const;
 
     // A prefix (length 1..32) that was not there, or is there with another value.
     void set(const prefix4& prefix, nexthop_id value, bool is_new);
@@ -94,11 +105,20 @@ class fib4_compiler {
     };
 
     fib4_compiler(
-        unsigned root_bits, std::uint8_t table, nexthop_id default_id, route_writer& writer);
+        unsigned root_bits, std::uint8_t table, nexthop_id default_id, route_writer& writer,
+        std::uint32_t units_max);
+
+    // What a change may take at most: nodes of the arena, long blocks.
+    struct demand {
+        std::uint64_t nodes;
+        std::uint32_t longs;
+    };
+    demand demand_of(const prefix4& prefix) const;
+    std::uint64_t longs_within(const prefix4& prefix) const;
 
     level top();
     level below(std::uint16_t flagged, unsigned shift);
-    long_block& long_at(std::uint16_t flagged) { return *longs_[flagged & ~fib4_long_flag]; }
+    long_block& long_at(std::uint16_t flagged) const { return *longs_[flagged & ~fib4_long_flag]; }
 
     void change(const painting& how, int prefixes);
     void change_at(level at, const painting& how, int prefixes);
@@ -125,6 +145,7 @@ class fib4_compiler {
     fib4_shape shape_;
     std::uint8_t table_;
     std::uint16_t default_;
+    std::uint32_t units_max_;
     bool paused_ = false;
     bool loading_ = false; // paint only
     route_writer& writer_;

@@ -54,7 +54,7 @@ void fib4_compiler::load_authority(std::span<const fib4_entry> entries) {
 void fib4_compiler::load(std::span<const fib4_entry> entries, std::unique_ptr<fib4_image> image) {
     paused_ = false;
     image_ = std::move(image);
-    allocator_ = fib4_allocator(fib4_image::units_max);
+    allocator_ = fib4_allocator(units_max_);
     shared_.clear();
     ready_units_ = 0;
     ready_words_ = shape_.roots();

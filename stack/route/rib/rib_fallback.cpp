@@ -37,10 +37,11 @@ void rib_state::revise_entry(Table& in, typename Table::entry& entry) {
     if (prefix.length == 0 || goes == (entry.out != 0)) {
         return;
     }
-    if (goes) {
+    // Without room to go it keeps the default's record, without room to come back it stays out.
+    if (goes && in.reserve_out(prefix).ok()) {
         entry.out = true;
         compile_out(in, prefix);
-    } else if (in.reserve_again(prefix).ok()) { // else it stays out: no room has been left for it
+    } else if (!goes && in.reserve_again(prefix).ok()) {
         entry.out = false;
         compile(in, prefix, entry.hop, true);
     }

@@ -147,12 +147,19 @@ result<void> withdraw(rib_state& state, const Prefix& prefix, const feed_place& 
 // Whether so many routes have room, before any is put. (Slots with longer prefixes are of 16 bits
 // in a small table, and below each of 24.)
 result<void> reserve_all(const rib_table4& in, std::span<const feed_route> routes) {
+    if (!in.may_rebuild(routes.size())) {
+        return error{
+            ENOMEM, "more than 6,000,000 IPv4 prefixes are too many to be loaded at once; nothing "
+                    "was loaded"};
+    }
     std::unordered_set<std::uint64_t> long_slots;
     for (const feed_route& each : routes) {
         for (unsigned length = in.master().shape().slot_length(); length < each.prefix.length;
              length += 8) {
             const prefix4 slot = make_prefix4(each.prefix.address, length);
-            long_slots.insert(std::uint64_t{slot.address} << 8 | length);
+            if (!in.compiler->has_longer(slot)) {
+                long_slots.insert(std::uint64_t{slot.address} << 8 | length);
+            }
         }
     }
     if (long_slots.size() + in.compiler->longs() > fib4_longs_max) {
@@ -238,7 +245,7 @@ result<void> flush(rib& of, rib_state& state, const feed_place& from, std::size_
     });
     using image_set = typename rib_table<Prefix>::image_set;
     result<image_set> images = error{};
-    if (gone.size() >= rebuild_from) {
+    if (gone.size() >= rebuild_from && in.may_rebuild(0)) {
         images = prepare_images(in, state.workers.size()); // no memory for it: one by one
     }
     if (images) {

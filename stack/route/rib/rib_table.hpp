@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -105,8 +106,18 @@ struct rib_table4 {
     // The difference of a change that the map already has. Not for length 0.
     void compile(const prefix4& of, nexthop_id hop, bool is_new) { compiler->set(of, hop, is_new); }
     void compile_out(const prefix4& gone);
-    result<void> reserve(const prefix4& of) const { return compiler->reserve(of); }
+    // What is there may change and go, though nothing new has room any more.
+    result<void> reserve(const prefix4& of) const {
+        const result<void> room = compiler->reserve(of);
+        return room.ok() || find(of) == nullptr ? room : compiler->reserve(of, true);
+    }
+    result<void> reserve(std::span<const prefix4> all) const { return compiler->reserve(all); }
     result<void> reserve_again(const prefix4& of) const { return compiler->reserve(of); }
+    result<void> reserve_out(const prefix4& of) const { return compiler->reserve(of, true); }
+    // Whether all of it, and as many prefixes more, is sure to fit an image that is compiled anew.
+    bool may_rebuild(std::size_t more_prefixes) const {
+        return size() + more_prefixes <= fib4_compiler::load_max;
+    }
     result<std::unique_ptr<image>> make_image() const; // an empty one; errors: ENOMEM
     void compile_all(std::unique_ptr<image> into);
     const image& master() const { return compiler->image(); }
@@ -160,8 +171,11 @@ struct rib_table6 {
         const entry* there = trie.find(of);
         return there != nullptr && !there->out ? result<void>{} : compiler->reserve(of);
     }
+    result<void> reserve(std::span<const prefix6> all) const; // the same of several
     // Of what is there, but out.
     result<void> reserve_again(const prefix6& of) const { return compiler->reserve(of); }
+    result<void> reserve_out(const prefix6&) const { return {}; } // there, it had room to go
+    bool may_rebuild(std::size_t) const { return true; }          // reserve() has seen to it
     result<std::unique_ptr<image>> make_image() const;
     void compile_all(std::unique_ptr<image> into) { compiler->load(std::move(into)); }
     const image& master() const { return compiler->image(); }

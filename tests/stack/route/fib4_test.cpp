@@ -71,8 +71,9 @@ struct compiled {
     route_writer writer{log};
     std::unique_ptr<fib4_compiler> compiler;
 
-    explicit compiled(unsigned root_bits)
-        : compiler(std::move(*fib4_compiler::make(root_bits, 0, nexthop_default, writer))) {}
+    explicit compiled(unsigned root_bits, std::uint32_t units_max = fib4_image::units_max)
+        : compiler(
+              std::move(*fib4_compiler::make(root_bits, 0, nexthop_default, writer, units_max))) {}
     nexthop_id at(std::uint32_t address) const { return compiler->image().lookup(address); }
 };
 
@@ -219,6 +220,58 @@ TEST(fib4, long_ids_of_every_level_come_back_and_are_asked_for) {
     }
     EXPECT_TRUE(table.compiler->reserve(make_prefix4(deep.address, 24)).ok()) << "the last one";
     EXPECT_FALSE(table.compiler->reserve(deep).ok()) << "it takes two";
+}
+
+// Slots with longer routes are uniform while these lead where the slot does; when a short prefix
+// above them changes, all of them take room.
+TEST(fib4, a_short_prefix_is_asked_for_the_long_blocks_under_it) {
+    constexpr std::uint32_t longs = 1200;
+    for (const unsigned root_bits : {fib4_root_bits_main, fib4_root_bits_small}) {
+        compiled table(root_bits, 2400 * fib4_allocator::chunk_units);
+        const prefix4 above = make_prefix4(0x0a000000, 12);
+        const auto set = [&](const prefix4& prefix, std::uint16_t hop, bool is_new) {
+            const bool room = table.compiler->reserve(prefix, !is_new).ok();
+            if (room) {
+                table.compiler->set(prefix, nexthop_id{hop}, is_new);
+            }
+            return room;
+        };
+        ASSERT_TRUE(set(above, 5, true));
+        for (std::uint32_t slot = 0; slot < longs; ++slot) {
+            for (std::uint32_t host = 0; host < 256; host += 2) {
+                ASSERT_TRUE(set(make_prefix4(above.address + (slot << 8) + host, 32), 5, true));
+            }
+        }
+        EXPECT_FALSE(set(above, 6, false));
+        EXPECT_EQ(table.at(above.address + 1).value, 5) << "as it was";
+        EXPECT_TRUE(set(make_prefix4(above.address, 24), 6, true)) << "of one of them";
+        EXPECT_EQ(table.at(above.address + 1).value, 6);
+        EXPECT_TRUE(set(make_prefix4(above.address + (longs << 8), 15), 6, true)) << "of none";
+        for (std::uint32_t host = 0; host < 2 * 256; host += 2) {
+            table.compiler->clear(make_prefix4(above.address + host, 32), {above, nexthop_id{5}});
+        }
+        EXPECT_EQ(table.at(above.address + 255).value, 6);
+    }
+}
+
+TEST(fib4, what_is_there_changes_and_goes_when_nothing_new_comes) {
+    compiled table(fib4_root_bits_main, 1300 * fib4_allocator::chunk_units);
+    const auto nth = [](std::uint32_t i) { return make_prefix4(i << 9, 24); };
+    std::uint32_t made = 0;
+    for (; table.compiler->reserve(nth(made)).ok(); ++made) {
+        ASSERT_LT(made, 1U << 23);
+        table.compiler->set(nth(made), nexthop_id{static_cast<std::uint16_t>(1 + made % 9)}, true);
+    }
+    EXPECT_GT(made, 1000U);
+    for (std::uint32_t i = 0; i < made; ++i) {
+        ASSERT_TRUE(table.compiler->reserve(nth(i), true).ok());
+        table.compiler->set(nth(i), nexthop_id{300}, false); // in twice the room
+    }
+    for (std::uint32_t i = 0; i < made; ++i) {
+        ASSERT_TRUE(table.compiler->reserve(nth(i), true).ok());
+        table.compiler->clear(nth(i), {prefix4{}, nexthop_default});
+    }
+    EXPECT_EQ(table.at(nth(5).address), nexthop_default);
 }
 
 TEST(fib4, loading_equals_setting_one_by_one) {
