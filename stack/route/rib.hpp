@@ -143,7 +143,8 @@ class rib {
     result<iface_id> add_interface(const iface& made);
     result<void> del_interface(iface_id id);
     // Down: routes through it lead nowhere, at once; up: they are back, and its addresses are asked
-    // for anew that want it (address_probed).
+    // for anew that want it (address_probed). Errors, up alone: ENOSPC, ENOMEM, EAGAIN; it stays
+    // down.
     result<void> set_up(iface_id id, bool up);
     result<void> set_mtu(iface_id id, std::uint16_t mtu);
     // What routers on the link say of IPv6 packets; 0: nothing. Errors: EINVAL: under 1280 or over
@@ -165,12 +166,13 @@ class rib {
     add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags = 0);
     result<void> del_address(iface_id id, std::uint32_t address, unsigned prefix_length);
     // The same of IPv6: connected and local routes, and one for the subnet's router anycast address
-    // (RFC 4291 2.6.1). A link-local address brings no routes: its scope is the link, which is the
+    // (RFC 4291 2.6.1). Several interfaces may be on one link: the first has its routes, and each
+    // other after it. A link-local address brings no routes: its scope is the link, which is the
     // stack's to see to.
     result<void> add_address(
         iface_id id, const address6& address, unsigned prefix_length, std::uint8_t flags = 0);
     result<void> del_address(iface_id id, const address6& address, unsigned prefix_length);
-    // Of an address that is there.
+    // Of an address that is there. Errors: ENOSPC, ENOMEM, EAGAIN; the flags are as they were.
     result<void> set_address_flags(iface_id id, std::uint32_t address, std::uint8_t flags);
     result<void> set_address_flags(iface_id id, const address6& address, std::uint8_t flags);
     const iface& interface(iface_id id) const;

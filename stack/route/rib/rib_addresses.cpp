@@ -14,9 +14,10 @@ void drop_address(rib_state& state, iface_id id, Address* all, std::uint8_t& cou
     std::move(at + 1, all + count, at);
     all[--count] = {};
     state.write_iface(id);
-    for (const auto& own : rib_state::routes_of(gone, state.records->ifaces[id.value].up)) {
+    const iface& record = state.records->ifaces[id.value];
+    for (const auto& own : rib_state::routes_of(gone, record.up)) {
         if (!state.still_owned(id, own)) {
-            state.del_own(id, own);
+            state.del_own(record.table, id, own);
         }
     }
 }
@@ -30,19 +31,15 @@ put_address(rib_state& state, iface_id id, Address* all, std::uint8_t& count, co
     if (!in) {
         return in.failure();
     }
+    rib_state::taken_routes<Prefix> taken;
     const auto routes = rib_state::routes_of(made, record.up);
-    for (const auto& own : routes) {
-        if (result<void> room = state.may_change(**in, own.prefix); !room) {
-            return room;
-        }
+    if (auto done = state.take_own(record.table, id, routes, taken); !done) {
+        return done;
     }
     all[count++] = made;
     state.write_iface(id);
-    for (const auto& own : routes) {
-        if (result<void> added = state.add_own(id, own); !added) { // out of next hops
-            drop_address(state, id, all, count, all + count - 1);
-            return added;
-        }
+    for (const auto& each : taken) {
+        state.put_own(record.table, each.prefix, each.hop);
     }
     return {};
 }
@@ -173,62 +170,6 @@ result<void> rib_state::may_join(const iface& of, unsigned number) const {
         }
     }
     return {};
-}
-
-namespace {
-
-template <class Prefix>
-std::span<const std::conditional_t<std::is_same_v<Prefix, prefix4>, iface_address4, iface_address6>>
-addresses_of(const iface& record) {
-    if constexpr (std::is_same_v<Prefix, prefix4>) {
-        return record.ip4();
-    } else {
-        return record.ip6();
-    }
-}
-
-// Each route of the addresses of a family, until `make` fails.
-template <class Prefix, class Make>
-result<void> each_own(const iface& record, const Make& make) {
-    for (const auto& address : addresses_of<Prefix>(record)) {
-        for (const auto& own : rib_state::routes_of(address, record.up)) {
-            if (result<void> done = make(own); !done) {
-                return done;
-            }
-        }
-    }
-    return {};
-}
-
-template <class Make>
-result<void> each_own_of_both(const iface& record, const Make& make) {
-    result<void> done = each_own<prefix4>(record, make);
-    return done ? each_own<prefix6>(record, make) : done;
-}
-
-} // namespace
-
-result<void> rib_state::bring_own(unsigned number, iface_id id) {
-    const iface& record = records->ifaces[id.value];
-    result<void> done = each_own_of_both(record, [&]<class Prefix>(const own_route<Prefix>& own) {
-        return may_change(*tables<Prefix>()[number], own.prefix);
-    });
-    if (!done) {
-        return done;
-    }
-    done = each_own_of_both(record, [&](const auto& own) { return add_own(number, id, own); });
-    if (!done) { // out of next hops
-        take_own_away(number, id);
-    }
-    return done;
-}
-
-void rib_state::take_own_away(unsigned number, iface_id id) {
-    const auto done = each_own_of_both(records->ifaces[id.value], [&](const auto& own) {
-        del_own(number, id, own);
-        return result<void>{};
-    });
-    PANTALA_ASSERT(done.ok());
 }
 
 result<void>

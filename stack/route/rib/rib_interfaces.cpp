@@ -1,4 +1,4 @@
-// Interfaces of the RIB, and the routes that their addresses bring.
+// Interfaces of the RIB.
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
@@ -27,166 +27,6 @@ void rib_state::write_iface(iface_id id) {
     writer.write({body.size() + 1, route_op::iface_write, 0, id.value}, body.data());
     ++changes;
 }
-
-// An address is ours whether or not the link is up, but only once it is usable; its link is reached
-// only when it is up.
-rib_state::own_routes4 rib_state::routes_of(const iface_address4& address, bool up) {
-    const std::uint32_t host = address.address.host();
-    own_routes4 routes;
-    if (address_usable(address.flags)) {
-        routes.push_back({prefix4{host, 32}, nexthop_kind::local});
-    }
-    if (up && address.prefix_length < 32) {
-        const prefix4 link = make_prefix4(host, address.prefix_length);
-        routes.push_back({link, nexthop_kind::connected});
-        if (address.prefix_length < 31) {
-            routes.push_back({prefix4{link.last(), 32}, nexthop_kind::broadcast});
-        }
-    }
-    return routes;
-}
-
-// The subnet's router anycast address is a router's own, too (RFC 4291 2.6.1); a link of two has
-// none (RFC 6164).
-rib_state::own_routes6 rib_state::routes_of(const iface_address6& address, bool up) {
-    if (address.is_link_local()) {
-        return {};
-    }
-    own_routes6 routes;
-    const address6 host = address6::from_bytes(address.address);
-    const bool ours = address_usable(address.flags);
-    if (ours) {
-        routes.push_back({prefix6{host, 128}, nexthop_kind::local});
-    }
-    if (up && address.prefix_length < 128) {
-        const prefix6 link = make_prefix6(host, address.prefix_length);
-        routes.push_back({link, nexthop_kind::connected});
-        if (ours && address.prefix_length < 127 && link.address != host) {
-            routes.push_back({prefix6{link.address, 128}, nexthop_kind::local});
-        }
-    }
-    return routes;
-}
-
-namespace {
-
-std::span<const iface_address4> addresses_of(const iface& record, const prefix4&) {
-    return record.ip4();
-}
-std::span<const iface_address6> addresses_of(const iface& record, const prefix6&) {
-    return record.ip6();
-}
-
-} // namespace
-
-template <class Prefix>
-bool rib_state::still_owned(iface_id id, const own_route<Prefix>& what) const {
-    const iface& record = records->ifaces[id.value];
-    for (const auto& address : addresses_of(record, what.prefix)) {
-        for (const auto& own : routes_of(address, record.up)) {
-            if (own.prefix == what.prefix && own.kind == what.kind) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-// Own routes have metric 0 and the protocol kernel; they take the place of others of metric 0.
-template <class Prefix>
-result<void> rib_state::add_own(unsigned number, iface_id id, const own_route<Prefix>& added) {
-    result<rib_table<Prefix>*> in = table<Prefix>(number);
-    if (!in) {
-        return in.failure();
-    }
-    if (result<void> room = may_change(**in, added.prefix); !room) {
-        return room;
-    }
-    const hop_table::spec what{{{added.kind, 0, id, 1}}, 0, static_cast<std::uint8_t>(number)};
-    result<nexthop_id> hop = hops.take(what);
-    if (!hop) {
-        return hop.failure();
-    }
-    const auto* entry = (*in)->find(added.prefix);
-    candidates routes = entry != nullptr ? routes_of(**in, *entry) : candidates{};
-    std::erase_if(routes, [](const candidate& route) { return route.metric == 0; });
-    for (const candidate& kept : routes) {
-        hops.use(kept.hop);
-    }
-    routes.insert(routes.begin(), {0, route_protocol::kernel, *hop});
-    store(number, added.prefix, std::move(routes));
-    return {};
-}
-
-template <class Prefix>
-void rib_state::del_own(unsigned number, iface_id id, const own_route<Prefix>& gone) {
-    auto& in = *tables<Prefix>()[number];
-    const auto* entry = in.find(gone.prefix);
-    if (entry == nullptr) {
-        return;
-    }
-    candidates routes = routes_of(in, *entry);
-    const std::size_t erased = std::erase_if(routes, [&](const candidate& route) {
-        const route_target& target = hops.of(route.hop).targets.front();
-        return route.protocol == route_protocol::kernel && target.kind == gone.kind &&
-               target.interface == id;
-    });
-    if (erased == 0) {
-        return;
-    }
-    for (const candidate& kept : routes) {
-        hops.use(kept.hop);
-    }
-    store(number, gone.prefix, std::move(routes));
-}
-
-template <class Address>
-result<void> rib_state::turn_own(iface_id id, Address address, bool up) {
-    const std::uint8_t flags = address.flags;
-    address.flags = 0;
-    for (const auto& own : routes_of(address, true)) {
-        if (!still_owned(id, own)) { // of a link that is down, or of an address not to be used yet
-            del_own(id, own);
-        }
-    }
-    address.flags = flags;
-    for (const auto& own : up ? routes_of(address, true) : decltype(routes_of(address, true)){}) {
-        if (result<void> added = add_own(id, own); !added) {
-            return added;
-        }
-    }
-    return {};
-}
-
-template <class Address>
-result<void> rib_state::set_flags(iface_id id, Address& of, std::uint8_t flags) {
-    const bool up = records->ifaces[id.value].up;
-    const auto before = routes_of(of, up);
-    of.flags = flags;
-    write_iface(id);
-    for (const auto& own : before) {
-        if (!still_owned(id, own)) {
-            del_own(id, own);
-        }
-    }
-    for (const auto& own : routes_of(of, up)) {
-        if (result<void> added = add_own(id, own); !added) {
-            return added;
-        }
-    }
-    return {};
-}
-
-#define PANTALA_RIB_ADDRESSES(family)                                                              \
-    template bool rib_state::still_owned(iface_id, const own_route<prefix##family>&) const;        \
-    template result<void> rib_state::add_own(                                                      \
-        unsigned, iface_id, const own_route<prefix##family>&);                                     \
-    template void rib_state::del_own(unsigned, iface_id, const own_route<prefix##family>&);        \
-    template result<void> rib_state::set_flags(iface_id, iface_address##family&, std::uint8_t);
-
-PANTALA_RIB_ADDRESSES(4)
-PANTALA_RIB_ADDRESSES(6)
-#undef PANTALA_RIB_ADDRESSES
 
 namespace {
 
@@ -282,12 +122,15 @@ result<void> rib::set_table(iface_id id, unsigned table) {
     }
     result<void> done = state_->may_join(record, table);
     done = done ? state_->make_tables(table) : done;
-    done = done ? state_->bring_own(table, id) : done;
-    if (!done) {
+    iface moved = record;
+    moved.table = static_cast<std::uint8_t>(table);
+    auto own = done ? state_->take_own(id, moved) : result<rib_state::taken_own>(done.failure());
+    if (!own) {
         state_->drop_unused(table);
-        return done;
+        return own.failure();
     }
-    record.table = static_cast<std::uint8_t>(table);
+    state_->put_own(table, std::move(*own));
+    record.table = moved.table;
     state_->write_iface(id);
     state_->take_own_away(before, id);
     --state_->interfaces_in[before];
@@ -305,25 +148,25 @@ result<void> rib::set_up(iface_id id, bool up) {
     if ((*record)->up == up) {
         return {};
     }
-    (*record)->up = up;
+    iface turned = **record;
+    turned.up = up;
     if (up) {
-        ask_anew(**record);
+        ask_anew(turned);
+    }
+    auto own = up ? state_->take_own(id, turned) : rib_state::taken_own{};
+    if (!own) {
+        return own.failure();
+    }
+    **record = turned;
+    if (up) {
         state_->write_iface(id);
     }
     state_->refresh(); // every route through it, by its hops' records; away before it is down
     if (!up) {
         state_->write_iface(id);
     }
-    for (const iface_address4& address : (*record)->ip4()) {
-        if (result<void> turned = state_->turn_own(id, address, up); !turned) {
-            return turned;
-        }
-    }
-    for (const iface_address6& address : (*record)->ip6()) {
-        if (result<void> turned = state_->turn_own(id, address, up); !turned) {
-            return turned;
-        }
-    }
+    state_->drop_own(id);
+    state_->put_own(turned.table, std::move(*own));
     return {};
 }
 

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -90,6 +91,9 @@ struct rib_state {
     nexthop_id choose(const candidates& routes);
     template <class Table>
     result<void> may_change(const Table& in, const typename Table::prefix& prefix) const;
+    template <class Table>
+    result<void>
+    may_change_all(const Table& in, std::span<const typename Table::prefix> prefixes) const;
     // Compiles a table from its map and swaps it in everywhere. `images`: empty ones, the master's
     // and one a worker in their order (prepare_images).
     template <class Table>
@@ -115,7 +119,7 @@ struct rib_state {
     template <class Table>
     void revise_entry(Table& in, typename Table::entry& entry);
 
-    // --- interfaces (rib_interfaces.cpp) ---
+    // --- interfaces (rib_interfaces.cpp), and what their addresses bring (rib_own.cpp) ---
     result<iface*> iface_at(iface_id id);
     void write_iface(iface_id id);
     // The routes that an address of an interface brings.
@@ -128,33 +132,45 @@ struct rib_state {
     using own_routes6 = std::vector<own_route<prefix6>>;
     static own_routes4 routes_of(const iface_address4& address, bool up);
     static own_routes6 routes_of(const iface_address6& address, bool up);
-    // In its own table, or in another.
+    // The same with a use of each one's next hop.
     template <class Prefix>
-    result<void> add_own(iface_id id, const own_route<Prefix>& added) {
-        return add_own(records->ifaces[id.value].table, id, added);
-    }
+    struct taken_route {
+        Prefix prefix;
+        nexthop_id hop;
+    };
     template <class Prefix>
-    result<void> add_own(unsigned number, iface_id id, const own_route<Prefix>& added);
+    using taken_routes = std::vector<taken_route<Prefix>>;
+    struct taken_own {
+        taken_routes<prefix4> four;
+        taken_routes<prefix6> six;
+    };
+    // Room and next hops for these routes of an interface, or for those of all its addresses as it
+    // is to be, in a table that is there; of all or none. Errors: EAGAIN, ENOMEM, ENOSPC.
     template <class Prefix>
-    void del_own(iface_id id, const own_route<Prefix>& gone) {
-        del_own(records->ifaces[id.value].table, id, gone);
-    }
+    result<void> take_own(
+        unsigned number, iface_id id, const std::vector<own_route<Prefix>>& routes,
+        taken_routes<Prefix>& taken);
+    result<taken_own> take_own(iface_id id, const iface& as);
+    template <class Prefix>
+    void give_back(taken_routes<Prefix>& taken);
+    // Into a table; with the use of the next hop.
+    void put_own(unsigned number, taken_own taken);
+    template <class Prefix>
+    void put_own(unsigned number, const Prefix& prefix, nexthop_id hop);
+    template <class Prefix>
+    void lead_own(unsigned number, const Prefix& prefix, std::optional<nexthop_id> hop);
     template <class Prefix>
     void del_own(unsigned number, iface_id id, const own_route<Prefix>& gone);
+    void take_own_away(unsigned number, iface_id id); // of all its addresses
+    void drop_own(iface_id id);                       // those that they bring no more
     // Whether an interface may have an address, or all of its own, in a table, for what is there.
     // Errors: EEXIST.
     result<void> may_have(const iface& of, unsigned number, const iface_address4& made) const;
     result<void> may_have(const iface& of, unsigned number, const iface_address6& made) const;
     result<void> may_join(const iface& of, unsigned number) const;
-    // The routes of all its addresses, into a table; all of them or none.
-    result<void> bring_own(unsigned number, iface_id id);
-    void take_own_away(unsigned number, iface_id id);
-    // Whether another address of the interface brings this route, too.
+    // Whether an address of the interface brings this route.
     template <class Prefix>
     bool still_owned(iface_id id, const own_route<Prefix>& what) const;
-    // All routes but the local ones, which stay.
-    template <class Address>
-    result<void> turn_own(iface_id id, Address address, bool up);
     template <class Address>
     result<void> set_flags(iface_id id, Address& of, std::uint8_t flags);
 
@@ -221,6 +237,20 @@ struct rib_state {
             return touched4;
         } else {
             return touched6;
+        }
+    }
+    // Next hops of routes that stand behind another interface's to the same prefix, each with a
+    // use, in the order in which they take over.
+    template <class Prefix>
+    using owned_set = std::map<std::pair<unsigned, Prefix>, std::vector<nexthop_id>>;
+    owned_set<prefix4> owned_too4;
+    owned_set<prefix6> owned_too6;
+    template <class Prefix>
+    owned_set<Prefix>& owned_too() {
+        if constexpr (std::is_same_v<Prefix, prefix4>) {
+            return owned_too4;
+        } else {
+            return owned_too6;
         }
     }
     std::uint64_t revised = 0; // prefixes looked at so

@@ -3,6 +3,7 @@
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace pantala {
 
@@ -113,6 +114,15 @@ result<void> rib_state::may_change(const Table& in, const typename Table::prefix
         return error{EAGAIN, "workers do not keep up with route changes; try again"};
     }
     return prefix.length == 0 ? result<void>{} : in.reserve(prefix);
+}
+
+template <class Table>
+result<void>
+rib_state::may_change_all(const Table& in, std::span<const typename Table::prefix> prefixes) const {
+    if (writer.congested()) {
+        return error{EAGAIN, "workers do not keep up with route changes; try again"};
+    }
+    return in.reserve(prefixes);
 }
 
 template <class Table>
@@ -359,6 +369,15 @@ rib_table6::make_compiler(route_writer& writer, fib4_compiler::populate_hook pop
     return {};
 }
 
+result<void> rib_table6::reserve(std::span<const prefix6> all) const {
+    std::vector<prefix6> added;
+    std::ranges::copy_if(all, std::back_inserter(added), [this](const prefix6& each) {
+        const entry* there = trie.find(each);
+        return there == nullptr || there->out;
+    });
+    return added.empty() ? result<void>{} : compiler->reserve(added);
+}
+
 result<std::unique_ptr<fib6_image>> rib_table6::make_image() const {
     return fib6_image::make(default_id, number != 0);
 }
@@ -408,6 +427,8 @@ std::optional<prefix6> rib_table6::walk_in(
     template void rib_state::compile_out(rib_table##family&, const prefix##family&);               \
     template result<void> rib_state::may_change(const rib_table##family&, const prefix##family&)   \
         const;                                                                                     \
+    template result<void> rib_state::may_change_all(                                               \
+        const rib_table##family&, std::span<const prefix##family>) const;                          \
     template void rib_state::rebuild(rib_table##family&, rib_table##family::image_set);
 
 PANTALA_RIB_TABLE(4)

@@ -86,6 +86,39 @@ TEST_F(rib6_test, a_link_local_address_is_the_links_own) {
     EXPECT_EQ(worker->interface(link[0]).address6_count, 1);
 }
 
+TEST_F(rib6_test, a_link_of_two_interfaces_is_there_as_long_as_one_of_them) {
+    const address6 second = ip("2001:db8:0:1::2");
+    const auto link_leads_to = [&](iface_id expected) {
+        EXPECT_EQ(at("2001:db8:0:1::99").kind, nexthop_kind::connected);
+        EXPECT_EQ(at("2001:db8:0:1::99").iface, expected);
+        EXPECT_EQ(at("2001:db8:0:1::").kind, nexthop_kind::local);
+        EXPECT_EQ(at("2001:db8:0:1::").iface, expected);
+    };
+    const std::size_t hops = control->counts().hops;
+    ASSERT_TRUE(control->add_address(link[1], second, 64).ok());
+    link_leads_to(link[0]); // which had it before
+    ASSERT_TRUE(control->del_address(link[0], ip("2001:db8:0:1::1"), 64).ok());
+    link_leads_to(link[1]);
+    ASSERT_TRUE(control->add_address(link[0], ip("2001:db8:0:1::1"), 64).ok());
+    link_leads_to(link[1]);
+    ASSERT_TRUE(control->set_up(link[1], false).ok());
+    link_leads_to(link[0]);
+    ASSERT_TRUE(control->set_up(link[1], true).ok());
+    ASSERT_TRUE(control->set_table(link[0], 5).ok());
+    link_leads_to(link[1]);
+    ASSERT_TRUE(control->set_table(link[0], 0).ok());
+    ASSERT_TRUE(control->set_address_flags(link[1], second, address_duplicate).ok());
+    EXPECT_EQ(at("2001:db8:0:1::99").iface, link[1]) << "still a station of the link";
+    EXPECT_EQ(at("2001:db8:0:1::").iface, link[0]) << "whose address is its own";
+    ASSERT_TRUE(control->set_address_flags(link[1], second, 0).ok());
+    ASSERT_TRUE(control->del_interface(link[1]).ok());
+    link_leads_to(link[0]);
+    ASSERT_TRUE(control->del_address(link[0], ip("2001:db8:0:1::1"), 64).ok());
+    EXPECT_EQ(at("2001:db8:0:1::99").kind, nexthop_kind::none);
+    EXPECT_EQ(at("2001:db8:0:1::").kind, nexthop_kind::none);
+    EXPECT_LT(control->counts().hops, hops);
+}
+
 TEST_F(rib6_test, a_tentative_address_is_not_ours_yet) {
     ASSERT_TRUE(control->add_address(link[0], ip("2001:db8:5::1"), 64, address_tentative).ok());
     EXPECT_EQ(at("2001:db8:5::1").kind, nexthop_kind::connected);

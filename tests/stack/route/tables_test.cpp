@@ -219,6 +219,44 @@ TEST_F(tables, an_interface_that_does_not_fit_stays_where_it_is) {
     EXPECT_EQ(at(0, host(10, 0, 0, 1)).kind, nexthop_kind::local);
 }
 
+TEST_F(tables, an_interface_that_finds_no_next_hop_leaves_routes_as_they_are) {
+    ASSERT_TRUE(add_address(1, host(10, 0, 1, 1)).ok());
+    for (const char* own : {"10.0.1.1/32", "10.0.1.0/24", "10.0.1.255/32"}) {
+        ASSERT_TRUE(control->add(refusal(own, 5)).ok());
+    }
+    std::vector<nexthop_id> taken;
+    for (std::uint32_t i = 0;; ++i) {
+        const route_target way{nexthop_kind::gateway, host(30, 0, 0, 0) + i, link[0], 1};
+        const result<nexthop_id> hop = control->hop({&way, 1});
+        if (!hop) {
+            break;
+        }
+        taken.push_back(*hop);
+    }
+    for (unsigned left : {0, 1, 3}) { // of one for table 5's IPv6 default, and three
+        for (unsigned i = 0; i < left; ++i) {
+            control->release(taken[i]);
+        }
+        EXPECT_EQ(control->set_table(link[1], 5).failure().code, ENOSPC);
+        EXPECT_EQ(control->interface(link[1]).table, 0);
+        EXPECT_FALSE(has6(5));
+        EXPECT_EQ(at(0, host(10, 0, 1, 1)).kind, nexthop_kind::local);
+        for (const unsigned last : {1, 2, 255}) {
+            EXPECT_EQ(at(5, host(10, 0, 1, last)).kind, nexthop_kind::blackhole) << last;
+        }
+        taken.erase(taken.begin(), taken.begin() + left);
+        for (unsigned i = 0; i < left; ++i) {
+            const route_target way{nexthop_kind::gateway, host(31, 0, 0, left * 8 + i), link[0], 1};
+            taken.push_back(*control->hop({&way, 1}));
+        }
+    }
+    for (unsigned i = 0; i < 4; ++i) {
+        control->release(taken[i]);
+    }
+    ASSERT_TRUE(control->set_table(link[1], 5).ok());
+    EXPECT_EQ(at(5, host(10, 0, 1, 1)).kind, nexthop_kind::local);
+}
+
 TEST_F(tables, a_route_that_names_an_interface_of_another_table_leads_out_by_it) {
     ASSERT_TRUE(add_address(0, host(10, 0, 0, 1)).ok());
     route leak = over("192.0.2.0/24", 5, host(10, 0, 0, 2));
