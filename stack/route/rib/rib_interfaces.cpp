@@ -129,7 +129,7 @@ result<void> rib::set_table(iface_id id, unsigned table) {
         state_->drop_unused(table);
         return own.failure();
     }
-    state_->put_own(table, std::move(*own));
+    state_->put_own(table, *own);
     record.table = moved.table;
     state_->write_iface(id);
     state_->take_own_away(before, id);
@@ -166,7 +166,7 @@ result<void> rib::set_up(iface_id id, bool up) {
         state_->write_iface(id);
     }
     state_->drop_own(id);
-    state_->put_own(turned.table, std::move(*own));
+    state_->put_own(turned.table, *own);
     return {};
 }
 

@@ -89,6 +89,7 @@ result<void> rib_state::take_own(
     unsigned number, iface_id id, const std::vector<own_route<Prefix>>& routes,
     taken_routes<Prefix>& taken) {
     std::vector<Prefix> prefixes;
+    prefixes.reserve(routes.size());
     for (const auto& own : routes) {
         prefixes.push_back(own.prefix);
     }
@@ -142,7 +143,7 @@ result<rib_state::taken_own> rib_state::take_own(iface_id id, const iface& as) {
     return taken;
 }
 
-void rib_state::put_own(unsigned number, taken_own taken) {
+void rib_state::put_own(unsigned number, const taken_own& taken) {
     for (const auto& each : taken.four) {
         put_own(number, each.prefix, each.hop);
     }

@@ -154,7 +154,7 @@ struct rib_state {
     template <class Prefix>
     void give_back(taken_routes<Prefix>& taken);
     // Into a table; with the use of the next hop.
-    void put_own(unsigned number, taken_own taken);
+    void put_own(unsigned number, const taken_own& taken);
     template <class Prefix>
     void put_own(unsigned number, const Prefix& prefix, nexthop_id hop);
     template <class Prefix>
