@@ -155,6 +155,8 @@ class rib {
     // name it stay where they are. All of it or nothing. Errors: EINVAL, EEXIST (another interface
     // there has one of its addresses or links), ENOMEM, ENOSPC, EAGAIN.
     result<void> set_table(iface_id id, unsigned table);
+    // Both at once: all of it or nothing.
+    result<void> set_table_and_up(iface_id id, unsigned table, bool up);
     // `duties`: iface_*. Errors: EINVAL: advertising and believing others at once, strict and loose
     // at once, or a time out of range (RFC 4861 6.2.1).
     result<void> set_duties(
@@ -224,6 +226,8 @@ class rib {
     result<nexthop_id>
     hop(std::span<const route_target> targets, std::uint16_t mtu = 0, unsigned table = 0);
     void release(nexthop_id hop);
+    // No route has it, and of those that asked for it, only one.
+    bool idle(nexthop_id hop) const;
     // Adds or replaces, then withdraws, one route. Errors: EAGAIN, ENOMEM, ESRCH. Cost: 0.2 to
     // 0.5 us for a /24.
     result<void> announce(

@@ -60,6 +60,7 @@ class hop_table {
     bool is_choice(nexthop_id id) const { return entries_[id.value].choice; }
     void use(nexthop_id id) { ++entries_[id.value].uses; }
     void release(nexthop_id id);
+    std::uint32_t uses(nexthop_id id) const { return entries_[id.value].uses; }
     const spec& of(nexthop_id id) const { return entries_[id.value].what; }
     bool live(nexthop_id id) const { return entries_[id.value].live; }
     bool any_dead() const { return dead_ != 0; }

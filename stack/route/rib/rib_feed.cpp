@@ -48,6 +48,10 @@ void rib::release(nexthop_id hop) {
     state_->hops.release(hop);
 }
 
+bool rib::idle(nexthop_id hop) const {
+    return state_->hops.uses(hop) == 1;
+}
+
 void rib::prefetch(const prefix4& prefix) const {
     const rib_table4& main = *state_->tables4[0];
     main.map.prefetch(prefix);

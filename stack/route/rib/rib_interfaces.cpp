@@ -108,66 +108,73 @@ result<void> rib::del_interface(iface_id id) {
     return {};
 }
 
-// The routes of its addresses are in the new table before the interface is, and leave the old one
-// after it.
 result<void> rib::set_table(iface_id id, unsigned table) {
+    result<iface*> record = state_->iface_at(id);
+    return record ? set_table_and_up(id, table, (*record)->up) : record.failure();
+}
+
+result<void> rib::set_up(iface_id id, bool up) {
+    result<iface*> record = state_->iface_at(id);
+    return record ? set_table_and_up(id, (*record)->table, up) : record.failure();
+}
+
+result<void> rib::set_table_and_up(iface_id id, unsigned table, bool up) {
     result<iface*> found = state_->iface_at(id);
     if (!found) {
         return found.failure();
     }
     iface& record = **found;
     const std::uint8_t before = record.table;
-    if (before == table) {
-        return {};
+    iface wanted = record;
+    wanted.table = static_cast<std::uint8_t>(table);
+    wanted.up = up;
+    if (up && !record.up) {
+        ask_anew(wanted);
     }
-    result<void> done = state_->may_join(record, table);
+    const bool comes = before != table || (up && !record.up);
+    result<void> done = before != table ? state_->may_join(record, table) : result<void>();
     done = done ? state_->make_tables(table) : done;
-    iface moved = record;
-    moved.table = static_cast<std::uint8_t>(table);
-    auto own = done ? state_->take_own(id, moved) : result<rib_state::taken_own>(done.failure());
-    if (!own) {
+    auto own = done && comes ? state_->take_own(id, wanted) : rib_state::taken_own{};
+    if (!done || !own) {
         state_->drop_unused(table);
-        return own.failure();
+        return done ? own.failure() : done.failure();
     }
-    state_->put_own(table, *own);
-    record.table = moved.table;
-    state_->write_iface(id);
-    state_->take_own_away(before, id);
-    --state_->interfaces_in[before];
-    ++state_->interfaces_in[table];
-    state_->refresh();
-    state_->drop_unused(before);
+    if (record.up && !up) {
+        state_->turn_down(id);
+    }
+    if (before != table) {
+        state_->move(id, wanted, *own);
+    } else if (comes) {
+        record = wanted;
+        state_->write_iface(id);
+        state_->refresh(); // every route through it, by its hops' records
+        state_->drop_own(id);
+        state_->put_own(table, *own);
+    }
     return {};
 }
 
-result<void> rib::set_up(iface_id id, bool up) {
-    result<iface*> record = state_->iface_at(id);
-    if (!record) {
-        return record.failure();
-    }
-    if ((*record)->up == up) {
-        return {};
-    }
-    iface turned = **record;
-    turned.up = up;
-    if (up) {
-        ask_anew(turned);
-    }
-    auto own = up ? state_->take_own(id, turned) : rib_state::taken_own{};
-    if (!own) {
-        return own.failure();
-    }
-    **record = turned;
-    if (up) {
-        state_->write_iface(id);
-    }
-    state_->refresh(); // every route through it, by its hops' records; away before it is down
-    if (!up) {
-        state_->write_iface(id);
-    }
-    state_->drop_own(id);
-    state_->put_own(turned.table, *own);
-    return {};
+// Routes through it lead elsewhere before it is down.
+void rib_state::turn_down(iface_id id) {
+    records->ifaces[id.value].up = false;
+    refresh();
+    write_iface(id);
+    drop_own(id);
+}
+
+// The routes of its addresses are in the new table before the interface is, and leave the old one
+// after it.
+void rib_state::move(iface_id id, const iface& wanted, const taken_own& own) {
+    iface& record = records->ifaces[id.value];
+    const std::uint8_t before = record.table;
+    put_own(wanted.table, own);
+    record = wanted;
+    write_iface(id);
+    take_own_away(before, id);
+    --interfaces_in[before];
+    ++interfaces_in[wanted.table];
+    refresh();
+    drop_unused(before);
 }
 
 result<void> rib::set_mtu(iface_id id, std::uint16_t mtu) {

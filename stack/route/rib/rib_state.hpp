@@ -122,6 +122,7 @@ struct rib_state {
     // --- interfaces (rib_interfaces.cpp), and what their addresses bring (rib_own.cpp) ---
     result<iface*> iface_at(iface_id id);
     void write_iface(iface_id id);
+    void turn_down(iface_id id);
     // The routes that an address of an interface brings.
     template <class Prefix>
     struct own_route {
@@ -163,6 +164,7 @@ struct rib_state {
     void del_own(unsigned number, iface_id id, const own_route<Prefix>& gone);
     void take_own_away(unsigned number, iface_id id); // of all its addresses
     void drop_own(iface_id id);                       // those that they bring no more
+    void move(iface_id id, const iface& wanted, const taken_own& own); // to another table
     // Whether an interface may have an address, or all of its own, in a table, for what is there.
     // Errors: EEXIST.
     result<void> may_have(const iface& of, unsigned number, const iface_address4& made) const;

@@ -201,6 +201,20 @@ TEST_F(tables, an_interface_that_is_down_moves_too) {
     EXPECT_EQ(at(0, host(10, 0, 1, 2)).kind, nexthop_kind::none);
 }
 
+TEST_F(tables, an_interface_moves_and_comes_up_at_once) {
+    ASSERT_TRUE(add_address(1, host(10, 0, 1, 1)).ok());
+    ASSERT_TRUE(control->set_up(link[1], false).ok());
+    ASSERT_TRUE(control->set_table_and_up(link[1], 5, true).ok());
+    EXPECT_EQ(at(5, host(10, 0, 1, 2)).kind, nexthop_kind::connected);
+    EXPECT_EQ(at(5, host(10, 0, 1, 1)).kind, nexthop_kind::local);
+    EXPECT_EQ(at(0, host(10, 0, 1, 1)).kind, nexthop_kind::none);
+    ASSERT_TRUE(control->set_table_and_up(link[1], 6, false).ok());
+    EXPECT_FALSE(has4(5));
+    EXPECT_EQ(at(6, host(10, 0, 1, 2)).kind, nexthop_kind::none);
+    EXPECT_EQ(at(6, host(10, 0, 1, 1)).kind, nexthop_kind::local);
+    EXPECT_FALSE(workers[0]->interface(link[1]).up);
+}
+
 TEST_F(tables, an_interface_that_does_not_fit_stays_where_it_is) {
     ASSERT_TRUE(control->set_table(link[1], 5).ok());
     ASSERT_TRUE(add_address(0, host(10, 0, 0, 1)).ok());
