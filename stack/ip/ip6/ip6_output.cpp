@@ -92,13 +92,13 @@ finished_way find_way(
     return way;
 }
 
-// To ourselves: as if it had come in by the interface that has the address.
+// To ourselves: as if it had come in by the interface that the route names, as one to a subnet's
+// router anycast address does, too, which no interface has among its own.
 void send_back(ip6_context& context, rte_mbuf* packet, const finished_way& way) {
     if (context.local.full()) {
         return context.worker.drops.drop(packet, drop_reason::ip6_loop_full);
     }
-    const bool link = way.destination.is_link_local();
-    set_meta(*packet, {link_of(context.links, link ? way.source : way.destination), false});
+    set_meta(*packet, {way.via.iface, false});
     // Checksums left to a device are nobody's business here.
     packet->ol_flags = (packet->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0 ? RTE_MBUF_F_RX_L4_CKSUM_GOOD
                                                                        : std::uint64_t{0};

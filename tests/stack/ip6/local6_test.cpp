@@ -121,6 +121,22 @@ TEST_F(local6, headers_at_fault_are_told) {
         icmp6_parameter::header_field, 42);
 }
 
+// What we send to ourselves comes in by the interface that has the address, or the subnet whose
+// routers all have it (RFC 4291 2.6.1), whatever table others are in.
+TEST_F(local6, what_we_send_to_an_address_of_ours_comes_in_by_its_interface) {
+    ASSERT_TRUE(net.routes().set_table(inside, 5).ok());
+    net.run();
+    udp_socket sink([](udp_socket&, std::span<const pantala::datagram>) {});
+    ASSERT_EQ(0, net.worker_stack().host().native().bind(sink, *parse_endpoint("[::]:9")));
+    const auto& received = net.worker_stack().host().udp.stats.received;
+    std::uint64_t sent = 0;
+    for (const char* ours : {"[2001:db8:2::1]:9", "[2001:db8:2::]:9"}) {
+        EXPECT_EQ(0, sink.send_to(*parse_endpoint(ours), {}));
+        net.run();
+        EXPECT_EQ(++sent, received.read()) << ours;
+    }
+}
+
 TEST_F(local6, ports_nobody_listens_at) {
     const bytes packet = datagram6(to_us(ip_protocol::udp));
     from_host(packet);
