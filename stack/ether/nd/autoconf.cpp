@@ -101,10 +101,26 @@ void autoconf::take_mtu(const router_report& report) {
     if (report.mtu < wire::ipv6_minimum_mtu_bytes || report.mtu > here.mtu) {
         return;
     }
-    const bool set = routes_.set_mtu6(report.iface, static_cast<std::uint16_t>(report.mtu)).ok();
-    if (set && std::ranges::find(narrowed_, report.iface) == narrowed_.end()) {
-        narrowed_.push_back(report.iface);
+    const auto known = std::ranges::find(mtus_, report.iface, &link_mtu::iface);
+    link_mtu& of = known == mtus_.end() ? mtus_.emplace_back() : *known;
+    of.iface = report.iface;
+    of.wanted = static_cast<std::uint16_t>(report.mtu);
+    mtus_put_off_ += set_mtu(of) ? 0 : 1;
+}
+
+// False: the last change is too young.
+bool autoconf::set_mtu(link_mtu& of) {
+    const iface& here = routes_.interface(of.iface);
+    if (of.wanted == here.mtu6) {
+        return true;
     }
+    if (now_ < of.next) {
+        return false;
+    }
+    if (routes_.set_mtu6(of.iface, of.wanted).ok()) {
+        of.next = now_ + mtu_pause_ns;
+    }
+    return true;
 }
 
 void autoconf::drop(const router& gone) {
@@ -183,8 +199,9 @@ void autoconf::tick(instant now) {
         }
         return gone;
     });
-    std::erase_if(narrowed_, [&](iface_id id) {
-        return !accepts(id) && (static_cast<void>(routes_.set_mtu6(id, 0)), true);
+    std::erase_if(mtus_, [&](link_mtu& each) {
+        static_cast<void>(accepts(each.iface) && set_mtu(each));
+        return !accepts(each.iface) && (static_cast<void>(routes_.set_mtu6(each.iface, 0)), true);
     });
     std::erase_if(addresses_, [&](address& each) {
         const auto mine = routes_.interface(each.iface).ip6();

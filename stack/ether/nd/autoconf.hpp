@@ -10,7 +10,9 @@
 //
 // The MTU that an advertisement names is that of IPv6 packets on the interface from then on (RFC
 // 4861 6.3.4), as long as advertisements are believed there. It is 1280 bytes to the interface's
-// own MTU; anything else is passed over.
+// own MTU; anything else is passed over. A change of it makes every worker look through its next
+// hops and neighbours, so it is made at most every ten seconds: what is heard meanwhile waits, and
+// the last of it counts.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -30,6 +32,7 @@ class autoconf {
     static constexpr unsigned routers_max = 16;
     static constexpr unsigned addresses_max = 4; // of an interface
     static constexpr std::uint32_t two_hours_s = 7200;
+    static constexpr std::uint64_t mtu_pause_ns = 10 * ns_per_s;
 
     static constexpr unsigned attempts_max = 4; // addresses of a prefix (RFC 7217 5: 3 retries)
 
@@ -42,6 +45,7 @@ class autoconf {
 
     std::size_t routers() const { return routers_.size(); }
     std::size_t addresses() const { return addresses_.size(); }
+    std::uint64_t mtus_put_off() const { return mtus_put_off_; } // advertisements, since the start
 
   private:
     struct router {
@@ -58,8 +62,15 @@ class autoconf {
         unsigned attempt = 0; // others had the addresses of those before
     };
 
+    struct link_mtu {
+        iface_id iface{};
+        std::uint16_t wanted = 0; // that the last advertisement named
+        instant next{};           // from then on it may be changed
+    };
+
     void take_router(const router_report& report);
     void take_mtu(const router_report& report);
+    bool set_mtu(link_mtu& of);
     void take_prefix(iface_id id, const wire::nd_prefix_option& option);
     void add(iface_id id, const wire::nd_prefix_option& option);
     // RFC 7217 5; counts `attempt` on past identifiers that are not to be had.
@@ -75,7 +86,8 @@ class autoconf {
     instant now_{};
     std::vector<router> routers_;
     std::vector<address> addresses_;
-    std::vector<iface_id> narrowed_; // interfaces with an advertised MTU
+    std::vector<link_mtu> mtus_; // of interfaces where one was advertised
+    std::uint64_t mtus_put_off_ = 0;
 };
 
 } // namespace pantala
