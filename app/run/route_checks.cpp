@@ -29,7 +29,8 @@ class pace {
 // changes are on their way.
 class verify_job final : public control_job {
   public:
-    explicit verify_job(router& of) : rib_(of.routes()), router_(of) {}
+    verify_job(router& of, std::vector<std::uint32_t> tables)
+        : rib_(of.routes()), router_(of), walk_(std::move(tables)) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         if (std::chrono::steady_clock::now() > patience_) {
@@ -43,32 +44,8 @@ class verify_job final : public control_job {
         if (!hashed_) {
             return hash(reply);
         }
-        constexpr std::size_t prefixes_a_turn = 500;
-        const auto wrong = [&](const wrong_answer& what) {
-            if (wrong_++ < rows_max) {
-                json row = {
-                    {"worker", what.reader},
-                    {"prefix", what.prefix},
-                    {"nexthop", what.got.value},
-                    {"expected", what.expected.value}};
-                router_.add_table(row, slot_);
-                reply.row(std::move(row));
-            }
-        };
-        if (at4_) {
-            return go_on(rib_.verify(slot_, *at4_, prefixes_a_turn, wrong), at4_);
-        }
-        if (at6_) {
-            return go_on(rib_.verify(slot_, *at6_, prefixes_a_turn, wrong), at6_);
-        }
-        ++tables_;
-        do {
-            ++slot_;
-        } while (slot_ < tables_max && !rib_.has_table(slot_));
-        if (slot_ < tables_max) {
-            at4_ = prefix4{};
-            at6_ = prefix6{};
-            return std::optional<json>{};
+        if (const auto slot = router_.slot_of(walk_)) {
+            return compare(*slot, reply);
         }
         const json summary = {
             {"tables", tables_}, {"workers", workers_},     {"generation", rib_.generation()},
@@ -100,6 +77,34 @@ class verify_job final : public control_job {
         hashed_ = true;
         return std::optional<json>{};
     }
+    result<std::optional<json>> compare(unsigned slot, control_reply& reply) {
+        constexpr std::size_t prefixes_a_turn = 500;
+        if (walk_.at() != begun_) {
+            begun_ = walk_.at();
+            at4_ = prefix4{};
+            at6_ = prefix6{};
+        }
+        const auto wrong = [&](const wrong_answer& what) {
+            if (wrong_++ < rows_max) {
+                json row = {
+                    {"worker", what.reader},
+                    {"prefix", what.prefix},
+                    {"nexthop", what.got.value},
+                    {"expected", what.expected.value}};
+                router_.add_table(row, slot);
+                reply.row(std::move(row));
+            }
+        };
+        if (at4_) {
+            return go_on(rib_.verify(slot, *at4_, prefixes_a_turn, wrong), at4_);
+        }
+        if (at6_) {
+            return go_on(rib_.verify(slot, *at6_, prefixes_a_turn, wrong), at6_);
+        }
+        tables_ += rib_.has_table(slot) ? 1 : 0; // a VRF may have a name and nothing else
+        walk_.next();
+        return std::optional<json>{};
+    }
     template <class Prefix>
     result<std::optional<json>>
     go_on(const result<verified<Prefix>>& done, std::optional<Prefix>& at) {
@@ -116,7 +121,8 @@ class verify_job final : public control_job {
     pace pace_;
     std::chrono::steady_clock::time_point patience_ =
         std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    unsigned slot_ = 0; // the RIB's number of the table
+    table_walk walk_;
+    std::size_t begun_ = 0;
     unsigned tables_ = 0;
     std::optional<prefix4> at4_ = prefix4{};
     std::optional<prefix6> at6_ = prefix6{};
@@ -131,16 +137,16 @@ class verify_job final : public control_job {
 // The rest is for the next turn where the workers do not keep up.
 class flush_job final : public control_job {
   public:
-    flush_job(router& of, route_protocol protocol, std::vector<unsigned> slots)
-        : router_(of), protocol_(protocol), slots_(std::move(slots)) {}
+    flush_job(router& of, route_protocol protocol, std::vector<std::uint32_t> tables)
+        : router_(of), protocol_(protocol), tables_(std::move(tables)) {}
 
     result<std::optional<json>> turn(control_reply& reply) override {
         pace_.tell(reply, "deleting routes", deleted_);
         result<void> done;
-        while (done && !slots_.empty()) {
-            done = router_.flush({protocol_, slots_.back()}, deleted_);
+        for (auto slot = router_.slot_of(tables_); done && slot; slot = router_.slot_of(tables_)) {
+            done = router_.flush({protocol_, *slot}, deleted_);
             if (done) {
-                slots_.pop_back();
+                tables_.next();
             }
         }
         congested_ = !done && done.failure().code == EAGAIN;
@@ -155,7 +161,7 @@ class flush_job final : public control_job {
     router& router_;
     pace pace_;
     route_protocol protocol_;
-    std::vector<unsigned> slots_; // left
+    table_walk tables_;
     std::size_t deleted_ = 0;
     bool congested_ = false;
 };
@@ -184,16 +190,19 @@ result<job_pointer> flush(router& of, control_request& request) {
             return good.failure();
         }
     }
-    auto slots = of.tables_asked(where);
-    return slots ? result<job_pointer>(job_pointer(new flush_job(of, *protocol, std::move(*slots))))
-                 : slots.failure();
+    auto tables = of.tables_asked(where);
+    return tables
+               ? result<job_pointer>(job_pointer(new flush_job(of, *protocol, std::move(*tables))))
+               : tables.failure();
 }
 
 result<job_pointer> verify(router& of, control_request& request) {
     if (!request.words.empty()) {
         return say(fmt::format("route verify: '{}' is a word too many", request.words[0]));
     }
-    return job_pointer(new verify_job(of));
+    show_question all;
+    all.all_tables = true;
+    return job_pointer(new verify_job(of, std::move(*of.tables_asked(all))));
 }
 
 } // namespace

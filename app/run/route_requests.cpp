@@ -32,8 +32,8 @@ result<job_pointer> change_route(router& of, control_request& request) {
 // Whole tables, some hundred rows a turn.
 class show_job final : public control_job {
   public:
-    show_job(router& of, show_question asked, std::vector<unsigned> slots, unsigned family)
-        : router_(of), asked_(std::move(asked)), slots_(std::move(slots)), family_(family) {
+    show_job(router& of, show_question asked, std::vector<std::uint32_t> tables, unsigned family)
+        : router_(of), asked_(std::move(asked)), tables_(std::move(tables)), family_(family) {
         begin();
     }
     result<std::optional<json>> turn(control_reply& reply) override {
@@ -44,28 +44,35 @@ class show_job final : public control_job {
                 ++rows_;
             }
         };
-        if (at_) {
-            at_ = router_.list_routes(slots_[table_], *at_, rows_a_turn, tell);
-        } else if (at6_) {
-            at6_ = router_.list_routes(slots_[table_], *at6_, rows_a_turn, tell);
-        } else {
-            ++table_;
+        const auto slot = router_.slot_of(tables_);
+        if (!slot) {
+            return std::optional<json>{{{"rows", rows_}}};
+        }
+        if (tables_.at() != begun_) {
             begin();
         }
-        return table_ < slots_.size() ? std::nullopt : std::optional<json>{{{"rows", rows_}}};
+        if (at_) {
+            at_ = router_.list_routes(*slot, *at_, rows_a_turn, tell);
+        } else if (at6_) {
+            at6_ = router_.list_routes(*slot, *at6_, rows_a_turn, tell);
+        } else {
+            tables_.next();
+        }
+        return std::optional<json>{};
     }
 
   private:
     void begin() {
+        begun_ = tables_.at();
         at_ = family_ != 6 ? std::optional(prefix4{}) : std::nullopt;
         at6_ = family_ != 4 ? std::optional(prefix6{}) : std::nullopt;
     }
 
     router& router_;
     show_question asked_;
-    std::vector<unsigned> slots_;
+    table_walk tables_;
     unsigned family_; // 4, 6, or 0: both
-    std::size_t table_ = 0;
+    std::size_t begun_ = 0;
     std::optional<prefix4> at_;
     std::optional<prefix6> at6_;
     std::uint64_t rows_ = 0;
@@ -81,19 +88,20 @@ result<job_pointer> show_routes(router& of, control_request& request) {
     if (!good) {
         return good.failure();
     }
-    auto slots = of.tables_asked(asked);
-    if (!slots) {
-        return slots.failure();
+    auto tables = of.tables_asked(asked);
+    if (!tables) {
+        return tables.failure();
     }
     if (!asked.prefix) {
         const unsigned family = family_of(request);
-        return job_pointer(new show_job(of, std::move(asked), std::move(*slots), family));
+        return job_pointer(new show_job(of, std::move(asked), std::move(*tables), family));
     }
     const route_change& to = *asked.prefix;
     json rows = json::array();
-    for (const unsigned slot : *slots) {
-        for (json& row : to.to6 ? of.find_routes(slot, *to.to6)
-                                : of.find_routes(slot, prefix4{to.to.address, to.to.length})) {
+    table_walk walk(std::move(*tables));
+    for (auto slot = of.slot_of(walk); slot; walk.next(), slot = of.slot_of(walk)) {
+        for (json& row : to.to6 ? of.find_routes(*slot, *to.to6)
+                                : of.find_routes(*slot, prefix4{to.to.address, to.to.length})) {
             if (asked.wants(row)) {
                 rows.push_back(std::move(row));
             }

@@ -11,22 +11,22 @@
 #include "app/run/table_file.hpp"
 #include "app/run/worker_program.hpp"
 #include "app/tables/table_names.hpp"
+#include "app/tables/table_walk.hpp"
 #include "engine/base/result.hpp"
 #include "engine/setup/engine.hpp"
 #include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/autoconf.hpp"
+#include "stack/route/feed/feed_hops.hpp"
 #include "stack/route/host_cache/memory_alarm.hpp"
 #include "stack/route/rib.hpp"
 #include "stack/stack.hpp"
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -91,12 +91,12 @@ class router {
     result<unsigned> table_there(const table_word& named) const;
     // The same, or one that is to be made. Errors: ENOENT (no such VRF), ENOSPC.
     result<unsigned> table_for(const table_word& named);
-    result<std::vector<unsigned>> tables_asked(const show_question& asked) const;
+    // By their numbers: their slots may be others' by the next turn (table_walk).
+    result<std::vector<std::uint32_t>> tables_asked(const show_question& asked) const;
+    // The slot of the table whose turn it is; nothing: there is none left.
+    std::optional<unsigned> slot_of(table_walk& walk) const { return walk.slot(tables_, *rib_); }
 
     // --- a feed's changes: one gateway, no names ---
-    // The hop of a gateway, kept for the life of the router.
-    result<nexthop_id> feed_hop(std::uint32_t gateway, unsigned slot = 0);
-    result<nexthop_id> feed_hop(const address6& gateway, unsigned slot = 0);
     result<void> announce(const prefix4& to, std::uint32_t gateway, const feed_place& in);
     result<void> announce(const prefix6& to, const address6& gateway, const feed_place& in);
     rib& routes() { return *rib_; }
@@ -179,14 +179,18 @@ class router {
     result<void> make_change(const addr_change& change);
     result<void> make_change(const neigh_change& change);
     result<void> make_change(const link_change& change);
-    template <class Key, class Known>
-    result<nexthop_id>
-    keep_hop(const Key& key, const route_target& target, unsigned slot, Known& known);
+    result<load_counts>
+    load_into(unsigned slot, const table_contents& table, const load_change& how);
+    result<void> take_churn_hops();
+    void end_churn();
     template <class Route>
     result<Route> deletion(Route wanted, const route_change& change) const;
     result<void> on_link(const link& dev, std::uint32_t gateway, change_verb verb) const;
     result<void> may_be_neighbor(const link& dev, const neigh_change& change) const;
     result<void> set_duties(const link& of, const link_change& change);
+    result<void> set_link(const link& of, const link_change& change);
+    void undo_link(const link& of, const iface& before, bool mac);
+    result<void> may_set_mac(const link& of, const mac_address& mac) const;
     result<void> add_vrf(const link_change& change);
     result<void> del_vrf(const std::string& name);
     result<void> put_into(const link& of, const table_word& to);
@@ -223,14 +227,14 @@ class router {
     control_context control_context_;
     link_names links_;
     table_names tables_;
-    std::unordered_map<std::uint64_t, nexthop_id> feed_hops_; // by slot and gateway
-    std::map<std::pair<unsigned, address6>, nexthop_id> feed_hops6_;
+    feed_hops feed_hops_;
     change_feed changes_;
     std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
     double start_seconds_ = 0;
     std::vector<std::uint32_t> rule_gateways_; // of the last load
     std::uint64_t loaded_ = 0;                 // prefixes that loads added
     std::optional<churn> churn_;
+    std::vector<nexthop_id> churn_hops_; // of rule_gateways_, each with a use
     bool restoring_ = false;
     std::string churn_failure_;
     std::uint64_t woken_for_ = 0;     // log words that the workers know of

@@ -322,31 +322,62 @@ result<void> router::make_change(const link_change& change) {
         }
         return gone;
     }
-    result<void> done = change.table ? put_into(*dev, *change.table) : result<void>();
+    return set_link(*dev, change);
+}
+
+// All of it or nothing: what can be undone comes first, the table and whether it is up last, in one
+// go. (A port that was made to carry more may go on doing so.)
+result<void> router::set_link(const link& of, const link_change& change) {
+    const iface before = rib_->interface(of.id);
+    const auto slot = change.table ? table_for(*change.table) : result<unsigned>(before.table);
+    result<void> done = slot ? result<void>() : slot.failure();
+    done = done && change.mac ? may_set_mac(of, *change.mac) : done;
     if (done && change.mtu) {
-        done = carry_mtu(dev->port, dev->port_name, *change.mtu, *engine_->pool());
-        done = done ? rib_->set_mtu(dev->id, *change.mtu) : done;
-    }
-    if (done && change.mac) {
-        done = change_mac(*dev, *change.mac);
+        done = carry_mtu(of.port, of.port_name, *change.mtu, *engine_->pool());
+        done = done ? rib_->set_mtu(of.id, *change.mtu) : done;
     }
     if (done && (change.ra || change.rpf)) {
-        done = set_duties(*dev, change);
+        done = set_duties(of, change);
     }
-    if (done && change.up) {
-        done = rib_->set_up(dev->id, *change.up);
+    const bool renamed = done && change.mac;
+    if (renamed) {
+        done = change_mac(of, *change.mac);
+    }
+    done = done ? rib_->set_table_and_up(of.id, *slot, change.up.value_or(before.up)) : done;
+    if (!done) {
+        undo_link(of, before, renamed);
     }
     return done;
 }
 
+// What was there before cannot be refused.
+void router::undo_link(const link& of, const iface& before, bool mac) {
+    static_cast<void>(rib_->set_mtu(of.id, before.mtu));
+    static_cast<void>(
+        rib_->set_duties(of.id, before.duties, before.ra_interval_s, before.ra_lifetime_s));
+    const std::size_t had = before.address6_count;
+    if (const auto now = rib_->interface(of.id).ip6(); now.size() > had) { // a link-local one
+        const iface_address6 added = now[had];
+        static_cast<void>(
+            rib_->del_address(of.id, address6::from_bytes(added.address), added.prefix_length));
+    }
+    if (mac) {
+        static_cast<void>(change_mac(of, before.mac));
+    }
+}
+
 // A port has one address, and so have all interfaces on it.
-result<void> router::change_mac(const link& of, const mac_address& mac) {
+result<void> router::may_set_mac(const link& of, const mac_address& mac) const {
     if (of.vlan) {
         return error{
             EOPNOTSUPP, fmt::format(
                             "'{}' has the Ethernet address of its port: set that of '{}'", of.name,
                             of.port_name)};
     }
+    return is_station_mac(mac);
+}
+
+result<void> router::change_mac(const link& of, const mac_address& mac) {
     auto done = set_port_mac(of.port, of.name, mac);
     for (const link& each : links_.all()) {
         if (done && each.port == of.port) {

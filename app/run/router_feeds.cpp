@@ -10,39 +10,15 @@
 
 namespace pantala::app {
 
-template <class Key, class Known>
-result<nexthop_id>
-router::keep_hop(const Key& key, const route_target& target, unsigned slot, Known& known) {
-    const auto found = known.find(key);
-    auto hop = found != known.end() ? result<nexthop_id>(found->second)
-                                    : rib_->hop(std::span(&target, 1), 0, slot);
-    if (hop && found == known.end()) {
-        known.emplace(key, *hop);
-    }
-    if (hop && !rib_->live(*hop)) { // as rib::add has it
-        return error{
-            ENETUNREACH,
-            fmt::format(
-                "no way to the gateway {}: add a route to it, or set its interface up",
-                target.gateway6 ? format_address6(*target.gateway6) : format_ip4(target.gateway))};
-    }
-    return hop;
-}
-
-result<nexthop_id> router::feed_hop(std::uint32_t gateway, unsigned slot) {
-    return keep_hop(std::uint64_t{slot} << 32 | gateway, {.gateway = gateway}, slot, feed_hops_);
-}
-result<nexthop_id> router::feed_hop(const address6& gateway, unsigned slot) {
-    return keep_hop(std::pair(slot, gateway), {.gateway6 = gateway}, slot, feed_hops6_);
-}
-
 result<void> router::announce(const prefix4& to, std::uint32_t gateway, const feed_place& in) {
-    const auto hop = feed_hop(gateway, in.slot);
+    feed_hops_.tidy(*rib_);
+    const auto hop = feed_hops_.hop(*rib_, gateway, in.slot);
     const auto make = [&] { return rib_->announce(feed_route{to, *hop}, in.protocol, in.slot); };
     return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
 }
 result<void> router::announce(const prefix6& to, const address6& gateway, const feed_place& in) {
-    const auto hop = feed_hop(gateway, in.slot);
+    feed_hops_.tidy(*rib_);
+    const auto hop = feed_hops_.hop(*rib_, gateway, in.slot);
     const auto make = [&] { return rib_->announce(feed_route6{to, *hop}, in.protocol, in.slot); };
     return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
 }
@@ -59,6 +35,7 @@ result<void> router::flush(const feed_place& from, std::size_t& deleted) {
         event["table"] = tables_.number_at(from.slot);
     }
     changes_.tell("route", "flush", std::move(event));
+    feed_hops_.tidy(*rib_, true);
     return {};
 }
 
@@ -101,8 +78,8 @@ prefix6 prefix_of(const table_route6& one) {
 // A family's routes with their hops; what has no gateway is counted where `may_pass`.
 template <class Feed, class Table>
 result<std::vector<Feed>> feed_of(
-    router& of, const Table& table, const hop_choice& choice, bool may_pass,
-    std::uint64_t& passed) {
+    const std::function<result<nexthop_id>(decltype(Table::value_type::via))>& hop_of,
+    const Table& table, const hop_choice& choice, bool may_pass, std::uint64_t& passed) {
     std::vector<Feed> routes;
     routes.reserve(table.size());
     for (const auto& one : table) {
@@ -118,7 +95,7 @@ result<std::vector<Feed>> feed_of(
             ++passed;
             continue;
         }
-        auto hop = of.feed_hop(gateway, choice.slot);
+        auto hop = hop_of(gateway);
         if (!hop) {
             return hop.failure();
         }
@@ -129,42 +106,79 @@ result<std::vector<Feed>> feed_of(
 
 } // namespace
 
+// What was asked for and no route has in the end is given back.
 result<load_counts> router::load(const table_contents& table, const load_change& how) {
-    const bool any = !how.via.empty() || !how.via6.empty();
     const auto slot = table_for(how.table);
     if (!slot) {
         return slot.failure();
     }
-    const hop_choice choice{how.via, how.via6, !(table.from_mrt && any), *slot};
+    feed_hops_.tidy(*rib_);
+    auto counts = load_into(*slot, table, how);
+    if (!counts) {
+        feed_hops_.tidy(*rib_, true);
+    }
+    return counts;
+}
+
+result<load_counts>
+router::load_into(unsigned slot, const table_contents& table, const load_change& how) {
+    const bool any = !how.via.empty() || !how.via6.empty();
+    const hop_choice choice{how.via, how.via6, !(table.from_mrt && any), slot};
+    const auto hop_of = [&](const auto& gateway) { return feed_hops_.hop(*rib_, gateway, slot); };
     load_counts counts;
     const auto four = feed_of<feed_route>(
-        *this, table.routes, choice, any && how.via.empty(), counts.passed_over);
+        hop_of, table.routes, choice, any && how.via.empty(), counts.passed_over);
     if (!four) {
         return four.failure();
     }
     const auto six = feed_of<feed_route6>(
-        *this, table.routes6, choice, any && how.via6.empty(), counts.passed_over);
+        hop_of, table.routes6, choice, any && how.via6.empty(), counts.passed_over);
     if (!six) {
         return six.failure();
     }
     const std::size_t before = rib_->counts().routes4;
     constexpr route_protocol protocol = route_protocol::bgp;
-    auto loaded = rib_->load(std::span<const feed_route>(*four), protocol, *slot);
-    loaded = loaded ? rib_->load(std::span<const feed_route6>(*six), protocol, *slot) : loaded;
+    auto loaded = rib_->load(std::span<const feed_route>(*four), protocol, slot);
+    loaded = loaded ? rib_->load(std::span<const feed_route6>(*six), protocol, slot) : loaded;
     if (!loaded) {
         return loaded.failure();
     }
     counts.routes4 = four->size();
     counts.routes6 = six->size();
     json event = {{"routes", counts.routes4}, {"ip6_routes", counts.routes6}};
-    if (*slot == 0) { // what may churn
+    if (slot == 0) { // what may churn
         rule_gateways_ = how.via;
         loaded_ += rib_->counts().routes4 - before;
     } else {
-        event["table"] = tables_.number_at(*slot);
+        event["table"] = tables_.number_at(slot);
     }
     changes_.tell("route", "load", std::move(event));
     return counts;
+}
+
+// Those of the rule's gateways, for as long as there is churn: routes leave them and come back.
+result<void> router::take_churn_hops() {
+    for (const std::uint32_t gateway : rule_gateways_) {
+        const route_target target{.gateway = gateway};
+        result<nexthop_id> hop = rib_->hop(std::span(&target, 1));
+        if (hop) {
+            churn_hops_.push_back(*hop);
+        }
+        if (!hop || !rib_->live(*hop)) {
+            end_churn();
+            return hop ? error{ENETUNREACH, fmt::format("no way to the gateway {}: set its interface up", format_ip4(gateway))}
+                       : hop.failure();
+        }
+    }
+    return {};
+}
+
+void router::end_churn() {
+    churn_.reset();
+    for (const nexthop_id hop : churn_hops_) {
+        rib_->release(hop);
+    }
+    churn_hops_.clear();
 }
 
 result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed, const std::string& spare) {
@@ -179,28 +193,29 @@ result<void> router::start_churn(std::uint64_t rate, std::uint64_t seed, const s
         }
         flapping = found->id;
     }
-    const auto gateways = static_cast<unsigned>(rule_gateways_.size());
+    if (rule_gateways_.empty()) {
+        return error{ENOENT, "no routes to churn: load a table over several gateways first"};
+    }
+    if (auto taken = take_churn_hops(); !taken) {
+        return taken;
+    }
+    const auto gateways = static_cast<unsigned>(churn_hops_.size());
     std::vector<churn::member> members;
-    result<void> good;
-    for (std::optional<prefix4> from = prefix4{}; from && good;) {
+    for (std::optional<prefix4> from = prefix4{}; from;) {
         from = rib_->visit(0, *from, 65536, [&](const route& one) {
-            if (!good || one.protocol != route_protocol::bgp) {
+            if (one.protocol != route_protocol::bgp) {
                 return;
             }
             const ip4_prefix prefix{one.prefix.address, one.prefix.length};
-            auto usual = feed_hop(rule_gateways_[skewed_choice(prefix, gateways)]);
-            auto other = feed_hop(rule_gateways_[skewed_choice(prefix, gateways, seed)]);
-            if (!usual || !other) {
-                good = usual ? other.failure() : usual.failure();
-            } else if (*usual != *other) {
-                members.push_back({one.prefix, *usual, *other});
+            const nexthop_id usual = churn_hops_[skewed_choice(prefix, gateways)];
+            const nexthop_id other = churn_hops_[skewed_choice(prefix, gateways, seed)];
+            if (usual != other) {
+                members.push_back({one.prefix, usual, other});
             }
         });
     }
-    if (!good) {
-        return good;
-    }
     if (members.empty()) {
+        end_churn();
         return error{ENOENT, "no routes to churn: load a table over several gateways first"};
     }
     for (churn::member& one : members) {
@@ -239,7 +254,7 @@ bool router::turn_churn() {
     if (restoring_) {
         auto done = churn_->restore();
         if (!done || *done) {
-            churn_.reset();
+            end_churn();
         }
         return churning();
     }

@@ -385,6 +385,11 @@ json router::list_stats(bool all) {
     rows.add("routes", "changes", counts.changes);
     rows.add("routes", "fallback_steps", counts.revised, "prefixes looked at for dead next hops");
     rows.add("routes", "stuck", counts.given_up, "times that a worker did not read the log");
+    if (automatic_) {
+        rows.add(
+            "routes", "advertised_mtus_put_off", automatic_->mtus_put_off(),
+            "router advertisements that changed a link's MTU too soon after the last");
+    }
     for (const json& table : list_tables()) {
         if (table["table"] != main_table) {
             const std::string where = fmt::format("table {}", table["table"].dump());

@@ -13,8 +13,7 @@ result<unsigned> router::table_there(const table_word& named) const {
     if (!number) {
         return number.failure();
     }
-    const auto slot = tables_.slot_of(*number);
-    if (slot && (rib_->has_table(*slot) || !tables_.name_of(*number).empty())) {
+    if (const auto slot = tables_.slot_there(*number, *rib_)) {
         return *slot;
     }
     return error{
@@ -29,20 +28,13 @@ result<unsigned> router::table_for(const table_word& named) {
     return number ? tables_.take_slot(*number, *rib_) : result<unsigned>(number.failure());
 }
 
-result<std::vector<unsigned>> router::tables_asked(const show_question& asked) const {
-    std::vector<unsigned> slots;
-    if (!asked.all_tables) {
-        const auto slot = table_there(asked.table);
-        if (!slot) {
-            return slot.failure();
-        }
-        slots.push_back(*slot);
-        return slots;
+result<std::vector<std::uint32_t>> router::tables_asked(const show_question& asked) const {
+    if (asked.all_tables) {
+        return tables_.numbers(*rib_);
     }
-    for (const std::uint32_t number : tables_.numbers(*rib_)) {
-        slots.push_back(*tables_.slot_of(number));
-    }
-    return slots;
+    const auto slot = table_there(asked.table);
+    return slot ? std::vector{tables_.number_at(*slot)}
+                : result<std::vector<std::uint32_t>>(slot.failure());
 }
 
 result<void> router::add_vrf(const link_change& change) {

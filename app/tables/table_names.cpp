@@ -60,6 +60,12 @@ std::optional<unsigned> table_names::slot_of(std::uint32_t number) const {
                                 : std::optional(static_cast<unsigned>(at - numbers_.begin()));
 }
 
+std::optional<unsigned> table_names::slot_there(std::uint32_t number, const rib& routes) const {
+    const auto slot = slot_of(number);
+    const bool there = slot && (routes.has_table(*slot) || !name_of(number).empty());
+    return there ? slot : std::nullopt;
+}
+
 result<unsigned> table_names::take_slot(std::uint32_t number, const rib& routes) {
     if (const auto known = slot_of(number)) {
         return *known;

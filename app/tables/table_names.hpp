@@ -37,7 +37,9 @@ class table_names {
     // The RIB's number of a table, whether or not anything is in it; nothing: it has none. One with
     // a name always has one.
     std::optional<unsigned> slot_of(std::uint32_t number) const;
-    // The same; one is taken for it where it has none. Errors: ENOSPC.
+    // The same of a table that is there, or has a name.
+    std::optional<unsigned> slot_there(std::uint32_t number, const rib& routes) const;
+    // As slot_of(); one is taken for it where it has none. Errors: ENOSPC.
     result<unsigned> take_slot(std::uint32_t number, const rib& routes);
     std::uint32_t number_at(unsigned slot) const { return numbers_[slot]; }
     // The tables that are there, or have a name: main first, then by number.

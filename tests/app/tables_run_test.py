@@ -92,6 +92,21 @@ def what_does_not_fit_is_refused(router):
     assert names(router) == before
 
 
+def a_change_of_a_link_is_made_whole_or_not_at_all(router):
+    def link():
+        return [row for row in router.ask("link", "show") if row["name"] == "west.20"][0]
+
+    before, tables = link(), names(router)
+    bad = [(("table", "12", "mtu", "60000"), "MTU 60000"), (("mtu", "1300", "down", "vrf", "cyan"), "no VRF"),
+           (("mtu", "1300", "address", "02:00:00:00:00:01"), "its port"),
+           (("mtu", "1300", "down", "nomaster"), "10.2.0.1")]
+    for words, why in bad:
+        router.refuses("link", "set", "west.20", *words, because=why)
+        assert link() == before, (words, link())
+    assert names(router) == tables
+    assert router.ask("route", "get", "10.2.0.77", "vrf", "blue")["hops"][0]["dev"] == "west.20"
+
+
 def an_interface_moves_and_an_empty_table_is_gone(router):
     """A table without a name is there as long as something is in it."""
     router.ask("link", "set", "west.20", "table", "12")
@@ -108,7 +123,8 @@ def an_interface_moves_and_an_empty_table_is_gone(router):
 
 TESTS = [
     the_configuration_makes_one, another_has_the_same_addresses_and_prefixes, what_is_shown_and_saved_says_which,
-    feeds_fill_and_empty_one, what_does_not_fit_is_refused, an_interface_moves_and_an_empty_table_is_gone,
+    feeds_fill_and_empty_one, what_does_not_fit_is_refused,
+    a_change_of_a_link_is_made_whole_or_not_at_all, an_interface_moves_and_an_empty_table_is_gone,
 ]
 
 if __name__ == "__main__":
