@@ -46,13 +46,21 @@ struct route_target {
     bool operator==(const route_target&) const = default;
 };
 
+inline constexpr unsigned route_targets_max = 64;
+
+// Of a route that leads nowhere at present.
+inline constexpr std::uint8_t route_depth_dead = 0xff;
+
 struct route {
     prefix4 prefix;
     std::uint8_t table = 0;
     route_protocol protocol = route_protocol::boot;
     std::optional<std::uint32_t> metric{}; // lower is better; none: 0, or to del() the lowest
-    std::uint16_t mtu = 0;                 // bytes of L3; 0: the interface's
+    std::uint16_t mtu = 0;                 // bytes of L3 (IPv6: from 1280 on); 0: the interface's
     std::vector<route_target> targets;
+    // Told by get, find and visit: by how many other routes its gateways are reached. Routes that
+    // are put in the order of their depths find their gateways.
+    std::uint8_t depth = 0;
 };
 
 // The same of IPv6.
@@ -63,6 +71,7 @@ struct route6 {
     std::optional<std::uint32_t> metric{};
     std::uint16_t mtu = 0;
     std::vector<route_target> targets;
+    std::uint8_t depth = 0;
 };
 
 // A feed's view of a route: no strings, no allocation.
@@ -146,6 +155,7 @@ class rib {
     // for anew that want it (address_probed). Errors, up alone: ENOSPC, ENOMEM, EAGAIN; it stays
     // down.
     result<void> set_up(iface_id id, bool up);
+    // Errors: EINVAL: under 68, or under 1280 with IPv6 addresses or routes on it.
     result<void> set_mtu(iface_id id, std::uint16_t mtu);
     // What routers on the link say of IPv6 packets; 0: nothing. Errors: EINVAL: under 1280 or over
     // the interface's own.

@@ -1,18 +1,18 @@
 #include "stack/route/rib/hop_table.hpp"
 
+#include "stack/route/fib/bucket_shares.hpp"
+
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <iterator>
 
 namespace pantala {
 
 namespace {
 
-constexpr unsigned targets_max = 64;
-constexpr unsigned group_run_max = 1024; // buckets of one group
-constexpr unsigned buckets_a_write = 256;
-constexpr std::uint16_t nobody = 0xffff;
+constexpr std::ptrdiff_t layouts_max = 16; // groups of the same members, but other buckets
 
 } // namespace
 
@@ -79,7 +79,7 @@ result<void> check_gateway(const route_target& target) {
 } // namespace
 
 result<void> hop_table::check(const spec& wanted) const {
-    if (wanted.targets.empty() || wanted.targets.size() > targets_max) {
+    if (wanted.targets.empty() || wanted.targets.size() > route_targets_max) {
         return error{EINVAL, "a route needs one to 64 targets"};
     }
     for (const route_target& target : wanted.targets) {
@@ -94,6 +94,10 @@ result<void> hop_table::check(const spec& wanted) const {
         }
         if (result<void> gateway = check_gateway(target); !gateway) {
             return gateway;
+        }
+        constexpr unsigned least6 = 1280; // RFC 8200 5
+        if (target.gateway6 && wanted.mtu != 0 && wanted.mtu < least6) {
+            return error{EINVAL, "the MTU of an IPv6 route is 1280 bytes at least"};
         }
         if (wanted.targets.size() > 1 && target.kind != nexthop_kind::gateway &&
             target.kind != nexthop_kind::connected) {
@@ -121,10 +125,26 @@ std::optional<std::uint16_t> hop_table::free_id() {
 
 result<nexthop_id> hop_table::take(const spec& wanted, std::optional<nexthop_id> like) {
     const key wanted_key = key_of(wanted);
-    if (const auto known = ids_.find(wanted_key); known != ids_.end()) {
-        ++entries_[known->second].uses;
-        return nexthop_id{known->second};
+    const auto [first, last] = ids_.equal_range(wanted_key);
+    const auto fitting = std::find_if(first, last, [&](const auto& known) {
+        return !like || goes_on(entries_[like->value], entries_[known.second]);
+    });
+    std::optional<nexthop_id> known;
+    if (first != last) {
+        known = nexthop_id{fitting != last ? fitting->second : first->second};
     }
+    if (fitting == last && std::distance(first, last) < layouts_max) {
+        result<nexthop_id> made = make(wanted, wanted_key, like);
+        if (made || !known) {
+            return made;
+        }
+    }
+    use(*known);
+    return *known;
+}
+
+result<nexthop_id>
+hop_table::make(const spec& wanted, const key& wanted_key, std::optional<nexthop_id> like) {
     if (result<void> checked = check(wanted); !checked) {
         return checked.failure();
     }
@@ -178,7 +198,7 @@ void hop_table::release(nexthop_id id) {
     if (--gone.uses != 0) {
         return;
     }
-    ids_.erase(gone.choice ? key_of(gone.members) : key_of(gone.what));
+    forget_key(gone.choice ? key_of(gone.members) : key_of(gone.what), id);
     note_gateway(gone, id.value, false);
     write(id.value, nexthop{});
     dead_ -= gone.live ? 0 : 1;
@@ -186,6 +206,12 @@ void hop_table::release(nexthop_id id) {
     entries_[id.value] = entry{};
     free_.push_back(id.value);
     drop_group(old); // may release members, and so change entries_
+}
+
+void hop_table::forget_key(const key& of, nexthop_id id) {
+    const auto [first, last] = ids_.equal_range(of);
+    ids_.erase(
+        std::find_if(first, last, [&](const auto& known) { return known.second == id.value; }));
 }
 
 void hop_table::note_gateway(const entry& made, std::uint16_t id, bool there) {
@@ -216,6 +242,34 @@ bool hop_table::concerns(unsigned table, const prefix6& prefix) const {
 
 // --- groups ---
 
+namespace {
+
+constexpr unsigned group_run_max = 1024; // buckets of one group
+constexpr unsigned buckets_a_write = 256;
+
+bool same_way(route_target one, const route_target& other) {
+    one.weight = other.weight;
+    return one == other;
+}
+
+// By target of `before`, its place in `now`, or nobody's.
+std::vector<std::uint16_t>
+places_in(const std::vector<route_target>& before, const std::vector<route_target>& now) {
+    std::vector<std::uint16_t> places(before.size(), bucket_of_nobody);
+    std::vector<bool> taken(now.size(), false);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        for (std::size_t k = 0; k < now.size() && places[i] == bucket_of_nobody; ++k) {
+            if (!taken[k] && same_way(before[i], now[k])) {
+                places[i] = static_cast<std::uint16_t>(k);
+                taken[k] = true;
+            }
+        }
+    }
+    return places;
+}
+
+} // namespace
+
 result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) {
     const auto release_members = [&] {
         for (const nexthop_id member : made.members) {
@@ -235,23 +289,24 @@ result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) 
         made.members.push_back(*member);
     }
     // Eight buckets a weight: shares are within an eighth of a bucket's weight of what was asked.
-    const unsigned count = std::min(std::bit_ceil(weights * 8), group_run_max);
-    const std::optional<std::uint16_t> first = space_.take(count);
+    const unsigned enough = std::min(std::bit_ceil(weights * 8), group_run_max);
+    const entry* before = like && entries_[like->value].group() ? &entries_[like->value] : nullptr;
+    const auto were = before != nullptr ? static_cast<unsigned>(before->owners.size()) : 0U;
+    unsigned count = std::max(enough, were);
+    std::optional<std::uint16_t> first = space_.take(count);
+    if (!first && count > enough) {
+        count = enough;
+        first = space_.take(count);
+    }
     if (!first) {
         release_members();
         return error{ENOSPC, "all 65,536 ECMP buckets are in use"};
     }
     made.first_bucket = *first;
-    made.owners.assign(count, nobody);
-    if (like && !entries_[like->value].owners.empty()) {
-        const entry& old = entries_[like->value];
-        for (unsigned i = 0; i < count; ++i) {
-            const nexthop_id before = old.members[old.owners[i % old.owners.size()]];
-            const auto found = std::find(made.members.begin(), made.members.end(), before);
-            made.owners[i] = found == made.members.end()
-                                 ? nobody
-                                 : static_cast<std::uint16_t>(found - made.members.begin());
-        }
+    made.owners.assign(count, bucket_of_nobody);
+    made.served.assign(made.members.size(), false);
+    if (before != nullptr) {
+        lay_out(made, *before);
     }
     return {};
 }
@@ -265,40 +320,65 @@ void hop_table::drop_group(entry& gone) {
     }
 }
 
+void hop_table::lay_out(entry& made, const entry& like) {
+    const auto places = places_in(like.what.targets, made.what.targets);
+    for (std::size_t i = 0; i < made.owners.size(); ++i) {
+        const std::uint16_t owner = like.owners[i % like.owners.size()];
+        made.owners[i] = owner == bucket_of_nobody ? bucket_of_nobody : places[owner];
+    }
+    bool reweighed = false;
+    for (std::size_t m = 0; m < places.size(); ++m) {
+        if (places[m] != bucket_of_nobody) {
+            made.served[places[m]] = like.served[m];
+            const bool other = like.what.targets[m].weight != made.what.targets[places[m]].weight;
+            reweighed = reweighed || (other && like.served[m]); // the dead come anew anyway
+        }
+    }
+    if (reweighed) {
+        made.served.assign(made.served.size(), false);
+    }
+}
+
+bool hop_table::goes_on(const entry& before, const entry& now) {
+    if (!before.group() || !now.group() || &before == &now) {
+        return true;
+    }
+    const auto places = places_in(before.what.targets, now.what.targets);
+    std::vector<bool> came(now.members.size(), true);
+    for (const std::uint16_t place : places) {
+        if (place != bucket_of_nobody) {
+            came[place] = false;
+        }
+    }
+    const std::size_t count = std::max(before.owners.size(), now.owners.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint16_t was = before.owners[i % before.owners.size()];
+        const std::uint16_t is = now.owners[i % now.owners.size()];
+        const bool there =
+            was != bucket_of_nobody && places[was] != bucket_of_nobody && is != bucket_of_nobody;
+        if (there && is != places[was] && !came[is]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void hop_table::spread(entry& group) {
     const std::size_t members = group.members.size();
-    const auto count = static_cast<unsigned>(group.owners.size());
-    unsigned weights = 0;
-    std::vector<unsigned> live_weights(members, 0);
+    std::vector<unsigned> weights(members, 0);
     for (std::size_t m = 0; m < members; ++m) {
-        live_weights[m] = live(group.members[m]) ? group.what.targets[m].weight : 0U;
-        weights += live_weights[m];
+        weights[m] = live(group.members[m]) ? group.what.targets[m].weight : 0U;
     }
-    if (weights == 0) {
+    if (std::ranges::all_of(weights, [](unsigned weight) { return weight == 0; })) {
         return;
     }
-    std::vector<unsigned> wanted(members, 0);
-    unsigned before = 0; // weight of the members before: shares add up to all buckets
-    for (std::size_t m = 0; m < members; ++m) {
-        wanted[m] = count * (before + live_weights[m]) / weights - count * before / weights;
-        before += live_weights[m];
-    }
-    for (std::uint16_t& owner : group.owners) { // who has enough, or is dead, gives up the rest
-        if (owner != nobody && wanted[owner] > 0) {
-            --wanted[owner];
-        } else {
-            owner = nobody;
+    bucket_shares shares(group.owners, weights);
+    shares.give_out_free();
+    for (std::uint16_t m = 0; m < members; ++m) {
+        if (weights[m] != 0 && !group.served[m]) {
+            shares.serve(m);
         }
-    }
-    std::size_t m = 0;
-    for (std::uint16_t& owner : group.owners) {
-        if (owner == nobody) {
-            m = static_cast<std::size_t>(
-                std::find_if(wanted.begin(), wanted.end(), [](unsigned w) { return w > 0; }) -
-                wanted.begin());
-            --wanted[m];
-            owner = static_cast<std::uint16_t>(m);
-        }
+        group.served[m] = weights[m] != 0;
     }
     write_buckets(group);
 }

@@ -1,7 +1,9 @@
 // The hops of the RIB: targets interned to ids, counted by use, resolved to the records that
 // workers see. A gateway without an interface is resolved through the table, recursively, so a
-// change of the way to it rewrites records only. A set of targets is a group of buckets; when a
-// member dies or comes back only the buckets that must move are rewritten (resilient ECMP). A
+// change of the way to it rewrites records only. A set of targets is a group of buckets
+// (fib/bucket_shares.hpp): a member that dies or is taken away gives up its own, one that comes
+// takes its share, and the rest stay where they are (resilient ECMP). Groups of the same targets
+// that came to be in different ways may differ in their buckets; up to 16 such are kept apart. A
 // choice is the hops of one prefix's routes in the order of their metrics: its record is that of
 // the first live one, so that the next metric takes over without a table being touched.
 //
@@ -52,8 +54,8 @@ class hop_table {
         bool operator==(const spec&) const = default;
     };
 
-    // The id of a hop with one more use. `like`: a group whose flows should stay where they are.
-    // Errors: EINVAL, ENOSPC.
+    // The id of a hop with one more use. `like`: the hop that it takes the place of, whose flows
+    // stay with their members. Errors: EINVAL, ENOSPC.
     result<nexthop_id> take(const spec& wanted, std::optional<nexthop_id> like = std::nullopt);
     // The choice among hops, best first, two or more; it has a use of each. Errors: ENOSPC.
     result<nexthop_id> take_choice(std::span<const nexthop_id> hops);
@@ -63,6 +65,8 @@ class hop_table {
     std::uint32_t uses(nexthop_id id) const { return entries_[id.value].uses; }
     const spec& of(nexthop_id id) const { return entries_[id.value].what; }
     bool live(nexthop_id id) const { return entries_[id.value].live; }
+    // By how many routes its gateways are reached, or route_depth_dead.
+    std::uint8_t depth(nexthop_id id, unsigned level = 0) const;
     bool any_dead() const { return dead_ != 0; }
     bool in_use(nexthop_id id) const {
         return id.value < entries_.size() && entries_[id.value].used;
@@ -88,6 +92,7 @@ class hop_table {
         std::uint32_t uses = 0;
         std::vector<nexthop_id> members;   // of a group, one a target; or what a choice is among
         std::vector<std::uint16_t> owners; // which member has each bucket
+        std::vector<bool> served;          // by member: it was alive when buckets were spread last
         std::uint16_t first_bucket = 0;
         std::optional<nexthop_id> follows; // of an alias
         bool alias = false;
@@ -113,9 +118,16 @@ class hop_table {
     result<nexthop_id> keep(entry made, key made_key);
     result<void> check(const spec& wanted) const;
     std::optional<std::uint16_t> free_id();
+    result<nexthop_id>
+    make(const spec& wanted, const key& wanted_key, std::optional<nexthop_id> like);
+    void forget_key(const key& of, nexthop_id id);
+    // --- groups ---
     result<void> make_group(entry& made, std::optional<nexthop_id> like);
     void drop_group(entry& gone);
-    // Gives dead members' buckets, and what live ones lack, to those that should have more.
+    static void lay_out(entry& made, const entry& like);
+    // Whether no flow that `before` has with a member of `now` is with another of them there.
+    static bool goes_on(const entry& before, const entry& now);
+    // Gives the dead members' buckets to those that lack most, and their share to those who came.
     void spread(entry& group);
     // --- hop_resolve.cpp ---
     nexthop resolve_hop(nexthop_id id, unsigned depth) const;
@@ -138,7 +150,7 @@ class hop_table {
     bucket_space space_;
     std::vector<entry> entries_; // by id
     std::vector<std::uint16_t> free_;
-    std::map<key, std::uint16_t> ids_;
+    std::multimap<key, std::uint16_t> ids_;
     std::set<lookup> gateways_;
     std::map<std::pair<unsigned, bool>, nexthop_id> defaults_; // by table and whether IPv6
     std::size_t dead_ = 0;                                     // in use, but leading nowhere

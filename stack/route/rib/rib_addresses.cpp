@@ -183,6 +183,13 @@ rib::add_address(iface_id id, const address6& address, unsigned prefix_length, s
         return error{
             EINVAL, text_of(address, prefix_length) + " is not an address an interface can have"};
     }
+    if (record.mtu < mtu6_min) {
+        return error{
+            EINVAL, text_of(address, prefix_length) +
+                        ": IPv6 goes over no link of less than 1280 bytes (RFC 8200 5): the MTU of "
+                        "the interface is " +
+                        std::to_string(record.mtu)};
+    }
     const iface_address6 made{address.bytes(), static_cast<std::uint8_t>(prefix_length), flags};
     if (result<void> free = state_->may_have(record, record.table, made); !free) {
         return free;

@@ -9,8 +9,26 @@ namespace pantala {
 
 namespace {
 
-constexpr unsigned mtu_min = 68;    // RFC 791
-constexpr unsigned mtu6_min = 1280; // RFC 8200 5
+constexpr unsigned mtu_min = 68; // RFC 791
+
+// An address, or a route that names the interface.
+bool has_six(rib_state& state, iface_id id) {
+    bool any = state.records->ifaces[id.value].address6_count != 0;
+    for (const auto& table : state.tables6) {
+        if (any || !table) {
+            continue;
+        }
+        table->for_each([&](const rib_entry6& entry) {
+            for (const candidate& each : any ? candidates{} : state.routes_of(*table, entry)) {
+                any = any || std::ranges::any_of(
+                                 state.hops.of(each.hop).targets, [id](const route_target& target) {
+                                     return target.interface == id;
+                                 });
+            }
+        });
+    }
+    return any;
+}
 
 } // namespace
 
@@ -184,6 +202,12 @@ result<void> rib::set_mtu(iface_id id, std::uint16_t mtu) {
     }
     if (mtu < mtu_min) {
         return error{EINVAL, "the MTU is 68 to 65535 bytes"};
+    }
+    if (mtu < mtu6_min && has_six(*state_, id)) {
+        return error{
+            EINVAL,
+            "IPv6 goes over no link of less than 1280 bytes (RFC 8200 5): the interface has "
+            "an IPv6 address or route, which must go first"};
     }
     (*record)->mtu = mtu;
     state_->write_iface(id);

@@ -21,6 +21,7 @@ void fill_route(
     made.metric = from.metric;
     made.mtu = what.mtu;
     made.targets = what.targets;
+    made.depth = hops.depth(from.hop);
 }
 
 template <class Prefix>
@@ -53,6 +54,29 @@ result<void> check_family(const Route& asked) {
             return error{
                 EINVAL, "the gateway " + format_gateway(target) + " of " + format(asked.prefix) +
                             " is of the other family"};
+        }
+    }
+    return {};
+}
+
+result<void> check_mtu(const rib_state&, const route&) {
+    return {};
+}
+
+// No host would believe that less of IPv6 fits (RFC 8201 4).
+result<void> check_mtu(const rib_state& state, const route6& asked) {
+    if (asked.mtu != 0 && asked.mtu < mtu6_min) {
+        return error{
+            EINVAL, "the MTU of the IPv6 route to " + format(asked.prefix) +
+                        " is 1280 bytes at least (RFC 8200 5)"};
+    }
+    for (const route_target& target : asked.targets) {
+        const iface* over =
+            target.interface ? &state.records->ifaces[target.interface->value] : nullptr;
+        if (over != nullptr && over->present && over->mtu < mtu6_min) {
+            return error{
+                EINVAL, "the IPv6 route to " + format(asked.prefix) +
+                            " would go over a link of less than 1280 bytes (RFC 8200 5)"};
         }
     }
     return {};
@@ -124,8 +148,10 @@ result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
             EEXIST, "there is a route to " + format(asked.prefix) + " of metric " +
                         std::to_string(metric) + " already; replace or append"};
     }
-    if (there && same == on_same::append) {
+    if (there) {
         like = old->hop;
+    }
+    if (there && same == on_same::append) {
         std::vector<route_target> all = state.hops.of(old->hop).targets;
         all.insert(all.end(), what.targets.begin(), what.targets.end());
         what.targets = std::move(all);
@@ -157,6 +183,7 @@ result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
 template <class Route>
 result<void> put(rib_state& state, const Route& asked, on_same same) {
     result<void> done = check_family(asked);
+    done = done ? check_mtu(state, asked) : done;
     done = done ? put_in_place(state, asked, same) : done;
     if (!done) {
         state.drop_unused(asked.table);

@@ -27,6 +27,8 @@ using rib_table = std::conditional_t<std::is_same_v<Prefix, prefix4>, rib_table4
 template <class Prefix>
 using basic_route = std::conditional_t<std::is_same_v<Prefix, prefix4>, route, route6>;
 
+inline constexpr unsigned mtu6_min = 1280; // of every link that IPv6 goes over: RFC 8200 5
+
 template <class Prefix>
 error no_such_route(const Prefix& prefix) {
     return {ESRCH, "there is no such route to " + format(prefix)};

@@ -65,6 +65,39 @@ class rib6_test : public testing::Test {
     iface_id link[2];
 };
 
+// What is smaller no host believes: packets would vanish.
+TEST_F(rib6_test, nothing_of_ipv6_is_under_1280_bytes) {
+    const auto refused = [](const result<void>& done) {
+        return !done && done.failure().code == EINVAL &&
+               done.failure().text.find("1280") != std::string::npos;
+    };
+    EXPECT_TRUE(refused(control->set_mtu(link[0], 1279)));
+    EXPECT_EQ(control->interface(link[0]).mtu, 1500);
+    EXPECT_TRUE(control->set_mtu(link[0], 1280).ok());
+    route6 narrow{net("2001:db8:7::/48"), 0, route_protocol::fixed, 0, 1279, {}};
+    narrow.targets = {via("2001:db8:0:1::2")};
+    EXPECT_TRUE(refused(control->add(narrow)));
+    EXPECT_TRUE(refused(control->replace(narrow)));
+    const route_target gateway = via("2001:db8:0:1::2");
+    EXPECT_FALSE(control->hop({&gateway, 1}, 1279).ok());
+    narrow.mtu = 1280;
+    EXPECT_TRUE(control->add(narrow).ok());
+    // A link without addresses, but with a route.
+    iface spare;
+    spare.port = port_id{7};
+    spare.up = true;
+    const iface_id third = *control->add_interface(spare);
+    const std::vector<route_target> over = {{nexthop_kind::connected, 0, third, 1}};
+    ASSERT_TRUE(add("2001:db8:8::/48", {over}).ok());
+    EXPECT_TRUE(refused(control->set_mtu(third, 1000)));
+    ASSERT_TRUE(control->del(route6{net("2001:db8:8::/48")}).ok());
+    EXPECT_TRUE(control->set_mtu(third, 1000).ok());
+    EXPECT_TRUE(refused(add("2001:db8:8::/48", {over})));
+    EXPECT_TRUE(refused(control->add_address(third, ip("2001:db8:0:7::1"), 64)));
+    EXPECT_TRUE(refused(control->add_address(third, ip("fe80::1"), 64)));
+    EXPECT_TRUE(control->add_address(third, 0x0a070001, 24).ok()) << "IPv4 goes over it";
+}
+
 TEST_F(rib6_test, an_address_brings_its_routes) {
     EXPECT_EQ(at("2001:db8:0:1::1").kind, nexthop_kind::local);
     EXPECT_EQ(at("2001:db8:0:1::").kind, nexthop_kind::local) << "the subnet's router anycast";
