@@ -156,8 +156,9 @@ class route_options {
                 return good;
             }
         }
-        return hop.via != 0 || hop.via6 ? result<void>()
-                                        : say("each 'nexthop' wants 'via GATEWAY'");
+        return hop.via != 0 || hop.via6 || !hop.dev.empty()
+                   ? result<void>()
+                   : say("each 'nexthop' wants 'via GATEWAY', 'dev INTERFACE' or both");
     }
 
     static void reset(route_hop& hop) {
@@ -203,7 +204,10 @@ class route_options {
     }
 
     result<void> check_scope() const {
-        const bool direct = single_ && change_.hops[0].via == 0 && !change_.hops[0].via6;
+        const bool direct =
+            !change_.hops.empty() && std::ranges::all_of(change_.hops, [](const route_hop& hop) {
+                return hop.via == 0 && !hop.via6;
+            });
         if (scope_.empty() || scope_ == (direct ? "link" : "global")) {
             return {};
         }
@@ -398,6 +402,12 @@ result<void> finish_route(route_change& change, std::string_view kind) {
     }
     if (change.verb == change_verb::del) {
         return check_deletion(change);
+    }
+    constexpr unsigned least6 = 1280;
+    if (change.to6 && change.mtu != 0 && change.mtu < least6) {
+        return say(fmt::format(
+            "route {}: 'mtu {}': IPv6 wants 1280 bytes at least (RFC 8200 5)", route_name(change),
+            change.mtu));
     }
     if (!refusing && change.hops.empty()) {
         return say(fmt::format(

@@ -25,8 +25,8 @@ enum class change_verb : std::uint8_t { add, del, replace, append };
 std::optional<change_verb> verb_of(std::string_view word);
 
 // Bounds on what one change may say.
-inline constexpr unsigned change_words_max = 160;
-inline constexpr unsigned route_hops_max = 32;
+inline constexpr unsigned change_words_max = 480; // seven for each of the next hops
+inline constexpr unsigned route_hops_max = route_targets_max;
 
 // A routing table, by its number or by the name of its VRF. Numbers are iproute2's: main is 254.
 inline constexpr std::uint32_t main_table = 254;
@@ -48,7 +48,7 @@ struct route_hop {
     bool operator==(const route_hop&) const = default;
 };
 
-// `add|replace|append|del [KIND] PREFIX [via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]...
+// `add|replace|append|del [KIND] PREFIX [via GW] [dev IF] [nexthop [via GW] [dev IF] [weight N]]...
 //  [metric N] [proto P] [mtu BYTES] [table N | vrf NAME] [scope link|global]`
 struct route_change {
     change_verb verb = change_verb::add;

@@ -31,6 +31,11 @@ void add_gen_command(cli_program program);     // gen
 void add_demo_command(cli_program program);    // demo
 void add_bus_commands(cli_program program);    // bus
 
+// Changes of routes from a file or, "-", from standard input, one a line, to a running pantala:
+// what has come when the input pauses is made at once. Stops at the first that fails. Returns the
+// status.
+int run_route_batch(const cli_context& context, const std::string& from);
+
 // The command line of a program: the options that all have, and those that `add` adds.
 using add_to_cli = std::function<void(const cli_program& program)>;
 int parse_and_run(CLI::App& app, const add_to_cli& add, int argc, const char* const* argv);

@@ -4,7 +4,6 @@
 #include "app/questions.hpp"
 
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 
@@ -165,12 +164,16 @@ int load_routes(const net_options& options) {
 
 // Lines that `route -b` takes. What addresses bring, and what was learned, is not among them.
 std::string saved_line(const json& route) {
-    return "replace " + route_text(route);
+    const auto protocol = parse_protocol(route.value("protocol", ""));
+    const bool said = route.contains("metric") || !protocol || metric_of(*protocol) == 0;
+    return "replace " + route_text(route) + (said ? "" : " metric 0");
 }
 
 int save_routes(const net_options& options) {
     row_printer printer(options.context.json, saved_line);
-    const int status = ask(options.context, show(options, "route.show"), [&](const json& route) {
+    control_request request = show(options, "route.show");
+    request.args["order"] = "restore";
+    const int status = ask(options.context, std::move(request), [&](const json& route) {
         const std::string protocol = route.value("protocol", "");
         if (protocol != "kernel" && protocol != "other") {
             printer.print(route);
@@ -228,81 +231,6 @@ int flush_routes(const net_options& options) {
                              : fmt::format("{} routes deleted", answer["deleted"].dump()));
 }
 
-// Sends lines by the chunk, one request each, and stops at the first that fails.
-class batch_sender {
-  public:
-    explicit batch_sender(control_client& client) : client_(client) {}
-
-    result<void> line(std::string_view text) {
-        ++lines_;
-        body_ += text;
-        body_ += '\n';
-        return body_.size() > chunk_bytes ? flush() : result<void>();
-    }
-    result<void> flush() {
-        if (body_.empty()) {
-            return {};
-        }
-        control_request request;
-        request.name = "route.batch";
-        request.args = {{"first_line", first_line_}};
-        request.body = std::move(body_);
-        auto done = client_.call(std::move(request));
-        if (!done) {
-            return done.failure();
-        }
-        applied_ += done->value("applied", std::uint64_t{0});
-        body_.clear();
-        first_line_ = lines_ + 1;
-        progress_.show({"routes", applied_, 0});
-        return {};
-    }
-    std::uint64_t applied() const { return applied_; }
-
-  private:
-    static constexpr std::size_t chunk_bytes = 256 * 1024;
-    control_client& client_;
-    std::string body_;
-    std::uint64_t lines_ = 0;
-    std::uint64_t first_line_ = 1;
-    std::uint64_t applied_ = 0;
-    progress_line progress_;
-};
-
-int run_batch(const net_options& options) {
-    std::ifstream file;
-    if (options.batch != "-") {
-        file.open(options.batch);
-        if (!file) {
-            return report({ENOENT, fmt::format("cannot read {}", options.batch)});
-        }
-    }
-    std::istream& in = options.batch == "-" ? std::cin : file;
-    auto client = control_client::connect(options.context.socket_path());
-    if (!client) {
-        return report(client.failure());
-    }
-    const auto began = std::chrono::steady_clock::now();
-    batch_sender sender(*client);
-    std::string line;
-    while (std::getline(in, line)) {
-        if (auto sent = sender.line(line); !sent) {
-            return report(sent.failure());
-        }
-    }
-    if (auto sent = sender.flush(); !sent) {
-        return report(sent.failure());
-    }
-    const double seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    const json summary = {{"applied", sender.applied()}, {"seconds", seconds}};
-    fmt::print(
-        "{}\n", options.context.json
-                    ? summary.dump()
-                    : fmt::format("{} changes in {:.2f} s", sender.applied(), seconds));
-    return 0;
-}
-
 struct verb {
     std::string_view word;
     int (*run)(const net_options&);
@@ -311,7 +239,7 @@ struct verb {
 int run_route(const net_options& options) {
     if (!options.batch.empty()) {
         return options.words.empty()
-                   ? run_batch(options)
+                   ? run_route_batch(options.context, options.batch)
                    : report_usage(say(fmt::format(
                          "route -b: '{}' is a word too many: the changes are in the file",
                          options.words[0])));
@@ -454,7 +382,7 @@ void add_net_commands(cli_program program) {
         "load FILE [via GW]... [vrf NAME] | save [table N|all] | verify | "
         "flush bgp|static|ospf [table N|all] | "
         "add|replace|append|del [blackhole|unreachable|prohibit] PREFIX "
-        "[via GW] [dev IF] [nexthop via GW [dev IF] [weight N]]... [metric N] [proto P] "
+        "[via GW] [dev IF] [nexthop [via GW] [dev IF] [weight N]]... [metric N] [proto P] "
         "[mtu BYTES] [table N | vrf NAME]",
         run_route);
     add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",

@@ -52,7 +52,7 @@ std::string route_text(const json& route) {
     text += route.value("to", "?");
     const json hops = route.value("hops", json::array());
     for (const json& hop : hops) {
-        text += hops.size() > 1 ? " nexthop" : "";
+        text += hops.size() > 1 || hop.contains("weight") ? " nexthop" : "";
         if (hop.contains("via")) {
             text += " via " + hop["via"].get<std::string>();
         }

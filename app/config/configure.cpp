@@ -110,21 +110,48 @@ result<void> router::configure(const config& from) {
             return at_line(from, wanted.line, done.failure());
         }
     }
+    return configure_routes(from);
+}
+
+namespace {
+
+result<route_change> change_of(const route_config& wanted) {
+    route_change made;
+    made.mtu = static_cast<std::uint16_t>(wanted.mtu);
+    auto done = take(table_of(wanted), made.table);
+    done = done ? set_next_hops(made, wanted.to, wanted.via, wanted.dev) : done;
+    done = done ? finish_route(made, wanted.kind) : done;
+    return done ? result<route_change>(std::move(made)) : done.failure();
+}
+
+} // namespace
+
+// In any order: what finds no way to its gateway is tried again when others have been made.
+result<void> router::configure_routes(const config& from) {
+    std::vector<const route_config*> left;
     for (const route_config& wanted : from.routes) {
-        route_change made;
-        made.mtu = static_cast<std::uint16_t>(wanted.mtu);
-        if (auto done = take(table_of(wanted), made.table); !done) {
-            return at_line(from, wanted.line, done.failure());
+        left.push_back(&wanted);
+    }
+    while (!left.empty()) {
+        result<void> first_failure;
+        std::vector<const route_config*> later;
+        for (const route_config* wanted : left) {
+            const auto made = change_of(*wanted);
+            const auto done = made ? change(*made) : result<void>(made.failure());
+            if (done) {
+                continue;
+            }
+            const error failure = at_line(from, wanted->line, done.failure());
+            if (failure.code != ENETUNREACH) {
+                return failure;
+            }
+            later.push_back(wanted);
+            first_failure = first_failure ? result<void>(failure) : first_failure;
         }
-        if (auto done = set_next_hops(made, wanted.to, wanted.via, wanted.dev); !done) {
-            return at_line(from, wanted.line, done.failure());
+        if (later.size() == left.size()) {
+            return first_failure;
         }
-        if (auto done = finish_route(made, wanted.kind); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
-        if (auto done = change(made); !done) {
-            return at_line(from, wanted.line, done.failure());
-        }
+        left = std::move(later);
     }
     return {};
 }

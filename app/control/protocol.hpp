@@ -26,7 +26,7 @@ using nlohmann::json;
 inline constexpr std::size_t request_line_max = 64 * 1024;   // bytes, with the newline
 inline constexpr std::size_t request_body_max = 1024 * 1024; // bytes
 inline constexpr unsigned request_depth_max = 16;            // brackets inside brackets
-inline constexpr std::size_t request_words_max = 160;
+inline constexpr std::size_t request_words_max = 480;
 inline constexpr std::size_t reply_line_max = 4 * 1024 * 1024; // a client refuses longer ones
 inline constexpr unsigned clients_max = 32;
 inline constexpr std::size_t reply_high_water = 256 * 1024; // a job pauses above this

@@ -29,15 +29,21 @@ result<job_pointer> change_route(router& of, control_request& request) {
     return answer(json::object());
 }
 
-// Whole tables, some hundred rows a turn.
+// Whole tables, some hundred prefixes a turn: all routes of each, or in passes, so that each route
+// comes behind those that it finds its gateways by.
 class show_job final : public control_job {
   public:
-    show_job(router& of, show_question asked, std::vector<std::uint32_t> tables, unsigned family)
-        : router_(of), asked_(std::move(asked)), tables_(std::move(tables)), family_(family) {
+    struct how {
+        unsigned family = 0; // 4, 6, or 0: both
+        bool in_passes = false;
+    };
+    show_job(router& of, show_question asked, std::vector<std::uint32_t> tables, how shown)
+        : router_(of), asked_(std::move(asked)), tables_(std::move(tables)), how_(shown) {
         begin();
     }
     result<std::optional<json>> turn(control_reply& reply) override {
         constexpr std::size_t rows_a_turn = 300;
+        depth_pass* const pass = how_.in_passes ? &pass_ : nullptr;
         const auto tell = [&](json row) {
             if (asked_.wants(row)) {
                 reply.row(std::move(row));
@@ -46,15 +52,15 @@ class show_job final : public control_job {
         };
         const auto slot = router_.slot_of(tables_);
         if (!slot) {
-            return std::optional<json>{{{"rows", rows_}}};
+            return next_pass();
         }
         if (tables_.at() != begun_) {
             begin();
         }
         if (at_) {
-            at_ = router_.list_routes(*slot, *at_, rows_a_turn, tell);
+            at_ = router_.list_routes(*slot, *at_, rows_a_turn, tell, pass);
         } else if (at6_) {
-            at6_ = router_.list_routes(*slot, *at6_, rows_a_turn, tell);
+            at6_ = router_.list_routes(*slot, *at6_, rows_a_turn, tell, pass);
         } else {
             tables_.next();
         }
@@ -64,14 +70,25 @@ class show_job final : public control_job {
   private:
     void begin() {
         begun_ = tables_.at();
-        at_ = family_ != 6 ? std::optional(prefix4{}) : std::nullopt;
-        at6_ = family_ != 4 ? std::optional(prefix6{}) : std::nullopt;
+        at_ = how_.family != 6 ? std::optional(prefix4{}) : std::nullopt;
+        at6_ = how_.family != 4 ? std::optional(prefix6{}) : std::nullopt;
+    }
+    // All tables once more, or the end.
+    std::optional<json> next_pass() {
+        if (!pass_.next) {
+            return json{{"rows", rows_}};
+        }
+        pass_ = {*pass_.next, {}};
+        tables_.restart();
+        begin();
+        return {};
     }
 
     router& router_;
     show_question asked_;
     table_walk tables_;
-    unsigned family_; // 4, 6, or 0: both
+    how how_;
+    depth_pass pass_;
     std::size_t begun_ = 0;
     std::optional<prefix4> at_;
     std::optional<prefix6> at6_;
@@ -93,8 +110,10 @@ result<job_pointer> show_routes(router& of, control_request& request) {
         return tables.failure();
     }
     if (!asked.prefix) {
-        const unsigned family = family_of(request);
-        return job_pointer(new show_job(of, std::move(asked), std::move(*tables), family));
+        const auto order = request.args.find("order");
+        const bool in_passes = order != request.args.end() && *order == "restore";
+        return job_pointer(
+            new show_job(of, std::move(asked), std::move(*tables), {family_of(request), in_passes}));
     }
     const route_change& to = *asked.prefix;
     json rows = json::array();
@@ -198,8 +217,8 @@ result<job_pointer> load_routes(router& of, control_request& request) {
 // way of feeds.
 class batch_job final : public control_job {
   public:
-    batch_job(router& of, std::string body, std::uint64_t first_line)
-        : router_(of), body_(std::move(body)), line_(first_line) {}
+    batch_job(router& of, std::string body, std::uint64_t first_line, std::uint64_t applied)
+        : router_(of), body_(std::move(body)), line_(first_line), applied_(applied) {}
 
     result<std::optional<json>> turn(control_reply&) override {
         constexpr unsigned lines_a_turn = 4096;
@@ -227,12 +246,11 @@ class batch_job final : public control_job {
 
   private:
     result<void> apply(std::string_view line) {
-        std::array<std::string_view, change_words_max> room;
         unsigned count = 0;
-        if (!split_words(line, room, count)) {
+        if (!split_words(line, room_, count)) {
             return error{EINVAL, "too many words"};
         }
-        words text(room.data(), count);
+        words text(room_.data(), count);
         if (!text.empty() && text[0] == "route") {
             text = text.subspan(1);
         }
@@ -269,34 +287,35 @@ class batch_job final : public control_job {
     std::string body_;
     std::size_t at_ = 0;
     std::uint64_t line_;
-    std::uint64_t applied_ = 0;
+    std::uint64_t applied_; // with those of the batch's requests before
     bool congested_ = false;
+    std::array<std::string_view, change_words_max> room_;
     route_change change_;
 };
 
+std::uint64_t number(const control_request& request, const char* key, std::uint64_t otherwise) {
+    const auto found = request.args.find(key);
+    return found != request.args.end() && found->is_number_unsigned() ? found->get<std::uint64_t>()
+                                                                      : otherwise;
+}
+
+// A batch is many requests: `first_line` is the number of this one's first line, `applied` how many
+// changes were made by those before.
 result<job_pointer> batch(router& of, control_request& request) {
-    const auto first = request.args.find("first_line");
-    const std::uint64_t line = first != request.args.end() && first->is_number_unsigned()
-                                   ? first->get<std::uint64_t>()
-                                   : 1;
-    return job_pointer(new batch_job(of, std::move(request.body), line));
+    const std::uint64_t line = number(request, "first_line", 1);
+    const std::uint64_t applied = number(request, "applied", 0);
+    return job_pointer(new batch_job(of, std::move(request.body), line, applied));
 }
 
 result<job_pointer> start_churn(router& of, control_request& request) {
-    const auto number = [&](const char* key, std::uint64_t otherwise) {
-        const auto found = request.args.find(key);
-        return found != request.args.end() && found->is_number_unsigned()
-                   ? found->get<std::uint64_t>()
-                   : otherwise;
-    };
-    const std::uint64_t rate = number("rate", 0);
+    const std::uint64_t rate = number(request, "rate", 0);
     if (rate == 0 || rate > 100'000'000) {
         return error{EINVAL, "churn: 'rate' is wanted, changes a second, at most 100 M"};
     }
     const auto spare = request.args.find("spare");
     const bool named = spare != request.args.end() && spare->is_string();
-    auto started =
-        of.start_churn(rate, number("seed", 1), named ? spare->get<std::string>() : std::string());
+    auto started = of.start_churn(
+        rate, number(request, "seed", 1), named ? spare->get<std::string>() : std::string());
     return started ? answer(json::object()) : result<job_pointer>(started.failure());
 }
 

@@ -52,6 +52,13 @@ struct feed_place {
 
 struct show_question; // app/questions.hpp
 
+// One of several passes over all routes: only those of this depth (route::depth); the least of the
+// greater ones that were passed over is the next.
+struct depth_pass {
+    std::uint8_t depth = 0;
+    std::optional<std::uint8_t> next{};
+};
+
 struct load_counts {
     std::uint64_t routes4 = 0;
     std::uint64_t routes6 = 0;
@@ -117,13 +124,14 @@ class router {
     bool churning() const { return churn_.has_value(); }
 
     // --- questions ---
-    // At most `count` prefixes' routes from `from` on, as rows; where to go on.
+    // At most `count` prefixes' routes from `from` on, as rows; where to go on. `pass`: some of
+    // them.
     std::optional<prefix4> list_routes(
         unsigned slot, const prefix4& from, std::size_t count,
-        const std::function<void(json)>& each) const;
+        const std::function<void(json)>& each, depth_pass* pass = nullptr) const;
     std::optional<prefix6> list_routes(
         unsigned slot, const prefix6& from, std::size_t count,
-        const std::function<void(json)>& each) const;
+        const std::function<void(json)>& each, depth_pass* pass = nullptr) const;
     json find_routes(unsigned slot, const prefix4& prefix) const;
     json find_routes(unsigned slot, const prefix6& prefix) const;
     result<json> get_route(unsigned slot, std::uint32_t address) const;
@@ -199,6 +207,7 @@ class router {
     result<void> configure(const config& from);
     result<void> configure_links(const config& from);
     result<void> configure_tables(const config& from);
+    result<void> configure_routes(const config& from);
     result<void> load_tables(const config& from, const progress_report& progress);
     result<void> start_workers(const config& from, const program_factory& programs);
     template <class Route>

@@ -173,7 +173,8 @@ TEST(route_grammar, errors_say_which_word) {
         {"add 10.0.0.0/8 via 1.1.1.1 advmss 5", "'advmss'"},
         {"add 10.0.0.0/8 via 1.1.1.1 mtu 20", "68"},
         {"add blackhole 10.0.0.0/8 via 1.1.1.1", "no next hop"},
-        {"add 10.0.0.0/8 nexthop dev p0", "via GATEWAY"},
+        {"add 2001:db8::/32 via fe80::1 dev p0 mtu 600", "1280"},
+        {"add 10.0.0.0/8 nexthop weight 2", "via GATEWAY"},
     };
     for (const auto& [line, wanted] : cases) {
         const auto outcome = route(line);
@@ -186,10 +187,21 @@ TEST(route_grammar, errors_say_which_word) {
 TEST(route_grammar, bounds_next_hops) {
     std::string line = "add default";
     for (unsigned i = 0; i < route_hops_max; ++i) {
-        line += " nexthop via 10.0.0.1";
+        line += " nexthop via 10.0.0.1 dev p0 weight 2";
     }
-    EXPECT_TRUE(route(line));
+    EXPECT_TRUE(route(line + " metric 5 proto bgp mtu 1400 table 7 scope global"));
     EXPECT_FALSE(route(line + " nexthop via 10.0.0.1"));
+}
+
+// What `append` makes of links and gateways is said again as iproute2 says it.
+TEST(route_grammar, next_hops_that_are_links) {
+    const auto mixed = route("replace 10.0.0.0/8 nexthop via 10.0.0.1 nexthop dev p0 weight 2");
+    ASSERT_TRUE(mixed) << mixed.failure().text;
+    ASSERT_EQ(mixed->hops.size(), 2U);
+    EXPECT_EQ(mixed->hops[1], (route_hop{0, "p0", {}, 2}));
+    EXPECT_TRUE(route("replace 2001:db8::/32 nexthop dev p0 nexthop dev p1 scope link"));
+    EXPECT_TRUE(route("replace 10.0.0.0/8 nexthop dev p0 weight 3 scope link"));
+    EXPECT_FALSE(route("replace 10.0.0.0/8 nexthop via 10.0.0.1 nexthop dev p0 scope link"));
 }
 
 TEST(words, comments_blanks_and_bounds) {
