@@ -112,8 +112,8 @@ result<job_pointer> show_routes(router& of, control_request& request) {
     if (!asked.prefix) {
         const auto order = request.args.find("order");
         const bool in_passes = order != request.args.end() && *order == "restore";
-        return job_pointer(
-            new show_job(of, std::move(asked), std::move(*tables), {family_of(request), in_passes}));
+        return job_pointer(new show_job(
+            of, std::move(asked), std::move(*tables), {family_of(request), in_passes}));
     }
     const route_change& to = *asked.prefix;
     json rows = json::array();
