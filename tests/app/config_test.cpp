@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+using namespace pantala;
 using namespace pantala::app;
 
 namespace {

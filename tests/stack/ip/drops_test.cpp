@@ -280,7 +280,7 @@ const std::map<drop_reason, drop_case>& cases() {
          }},
         {icmp4_rate,
          [](small_net& at) {
-             for (unsigned i = 0; i <= ip4_settings{}.icmp_errors_burst; ++i) {
+             for (unsigned i = 0; i <= 2 * ip4_settings{}.icmp_errors_burst; ++i) {
                  at.from_host(datagram({at.host, ip(8, 8, 8, 8)}));
              }
          }},

@@ -216,8 +216,10 @@ TEST_F(icmp4_errors, the_rate_is_limited) {
     for (unsigned i = 0; i < 500; ++i) {
         from_host(packet);
     }
-    EXPECT_EQ(net.sent_ip(0).size(), settings.icmp_errors_burst);
-    EXPECT_EQ(net.dropped(drop_reason::icmp4_rate), 500 - settings.icmp_errors_burst);
+    // Each has a price of 0 to 2 (token_bucket), so the burst is about what the setting says.
+    const std::size_t burst = net.sent_ip(0).size();
+    EXPECT_NEAR(static_cast<double>(burst), settings.icmp_errors_burst, 40);
+    EXPECT_EQ(net.dropped(drop_reason::icmp4_rate), 500 - burst);
     // In the long run as many as the setting says.
     std::size_t sent = 0;
     for (unsigned i = 0; i < 2000; ++i) {
@@ -225,7 +227,7 @@ TEST_F(icmp4_errors, the_rate_is_limited) {
         from_host(packet);
         sent += net.sent_ip(0).size();
     }
-    EXPECT_NEAR(static_cast<double>(sent), settings.icmp_errors_per_s, 1);
+    EXPECT_NEAR(static_cast<double>(sent), settings.icmp_errors_per_s, 120);
 }
 
 struct icmp4_echo : testing::Test, small_net {};

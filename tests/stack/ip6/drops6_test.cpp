@@ -193,7 +193,7 @@ const std::map<drop_reason, drop_case>& cases() {
          }},
         {icmp6_rate,
          [](small_net6& at) {
-             for (unsigned i = 0; i <= ip6_settings{}.icmp_errors_burst; ++i) {
+             for (unsigned i = 0; i <= 2 * ip6_settings{}.icmp_errors_burst; ++i) {
                  at.from_host(datagram6({at.host, ip6_host(0x900, 0, 1)}));
              }
          }},

@@ -390,7 +390,8 @@ TEST_F(rib_test, a_member_that_goes_moves_only_its_own_flows) {
             EXPECT_EQ(now, before[i]) << "bucket " << i << " had no need to move";
         }
     }
-    // The same by deleting a target: flows are told apart by their hash, whatever the groups' sizes.
+    // The same by deleting a target: flows are told apart by their hash, whatever the groups'
+    // sizes.
     ASSERT_TRUE(control->set_up(link[1], true).ok());
     const auto gateways = [&] {
         const nexthop now = at(host(192, 0, 2, 1));

@@ -44,7 +44,8 @@ wire::ipv4_header header_of(const rte_mbuf* packet) {
 TEST(tcp_icmp, a_very_narrow_path_carries_what_routers_may_cut) {
     for (const std::uint16_t narrow : {std::uint16_t{508}, std::uint16_t{296}}) {
         pair_settings how;
-        how.client_stream.send_bytes = 100'000;
+        how.client_stream = {.send_bytes = 100'000, .send_seed = 5};
+        how.server_stream = {.expect_bytes = 100'000, .expect_seed = 5};
         tcp_pair pair(how);
         std::set<std::uint16_t> ids;
         unsigned cut = 0;
