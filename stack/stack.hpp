@@ -87,6 +87,7 @@ class stack {
     friend struct neighbor_wiring;
     friend struct host_wiring;
     friend struct echo_wiring;
+    friend void router_check_handler(netmsg& message, netmsg_endpoint& here);
     friend void drain_handler(netmsg& message, netmsg_endpoint& here);
 
     // Reports wait here for the round's instant. In order of arrival.
@@ -112,6 +113,7 @@ class stack {
     void handle_reports();
     void solicit(const neighbor_key& key, const wire::mac_address* known);
     void run(neighbor_command& command);
+    void run(struct router_check& check);
 
     worker_services worker_;
     route_replica& routes_;

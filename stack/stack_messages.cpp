@@ -1,5 +1,6 @@
 // What arrives at a worker's stack by message, besides routes and neighbours: control's questions,
 // and news of paths from other workers.
+#include "stack/ether/nd/router_check.hpp"
 #include "stack/route/host_cache/host_cache_command.hpp"
 #include "stack/route/host_cache/memory_alarm.hpp"
 #include "stack/socket/socket_list.hpp"
@@ -31,6 +32,22 @@ void drain_handler(netmsg& message, netmsg_endpoint& here) {
     stack& mine = here.context<stack>();
     mine.hosts_.drain();
     mine.drain_ = &message;
+}
+
+void router_check_handler(netmsg& message, netmsg_endpoint& here) {
+    here.context<stack>().run(static_cast<router_check&>(message));
+    here.reply(message);
+}
+
+void stack::run(router_check& check) {
+    for (unsigned i = 0; i < check.link_count; ++i) {
+        const link_timers& said = check.links[i];
+        owner_->set_times(
+            said.iface, said.reachable_ms * ns_per_ms, said.retransmit_ms * ns_per_ms);
+    }
+    for (unsigned i = 0; i < check.router_count; ++i) {
+        check.routers[i].state = owner_->check_gateway(check.routers[i].key, now_);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -328,7 +328,7 @@ bool router::turn() {
     using namespace std::chrono;
     const instant now{static_cast<std::uint64_t>(
         duration_cast<nanoseconds>(steady_clock::now() - began_).count())};
-    automatic_->tick(now);
+    automatic_->tick(now, &engine_->control());
     notice_memory(now);
     engine_->control().poll();
     const bool churned = turn_churn();

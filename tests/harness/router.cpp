@@ -250,7 +250,7 @@ std::uint16_t router::transmit(void* context, rte_mbuf** packets, std::uint16_t 
 }
 
 unsigned router::round() {
-    automatic_->tick(now_);
+    automatic_->tick(now_, &fabric_.control());
     unsigned work = rib_->pump() ? 0 : 1;
     for (const auto& loop : loops_) {
         work += loop->round(now_);

@@ -18,7 +18,23 @@ void router_report_replied(netmsg& message, netmsg_endpoint&) {
     auto& report = static_cast<router_report&>(message);
     report.home->put(report);
 }
+
+void router_check_replied(netmsg& message, netmsg_endpoint&) {
+    auto& check = static_cast<router_check&>(message);
+    check.from->checked(check);
+}
+
 namespace {
+
+route6 link_route(iface_id id, const prefix6& prefix, std::uint8_t table) {
+    route6 made;
+    made.prefix = prefix;
+    made.table = table;
+    made.metric = autoconf::metric;
+    made.protocol = route_protocol::other;
+    made.targets.push_back({.kind = nexthop_kind::connected, .interface = id});
+    return made;
+}
 
 // In the routing table of the interface.
 route6 default_route(iface_id id, const address6& gateway, std::uint8_t table) {
@@ -68,8 +84,10 @@ void autoconf::heard(const router_report& report) {
     }
     take_router(report);
     take_mtu(report);
+    take_timers(report);
     for (unsigned i = 0; i < report.prefix_count; ++i) {
         take_prefix(report.iface, report.prefixes[i]);
+        take_link_prefix(report.iface, report.prefixes[i]);
     }
 }
 
@@ -123,7 +141,30 @@ bool autoconf::set_mtu(link_mtu& of) {
     return true;
 }
 
+// RFC 4861 6.3.4: what is not said stays as it was.
+void autoconf::take_timers(const router_report& report) {
+    if (report.reachable_ms == 0 && report.retransmit_ms == 0) {
+        return;
+    }
+    auto known = std::ranges::find(timed_, report.iface, &link_timers::iface);
+    if (known == timed_.end()) {
+        if (timed_.size() == router_check::links_max) {
+            return;
+        }
+        timed_.push_back({report.iface});
+        known = timed_.end() - 1;
+    }
+    const link_timers before = *known;
+    known->reachable_ms = report.reachable_ms != 0 ? report.reachable_ms : before.reachable_ms;
+    known->retransmit_ms = report.retransmit_ms != 0 ? report.retransmit_ms : before.retransmit_ms;
+    timers_due_ = timers_due_ || known->reachable_ms != before.reachable_ms ||
+                  known->retransmit_ms != before.retransmit_ms;
+}
+
 void autoconf::drop(const router& gone) {
+    if (!gone.in_use) {
+        return;
+    }
     // What an operator deleted meanwhile is gone already.
     static_cast<void>(routes_.del(default_route(gone.iface, gone.gateway, gone.table)));
 }
@@ -143,6 +184,40 @@ void autoconf::take_prefix(iface_id id, const wire::nd_prefix_option& option) {
     } else if (option.valid_s.host() != 0) {
         add(id, option);
     }
+}
+
+bool autoconf::has_address_of(iface_id id, const prefix6& prefix) const {
+    return std::ranges::any_of(addresses_, [&](const address& each) {
+        return each.iface == id && each.made.length == prefix.length &&
+               each.made.address.high == prefix.address.high;
+    });
+}
+
+// RFC 4861 6.3.4. Without the flag nothing is said of the link. What an address was made of is on
+// the link as long as the address is there. All addresses at once are no link.
+void autoconf::take_link_prefix(iface_id id, const wire::nd_prefix_option& option) {
+    const bool on_link = (option.flags & wire::nd_prefix_option::on_link) != 0;
+    if (!on_link || option.prefix.is_link_local() || option.prefix.is_multicast() ||
+        option.prefix_length == 0 || option.prefix_length > 128) {
+        return;
+    }
+    const prefix6 prefix =
+        make_prefix6({option.prefix.high(), option.prefix.low()}, option.prefix_length);
+    const auto known = std::ranges::find_if(prefixes_, [&](const link_prefix& each) {
+        return each.iface == id && each.prefix == prefix;
+    });
+    const instant until = after(option.valid_s.host());
+    if (known != prefixes_.end()) {
+        known->until = until; // at once, if it is over: tick sees to it
+        return;
+    }
+    const auto here = std::ranges::count(prefixes_, id, &link_prefix::iface);
+    const std::uint8_t table = routes_.interface(id).table;
+    if (option.valid_s.host() == 0 || has_address_of(id, prefix) || here == prefixes_max ||
+        !routes_.add(link_route(id, prefix, table)).ok()) {
+        return;
+    }
+    prefixes_.push_back({id, prefix, until, table});
 }
 
 void autoconf::add(iface_id id, const wire::nd_prefix_option& option) {
@@ -189,7 +264,74 @@ void autoconf::refresh(address& one, const wire::nd_prefix_option& option) {
     }
 }
 
-void autoconf::tick(instant now) {
+// RFC 4861 6.3.6: who is known to be silent is passed over while somebody else of the routing table
+// is not; if all are, any is as good as another.
+void autoconf::choose_routers() {
+    for (router& each : routers_) {
+        const bool other = std::ranges::any_of(
+            routers_, [&](const router& one) { return one.table == each.table && !one.silent; });
+        const bool wanted = !each.silent || !other;
+        if (wanted == each.in_use) {
+            continue;
+        }
+        const route6 route = default_route(each.iface, each.gateway, each.table);
+        const result<void> done = wanted ? routes_.append(route) : routes_.del(route);
+        // What an operator deleted is gone; what finds no room is tried again.
+        each.in_use = done.ok() || !wanted ? wanted : each.in_use;
+    }
+}
+
+void autoconf::check_routers(netmsg_endpoint& control) {
+    const bool several = routers_.size() > 1;
+    if (check_.under_way || now_ < check_at_ || (!several && !timers_due_)) {
+        return;
+    }
+    check_at_ = now_ + check_ns;
+    check_.router_count = 0;
+    for (const router& each : routers_) {
+        if (several) {
+            check_.routers[check_.router_count++].key = {
+                each.gateway.high, each.gateway.low, each.iface};
+        }
+    }
+    check_.link_count = 0;
+    for (const link_timers& each : timed_) {
+        check_.links[check_.link_count++] = each;
+    }
+    std::erase_if(timed_, [](const link_timers& each) {
+        return each.reachable_ms == 0 && each.retransmit_ms == 0;
+    });
+    timers_due_ = false;
+    check_.handler = router_check_handler;
+    check_.on_reply = router_check_replied;
+    check_.from = this;
+    check_.under_way = true;
+    control.send(0, check_);
+}
+
+void autoconf::checked(router_check& check) {
+    check.under_way = false;
+    for (unsigned i = 0; i < check.router_count; ++i) {
+        const router_check::entry& answer = check.routers[i];
+        const auto known = std::ranges::find_if(routers_, [&](const router& each) {
+            return each.iface == answer.key.iface && each.gateway.high == answer.key.high &&
+                   each.gateway.low == answer.key.low;
+        });
+        if (known == routers_.end()) {
+            continue;
+        }
+        // In between it is not known: what was stands.
+        if (answer.state == neighbor_state::failed) {
+            known->silent = true;
+        } else if (
+            answer.state == neighbor_state::reachable ||
+            answer.state == neighbor_state::permanent) {
+            known->silent = false;
+        }
+    }
+}
+
+void autoconf::tick(instant now, netmsg_endpoint* control) {
     now_ = now;
     std::erase_if(routers_, [&](const router& each) {
         const bool moved = routes_.interface(each.iface).table != each.table;
@@ -199,6 +341,23 @@ void autoconf::tick(instant now) {
         }
         return gone;
     });
+    std::erase_if(prefixes_, [&](const link_prefix& each) {
+        const bool moved = routes_.interface(each.iface).table != each.table;
+        const bool gone = each.until <= now || !accepts(each.iface) || moved;
+        return gone &&
+               (static_cast<void>(routes_.del(link_route(each.iface, each.prefix, each.table))),
+                true);
+    });
+    for (link_timers& each : timed_) {
+        if (!accepts(each.iface) && (each.reachable_ms != 0 || each.retransmit_ms != 0)) {
+            each = {each.iface};
+            timers_due_ = true;
+        }
+    }
+    choose_routers();
+    if (control != nullptr) {
+        check_routers(*control);
+    }
     std::erase_if(mtus_, [&](link_mtu& each) {
         static_cast<void>(accepts(each.iface) && set_mtu(each));
         return !accepts(each.iface) && (static_cast<void>(routes_.set_mtu6(each.iface, 0)), true);

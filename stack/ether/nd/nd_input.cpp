@@ -146,7 +146,10 @@ drop_reason router_advertised(nd_context& context, const nd_view& view) {
     report->home = &context.routers;
     report->iface = view.arrived;
     report->router = view.ip.source;
-    report->lifetime_s = view.as<wire::nd_router_advertisement>().lifetime_s();
+    const auto said = view.as<wire::nd_router_advertisement>();
+    report->lifetime_s = said.lifetime_s();
+    report->reachable_ms = said.reachable_ms.host();
+    report->retransmit_ms = said.retransmit_ms.host();
     report->mtu = options->mtu;
     report->prefix_count = options->prefix_count;
     report->prefixes = options->prefixes;

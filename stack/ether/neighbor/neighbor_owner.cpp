@@ -195,16 +195,20 @@ bool neighbor_owner::make_room(instant now, bool gateway) {
 // Which has been in this state for the longest; nullptr: none among the first `looked_at_max`.
 neighbor_record* neighbor_owner::oldest_host(neighbor_state state) {
     constexpr unsigned looked_at_max = 256; // gateways that stand before it
-    unsigned looked_at = 0;
-    for (neighbor_record& record : list_of(state)) {
-        if (!record.gateway) {
-            return &record;
-        }
-        if (++looked_at == looked_at_max) {
-            break;
+    neighbor_record* oldest = nullptr;
+    for (std::uint8_t i = 0; i < paces_used_; ++i) {
+        unsigned looked_at = 0;
+        for (neighbor_record& record : list_of(paces_[i], state)) {
+            if (!record.gateway) {
+                oldest = oldest == nullptr || record.since < oldest->since ? &record : oldest;
+                break;
+            }
+            if (++looked_at == looked_at_max) {
+                break;
+            }
         }
     }
-    return nullptr;
+    return oldest;
 }
 
 void neighbor_owner::enter(neighbor_record& record, neighbor_state state, instant now) {
@@ -215,7 +219,8 @@ void neighbor_owner::enter(neighbor_record& record, neighbor_state state, instan
     record.state = state;
     record.since = now;
     if (state != neighbor_state::unknown) {
-        list_of(state).push_back(record);
+        record.pace = pace_of(record.key.iface);
+        list_of(paces_[record.pace], state).push_back(record);
         ++counts_[static_cast<std::size_t>(state)];
     }
 }
@@ -226,13 +231,13 @@ void neighbor_owner::request(neighbor_record& record) {
     solicitor_.solicit(solicitor_.context, record.key, unicast ? &record.mac : nullptr);
 }
 
-std::uint64_t neighbor_owner::length_ns(neighbor_state state) const {
+std::uint64_t neighbor_owner::length_ns(neighbor_state state, const pace& of) const {
     switch (state) {
     case neighbor_state::incomplete:
     case neighbor_state::probe:
-        return settings_.retry_ns;
+        return of.retry_ns != 0 ? of.retry_ns : settings_.retry_ns;
     case neighbor_state::reachable:
-        return settings_.reachable_ns;
+        return of.reachable_ns != 0 ? of.reachable_ns : settings_.reachable_ns;
     case neighbor_state::stale:
         return settings_.stale_ns;
     case neighbor_state::delay:
@@ -247,23 +252,28 @@ std::uint64_t neighbor_owner::length_ns(neighbor_state state) const {
 }
 
 void neighbor_owner::expire(instant now, unsigned budget) {
-    for (const neighbor_state state : timed_states) {
-        state_list& list = list_of(state);
-        while (budget > 0 && !list.empty() && list.front().since + length_ns(state) <= now) {
-            if (!due(list.front(), now)) {
-                break; // messages are all under way: they are back within a round or two
+    for (std::uint8_t i = 0; i < paces_used_; ++i) {
+        for (const neighbor_state state : timed_states) {
+            state_list& list = list_of(paces_[i], state);
+            const std::uint64_t length = length_ns(state, paces_[i]);
+            while (budget > 0 && !list.empty() && list.front().since + length <= now) {
+                if (!due(list.front(), now)) {
+                    break; // messages are all under way: they are back within a round or two
+                }
+                --budget;
             }
-            --budget;
         }
     }
 }
 
 instant neighbor_owner::next_deadline() const {
     instant earliest = instant::never();
-    for (const neighbor_state state : timed_states) {
-        auto& list = const_cast<state_list&>(lists_[static_cast<std::size_t>(state)]);
-        if (!list.empty()) {
-            earliest = std::min(earliest, list.front().since + length_ns(state));
+    for (std::uint8_t i = 0; i < paces_used_; ++i) {
+        for (const neighbor_state state : timed_states) {
+            auto& list = list_of(const_cast<pace&>(paces_[i]), state);
+            if (!list.empty()) {
+                earliest = std::min(earliest, list.front().since + length_ns(state, paces_[i]));
+            }
         }
     }
     return earliest;
@@ -299,6 +309,53 @@ bool neighbor_owner::due(neighbor_record& record, instant now) {
         break;
     }
     return true;
+}
+
+std::uint8_t neighbor_owner::pace_of(iface_id id) const {
+    for (std::uint8_t i = 1; i < paces_used_; ++i) {
+        if (paces_[i].taken && paces_[i].iface == id) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+void neighbor_owner::set_times(iface_id id, std::uint64_t reachable_ns, std::uint64_t retry_ns) {
+    std::uint8_t at = pace_of(id);
+    const bool wanted = reachable_ns != 0 || retry_ns != 0;
+    for (std::uint8_t i = 1; i < paces_max && at == 0 && wanted; ++i) {
+        at = paces_[i].taken ? at : i;
+    }
+    if (at == 0) {
+        return; // everybody's, or there are no more
+    }
+    const auto bounded = [](std::uint64_t said, std::uint64_t least, std::uint64_t most) {
+        return said == 0 ? 0 : std::clamp(said, least, most);
+    };
+    pace& of = paces_[at];
+    of.taken = wanted; // those on its lists end by its times all the same
+    of.iface = id;
+    of.reachable_ns = bounded(reachable_ns, reachable_least_ns, reachable_most_ns);
+    of.retry_ns = bounded(retry_ns, retry_least_ns, retry_most_ns);
+    paces_used_ = std::max(paces_used_, static_cast<std::uint8_t>(at + 1));
+}
+
+neighbor_state neighbor_owner::check_gateway(const neighbor_key& key, instant now) {
+    neighbor_record* record = map_.find(key);
+    if (record == nullptr) {
+        neighbor_report question;
+        question.key = key;
+        question.gateway = true;
+        needed(question, now);
+        return neighbor_state::unknown;
+    }
+    record->gateway = true;
+    const neighbor_state state = record->state;
+    if (state == neighbor_state::stale) { // ask before somebody needs it
+        enter(*record, neighbor_state::delay, now);
+        publish(*record);
+    }
+    return state;
 }
 
 // The latest state goes out when a message is free; states in between may be skipped.

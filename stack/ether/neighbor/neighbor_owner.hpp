@@ -13,8 +13,10 @@
 //     seen asking us, unknown: stale with that address
 //     permanent: set by control; nothing that is heard changes it
 //
-// Each state has a fixed length, so the neighbours of a state stand in a list in the order of their
-// time and expiry looks only at its front: no timer wheel, O(1) a transition.
+// On a link each state has a fixed length, so the neighbours of a state stand in a list in the
+// order of their time and expiry looks only at its front: no timer wheel, O(1) a transition. Links
+// whose routers say other times (RFC 4861 6.3.4) have lists of their own, at most `paces_max - 1`
+// links.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -61,10 +63,17 @@ struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirt
     wire::mac_address mac;
     neighbor_state state = neighbor_state::unknown;
     std::uint8_t tries = 0;
-    bool router = false;  // RFC 4861 5.1: IsRouter
-    bool gateway = false; // some route's: makes no room for others
-    instant since{};      // in this state, or since the last request
+    std::uint8_t pace = 0; // whose lists it is on
+    bool router = false;   // RFC 4861 5.1: IsRouter
+    bool gateway = false;  // some route's: makes no room for others
+    instant since{};       // in this state, or since the last request
 };
+
+// What routers may say of the times of a link; what is beyond is taken as the bound.
+inline constexpr std::uint64_t reachable_least_ns = 1 * ns_per_s;
+inline constexpr std::uint64_t reachable_most_ns = 3600 * ns_per_s; // RFC 4861 6.2.1
+inline constexpr std::uint64_t retry_least_ns = 100 * ns_per_ms;
+inline constexpr std::uint64_t retry_most_ns = 10 * ns_per_s;
 
 // Sends the request: to everybody, or to `known` alone where that is given.
 struct neighbor_solicitor {
@@ -93,6 +102,10 @@ class neighbor_owner {
     // Control's wishes, run here by message.
     bool set_permanent(const neighbor_key& key, const wire::mac_address& mac, instant now);
     bool remove(const neighbor_key& key);
+    // How it stands with a gateway; asks for it where that is not known or not sure.
+    neighbor_state check_gateway(const neighbor_key& key, instant now);
+    // Of the neighbours of `id`, from their next change of state on; 0: as the settings say.
+    void set_times(iface_id id, std::uint64_t reachable_ns, std::uint64_t retry_ns);
     // The interface went down or lost its addresses: forget its neighbours, but for permanent ones.
     void flush(iface_id id);
 
@@ -126,8 +139,21 @@ class neighbor_owner {
     bool due(neighbor_record& record, instant now);
     void publish(neighbor_record& record);
     bool forget(neighbor_record& record);
-    std::uint64_t length_ns(neighbor_state state) const;
-    state_list& list_of(neighbor_state state) { return lists_[static_cast<std::size_t>(state)]; }
+    // The times of a link, and its neighbours by state.
+    struct pace {
+        bool taken = false;
+        iface_id iface{};
+        std::uint64_t reachable_ns = 0;
+        std::uint64_t retry_ns = 0;
+        std::array<state_list, neighbor_states> lists;
+    };
+    static constexpr std::uint8_t paces_max = 9; // the first is everybody's
+
+    std::uint8_t pace_of(iface_id id) const;
+    std::uint64_t length_ns(neighbor_state state, const pace& of) const;
+    static state_list& list_of(pace& of, neighbor_state state) {
+        return of.lists[static_cast<std::size_t>(state)];
+    }
 
     netmsg_endpoint& messages_;
     neighbor_handlers handlers_;
@@ -135,7 +161,8 @@ class neighbor_owner {
     neighbor_settings settings_;
     neighbor_map<neighbor_record> map_;
     message_pool<neighbor_update> updates_;
-    std::array<state_list, neighbor_states> lists_;
+    std::array<pace, paces_max> paces_;
+    std::uint8_t paces_used_ = 1; // those at and above were never taken
     std::array<unsigned, neighbor_states> counts_{};
     intrusive_list<neighbor_record, struct dirty_list_tag> dirty_; // changed, update not yet sent
 };
