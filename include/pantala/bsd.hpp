@@ -17,6 +17,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -59,8 +60,12 @@ ssize_t sendmsg(int socket, const msghdr* message, int flags);
 // Ancillary data, of datagrams alone: recvmsg tells what was asked for (IPPROTO_IP: IP_PKTINFO,
 // IP_RECVTOS, IP_RECVTTL; of an AF_INET6 socket IPPROTO_IPV6: IPV6_RECVPKTINFO, IPV6_RECVTCLASS,
 // IPV6_RECVHOPLIMIT), sendmsg takes PKTINFO: the address of ours to send from (one that is not
-// ours: EADDRNOTAVAIL, by the next call). Interfaces have no numbers: 0.
+// ours: EADDRNOTAVAIL, by the next call), IP_TOS and IP_TTL, IPV6_TCLASS and IPV6_HOPLIMIT.
+// Interfaces have no numbers: 0.
 ssize_t recvmsg(int socket, msghdr* message, int flags);
+// How many; one after the other. recvmmsg takes MSG_WAITFORONE, and no time: SO_RCVTIMEO is each's.
+int sendmmsg(int socket, mmsghdr* messages, unsigned count, int flags);
+int recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags);
 ssize_t write(int socket, const void* bytes, std::size_t count);
 ssize_t read(int socket, void* bytes, std::size_t count);
 ssize_t writev(int socket, const iovec* pieces, int count);
@@ -72,27 +77,31 @@ int shutdown(int socket, int how);
 // also of a non-blocking socket.
 int close(int socket);
 // SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR and
-// SO_OOBINLINE (always as if set), SO_REUSEPORT (changes nothing: a listener is on every worker, a
-// second one on its endpoint EADDRINUSE), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and SO_RCVBUF (the
-// rings: 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also later; TCP's own
-// buffers come on top), SO_SNDTIMEO, SO_RCVTIMEO, SO_MAX_PACING_RATE (bytes a second, in 4 or 8
-// bytes; all ones: no bound; below 238 it is 238). IPPROTO_IPV6: IPV6_V6ONLY, before bind.
-// IPPROTO_TCP: TCP_NODELAY, TCP_CORK, TCP_QUICKACK (of a connection, not for good),
-// TCP_USER_TIMEOUT, TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE),
-// TCP_MAXSEG (before the connection is made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another
-// one; dctcp wants ECN, which the host's configuration asks for), to ask TCP_INFO (Linux's layout).
-// Fast Open, off by default: TCP_FASTOPEN of a listener (how many connections at a time may rest on
-// a cookie alone, on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent,
-// where there is a cookie).
+// SO_OOBINLINE and SO_BROADCAST (always as if set), SO_REUSEPORT (changes nothing: a listener is on
+// every worker, a second one on its endpoint EADDRINUSE), SO_KEEPALIVE, SO_LINGER, SO_SNDBUF and
+// SO_RCVBUF (the rings: 4 KiB to 4 MiB, before the connection is made; a smaller SO_SNDBUF also
+// later; TCP's own buffers come on top), SO_SNDTIMEO, SO_RCVTIMEO, SO_MAX_PACING_RATE (bytes a
+// second, in 4 or 8 bytes; all ones: no bound; below 238 it is 238). IPPROTO_IPV6: IPV6_V6ONLY,
+// before bind. Of datagrams IP_TOS and IP_TTL, of an AF_INET6 socket IPV6_TCLASS and
+// IPV6_UNICAST_HOPS (-1: as the host has it), and what asks for ancillary data. IPPROTO_TCP:
+// TCP_NODELAY, TCP_CORK, TCP_QUICKACK (of a connection, not for good), TCP_USER_TIMEOUT,
+// TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT (heeded with SO_KEEPALIVE), TCP_MAXSEG (before the
+// connection is made), TCP_CONGESTION (cubic, reno, dctcp; ENOENT: another one; dctcp wants ECN,
+// which the host's configuration asks for), to ask TCP_INFO (Linux's layout). Fast Open, off by
+// default: TCP_FASTOPEN of a listener (how many connections at a time may rest on a cookie alone,
+// on each worker), TCP_FASTOPEN_CONNECT (connect waits for the first bytes sent, where there is a
+// cookie).
 int getsockopt(int socket, int level, int name, void* value, socklen_t* length);
 int setsockopt(int socket, int level, int name, const void* value, socklen_t length);
 int getsockname(int socket, sockaddr* address, socklen_t* length);
 int getpeername(int socket, sockaddr* address, socklen_t* length);
 int fcntl(int socket, int command, int value = 0);        // F_GETFL, F_SETFL: O_NONBLOCK
-int ioctl(int socket, unsigned long request, int* value); // FIONREAD, FIONBIO
+int ioctl(int socket, unsigned long request, int* value); // FIONREAD, FIONBIO, TIOCOUTQ
 
 // Descriptors of this library only. POLLRDNORM and POLLWRNORM are POLLIN and POLLOUT.
 int poll(pollfd* sockets, nfds_t count, int timeout_ms);
+// Descriptors below FD_SETSIZE; `timeout` stays as it is.
+int select(int count, fd_set* read, fd_set* write, fd_set* except, timeval* timeout);
 // EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP; EPOLLET and EPOLLONESHOT; EPOLLEXCLUSIVE wakes
 // everybody all the same. Sockets only, no epoll in an epoll. Cost of a wait: linear in what is
 // registered.

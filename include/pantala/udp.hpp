@@ -32,6 +32,12 @@ class datagram {
     const void* packet_ = nullptr;
 };
 
+// How a datagram leaves.
+struct datagram_marks {
+    std::uint8_t traffic_class = 0; // IPv4's TOS, with ECN's two bits
+    std::uint8_t hop_limit = 0;     // IPv4's TTL; 0: the host's
+};
+
 class udp_socket {
   public:
     // Datagrams in order of arrival, as many as came together. None: take_error() has something to
@@ -55,6 +61,8 @@ class udp_socket {
     int send_as(const endpoint& local, const endpoint& remote, std::span<const std::byte> bytes);
     // To who sent `to`, from the address it was sent to, unless that was no address of ours alone.
     int reply(const datagram& to, std::span<const std::byte> bytes);
+    // Of what is sent from now on.
+    void set_marks(const datagram_marks& wanted) { marks_ = wanted; }
     // Connected sockets: ECONNREFUSED after an error from the peer, once; else 0.
     int take_error();
     void close();
@@ -70,6 +78,7 @@ class udp_socket {
     endpoint local_;
     endpoint remote_;
     int error_ = 0;
+    datagram_marks marks_;
 };
 
 } // namespace pantala

@@ -98,7 +98,7 @@ int udp_socket::send_from(
     if (key.local.is_v4() != key.remote.is_v4()) {
         return EAFNOSUPPORT;
     }
-    return errno_of(host_->udp.send(key, bytes));
+    return errno_of(host_->udp.send(key, bytes, {marks_.traffic_class, marks_.hop_limit}));
 }
 
 int udp_socket::take_error() {

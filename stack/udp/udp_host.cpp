@@ -39,12 +39,13 @@ void read_addresses(const rte_mbuf& packet, flow_key& key) {
     }
 }
 
-void write_ip4(const flow_key& key, std::uint8_t ttl, be16 id, rte_mbuf& packet, char* at) {
+void write_ip4(const flow_key& key, marks how, be16 id, rte_mbuf& packet, char* at) {
     wire::ipv4_header ip;
     ip.version_ihl = 0x45;
+    ip.type_of_service = how.traffic_class;
     ip.total_length = be16::from(static_cast<std::uint16_t>(packet.pkt_len));
     ip.identification = id;
-    ip.time_to_live = ttl;
+    ip.time_to_live = how.hop_limit;
     ip.protocol = static_cast<std::uint8_t>(wire::ip_protocol::udp);
     ip.source = key.local.v4();
     ip.destination = key.remote.v4();
@@ -52,12 +53,12 @@ void write_ip4(const flow_key& key, std::uint8_t ttl, be16 id, rte_mbuf& packet,
     std::memcpy(at, &ip, sizeof ip);
 }
 
-void write_ip6(const flow_key& key, std::uint8_t ttl, std::uint16_t bytes, char* at) {
+void write_ip6(const flow_key& key, marks how, std::uint16_t bytes, char* at) {
     wire::ipv6_header ip;
-    ip.version_class_flow = be32::from(6U << 28);
+    ip.version_class_flow = be32::from(6U << 28 | std::uint32_t{how.traffic_class} << 20);
     ip.payload_length = be16::from(bytes);
     ip.next_header = static_cast<std::uint8_t>(wire::ip_protocol::udp);
-    ip.hop_limit = ttl;
+    ip.hop_limit = how.hop_limit;
     ip.source = key.local.v6();
     ip.destination = key.remote.v6();
     std::memcpy(at, &ip, sizeof ip);
@@ -280,7 +281,7 @@ void host::close(const flow_key& key) {
     endpoints_.erase(key);
 }
 
-error host::send(const flow_key& key, std::span<const std::byte> bytes) {
+error host::send(const flow_key& key, std::span<const std::byte> bytes, marks how) {
     const bool v4 = key.is_v4();
     const std::size_t l3 = v4 ? wire::ipv4_header_min_bytes : wire::ipv6_header_bytes;
     const std::size_t headers = l3 + sizeof(wire::udp_header);
@@ -310,13 +311,14 @@ error host::send(const flow_key& key, std::span<const std::byte> bytes) {
         header.checksum = be16::from_raw(0xffff); // RFC 768: zero would mean "none"
     }
     std::memcpy(at + l3, &header, sizeof header);
+    how.hop_limit = how.hop_limit != 0 ? how.hop_limit : config.ttl;
     if (v4) {
         const be16 id =
             ids_.next(key.local.v4(), key.remote.v4(), wire::ip_protocol::udp, given_.random);
-        write_ip4(key, config.ttl, id, *packet, at);
+        write_ip4(key, how, id, *packet, at);
     } else {
         note_sent6(key);
-        write_ip6(key, config.ttl, length, at);
+        write_ip6(key, how, length, at);
     }
     if (out_.full()) {
         flush();

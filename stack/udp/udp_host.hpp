@@ -77,6 +77,12 @@ struct endpoint_user {
 
 enum class error : std::uint8_t { none, in_use, no_room, invalid, no_route, too_long, no_memory };
 
+// How a datagram leaves.
+struct marks {
+    std::uint8_t traffic_class = 0; // IPv4's TOS
+    std::uint8_t hop_limit = 0;     // IPv4's TTL; 0: settings::ttl
+};
+
 struct services {
     rte_mempool* pool = nullptr;
     drop_sink& drops;
@@ -117,7 +123,7 @@ class host {
     void close(const flow_key& key);
 
     // One datagram; gathered until flush(). `key` has both addresses.
-    error send(const flow_key& key, std::span<const std::byte> bytes);
+    error send(const flow_key& key, std::span<const std::byte> bytes, marks how = {});
     void flush();
 
     settings config;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include <netinet/in.h>
 
@@ -71,26 +72,67 @@ void write_v6(const ancillary_wishes& wanted, const datagram_head& of, control_w
     }
 }
 
-// One of sendmsg's, whose data begins at `data`.
-int read_one(const cmsghdr& head, const std::byte* data, int domain, endpoint& from) {
-    const bool v4 = domain == AF_INET;
-    const std::size_t bytes = v4 ? sizeof(in_pktinfo) : sizeof(in6_pktinfo);
-    const bool known = v4 ? head.cmsg_level == IPPROTO_IP && head.cmsg_type == IP_PKTINFO
-                          : head.cmsg_level == IPPROTO_IPV6 && head.cmsg_type == IPV6_PKTINFO;
-    if (!known || head.cmsg_len != CMSG_LEN(bytes)) {
+// A whole value of this type is what the piece carries.
+template <class T>
+bool carries(std::span<const std::byte> data, T& value) {
+    if (data.size() != sizeof value) {
+        return false;
+    }
+    std::memcpy(&value, data.data(), sizeof value);
+    return true;
+}
+
+int read_source(const endpoint& from, std::int64_t interface, datagram_head& out) {
+    out.here = from;
+    out.from_here = from != any_of(AF_INET) && from != endpoint{};
+    return interface != 0 ? ENODEV : 0;
+}
+
+// An int of `least` to 255; IPv6's (RFC 3542 6.3, 6.5) also -1: as without it.
+int read_mark(int value, int least, bool may_default, std::uint8_t& out) {
+    if (may_default && value == -1) {
+        return 0;
+    }
+    if (value < least || value > 255) {
         return EINVAL;
     }
-    from = any_of(domain);
-    if (v4) {
-        in_pktinfo info;
-        std::memcpy(&info, data, sizeof info);
+    out = static_cast<std::uint8_t>(value);
+    return 0;
+}
+
+int read_one4(int type, std::span<const std::byte> data, datagram_head& out) {
+    in_pktinfo info;
+    int value = 0;
+    std::uint8_t octet = 0;
+    if (type == IP_PKTINFO && carries(data, info)) {
+        endpoint from = any_of(AF_INET);
         std::memcpy(from.address.data() + 12, &info.ipi_spec_dst, 4);
-        return info.ipi_ifindex != 0 ? ENODEV : 0;
+        return read_source(from, info.ipi_ifindex, out);
     }
+    if (type == IP_TOS && carries(data, octet)) {
+        out.traffic_class = octet;
+        return 0;
+    }
+    if (type == IP_TOS && carries(data, value)) {
+        return read_mark(value, 0, false, out.traffic_class);
+    }
+    return type == IP_TTL && carries(data, value) ? read_mark(value, 1, false, out.hop_limit)
+                                                  : EINVAL;
+}
+
+int read_one6(int type, std::span<const std::byte> data, datagram_head& out) {
     in6_pktinfo info;
-    std::memcpy(&info, data, sizeof info);
-    std::memcpy(from.address.data(), &info.ipi6_addr, 16);
-    return info.ipi6_ifindex != 0 ? ENODEV : 0;
+    int value = 0;
+    if (type == IPV6_PKTINFO && carries(data, info)) {
+        endpoint from;
+        std::memcpy(from.address.data(), &info.ipi6_addr, 16);
+        return read_source(from, info.ipi6_ifindex, out);
+    }
+    if (type == IPV6_TCLASS && carries(data, value)) {
+        return read_mark(value, 0, true, out.traffic_class);
+    }
+    return type == IPV6_HOPLIMIT && carries(data, value) ? read_mark(value, 1, true, out.hop_limit)
+                                                         : EINVAL;
 }
 
 } // namespace
@@ -104,24 +146,26 @@ void write_ancillary(const datagram_facts& facts, msghdr& message) {
     }
 }
 
-int read_ancillary(const msghdr& message, int domain, endpoint& from) {
+int read_ancillary(const msghdr& message, int domain, datagram_head& out) {
     if (message.msg_control == nullptr && message.msg_controllen != 0) {
         return EFAULT;
     }
-    const auto* at = static_cast<const std::byte*>(message.msg_control);
-    std::size_t left = message.msg_controllen;
-    while (left >= sizeof(cmsghdr)) {
+    const bool v4 = domain == AF_INET;
+    std::span rest(static_cast<const std::byte*>(message.msg_control), message.msg_controllen);
+    while (rest.size() >= sizeof(cmsghdr)) {
         cmsghdr head;
-        std::memcpy(&head, at, sizeof head);
-        if (head.cmsg_len < sizeof head || head.cmsg_len > left) {
+        std::memcpy(&head, rest.data(), sizeof head);
+        if (head.cmsg_len < CMSG_LEN(0) || head.cmsg_len > rest.size() ||
+            head.cmsg_level != (v4 ? IPPROTO_IP : IPPROTO_IPV6)) {
             return EINVAL;
         }
-        if (const int wrong = read_one(head, at + CMSG_LEN(0), domain, from); wrong != 0) {
+        const auto data = rest.first(head.cmsg_len).subspan(CMSG_LEN(0));
+        const int wrong =
+            v4 ? read_one4(head.cmsg_type, data, out) : read_one6(head.cmsg_type, data, out);
+        if (wrong != 0) {
             return wrong;
         }
-        const std::size_t step = std::min<std::size_t>(left, CMSG_ALIGN(head.cmsg_len));
-        at += step;
-        left -= step;
+        rest = rest.subspan(std::min<std::size_t>(rest.size(), CMSG_ALIGN(head.cmsg_len)));
     }
     return 0;
 }

@@ -13,8 +13,9 @@ namespace pantala::bsd {
 // MSG_CTRUNC); msg_controllen says how much it is.
 void write_ancillary(const datagram_facts& facts, msghdr& message);
 
-// The address that the datagram shall be sent from (PKTINFO); zero: the host's choice. 0 or errno:
-// EINVAL, it is malformed or something else; ENODEV, it names an interface.
-int read_ancillary(const msghdr& message, int domain, endpoint& from);
+// How a datagram shall leave: the address that it comes from (PKTINFO; zero: the host's choice),
+// TOS, TTL, traffic class, hop limit. 0 or errno: EINVAL, it is malformed or something else;
+// ENODEV, it names an interface.
+int read_ancillary(const msghdr& message, int domain, datagram_head& out);
 
 } // namespace pantala::bsd

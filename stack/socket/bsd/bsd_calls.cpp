@@ -386,6 +386,28 @@ int close(int number) {
     return 0;
 }
 
+namespace {
+
+// Bytes that the peer has not acknowledged, or that have not left (tcp(7): SIOCOUTQ).
+std::size_t unacknowledged(bsd_socket& self) {
+    std::size_t bytes = 0;
+    if (self.what == bsd_socket::kind::conn) {
+        on_worker(*self.worker, [&](net_host& host) {
+            const tcp::conn* c = host.tcp.find(net_host::handle_of(self.conn()));
+            if (self.conn().is_open() && c != nullptr) {
+                bytes = self.out->size() + c->unsent() + (c->snd_nxt - c->snd_una);
+            }
+            return 0;
+        });
+    }
+    for (const auto& end : self.ends) {
+        bytes += end->out.size();
+    }
+    return bytes;
+}
+
+} // namespace
+
 int getsockname(int number, sockaddr* address, socklen_t* length) {
     const reference self = asked_for_name(number, address, length);
     if (!self) {
@@ -458,6 +480,9 @@ int ioctl(int number, unsigned long request, int* value) {
     case FIONREAD: // SIOCINQ
         *value = static_cast<int>(
             self->what == bsd_socket::kind::conn ? self->in->size() : next_datagram_bytes(*self));
+        return self->what == bsd_socket::kind::listener ? fail(EINVAL) : 0;
+    case TIOCOUTQ: // SIOCOUTQ
+        *value = static_cast<int>(unacknowledged(*self));
         return self->what == bsd_socket::kind::listener ? fail(EINVAL) : 0;
     default:
         return fail(ENOTTY);

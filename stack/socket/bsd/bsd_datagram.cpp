@@ -114,6 +114,7 @@ void datagram_end::take(const datagram& one) {
 
 int datagram_end::send(const datagram_head& head) {
     const bool to_peer = head.at.port == 0;
+    socket_.set_marks({head.traffic_class, head.hop_limit});
     if (head.from_here) {
         return socket_.send_as(head.here, to_peer ? socket_.remote() : head.at, whole_);
     }
@@ -257,11 +258,12 @@ ssize_t send_datagram(
     const destination& to) {
     datagram_head head{
         .bytes = static_cast<std::uint32_t>(std::min(from.total(), datagram_bytes_max))};
+    head.traffic_class = self.chosen.marks.traffic_class;
+    head.hop_limit = self.chosen.marks.hop_limit;
     if (to.message != nullptr) {
-        if (const int wrong = read_ancillary(*to.message, self.domain, head.here); wrong != 0) {
+        if (const int wrong = read_ancillary(*to.message, self.domain, head); wrong != 0) {
             return fail(wrong);
         }
-        head.from_here = head.here != any_of(AF_INET) && head.here != endpoint{};
     }
     const std::size_t needed = sizeof head + from.total();
     if (to.address != nullptr) {

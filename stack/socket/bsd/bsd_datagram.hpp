@@ -28,8 +28,8 @@ inline constexpr std::size_t datagram_bytes_max = 65'507; // RFC 768 over IPv4
 struct datagram_head {
     endpoint at; // whence, or whither; port 0: to the peer of a connected socket
     std::uint32_t bytes = 0;
-    std::uint8_t traffic_class = 0;
-    std::uint8_t hop_limit = 0;
+    std::uint8_t traffic_class = 0; // as it came, or as it shall leave
+    std::uint8_t hop_limit = 0;     // of one that shall go, 0: the host's
     // `here` is an address of ours alone: no group's, no broadcast. Of one that shall go: it leaves
     // from there, else the host chooses.
     bool from_here = false;

@@ -26,6 +26,7 @@ constexpr std::array switches = {
     switch_option{SOL_SOCKET, SO_REUSEADDR, &options::reuse_address},
     switch_option{SOL_SOCKET, SO_REUSEPORT, &options::reuse_port},
     switch_option{SOL_SOCKET, SO_OOBINLINE, &options::oob_inline},
+    switch_option{SOL_SOCKET, SO_BROADCAST, &options::broadcast},
     switch_option{SOL_SOCKET, SO_KEEPALIVE, &options::keep_alive},
     switch_option{IPPROTO_TCP, TCP_NODELAY, &options::no_delay},
     switch_option{IPPROTO_TCP, TCP_CORK, &options::cork},
@@ -45,6 +46,20 @@ constexpr std::array wishes = {
     wish_option{IPPROTO_IPV6, IPV6_RECVPKTINFO, &ancillary_wishes::packet_info},
     wish_option{IPPROTO_IPV6, IPV6_RECVTCLASS, &ancillary_wishes::traffic_class},
     wish_option{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, &ancillary_wishes::hop_limit},
+};
+
+// How datagrams leave. -1: as the host has it.
+struct mark_option {
+    int level;
+    int name;
+    std::uint8_t datagram_marks::*where;
+    int least;
+};
+constexpr std::array marks = {
+    mark_option{IPPROTO_IP, IP_TOS, &datagram_marks::traffic_class, 0},
+    mark_option{IPPROTO_IP, IP_TTL, &datagram_marks::hop_limit, 1},
+    mark_option{IPPROTO_IPV6, IPV6_TCLASS, &datagram_marks::traffic_class, 0},
+    mark_option{IPPROTO_IPV6, IPV6_UNICAST_HOPS, &datagram_marks::hop_limit, 1},
 };
 
 struct number_option {
@@ -88,6 +103,10 @@ int get_info(bsd_socket& self, void* value, socklen_t* length) {
     ::tcp_info info{};
     info.tcpi_state =
         self.what == bsd_socket::kind::listener ? linux_state::listen : linux_state::close;
+    if (self.what == bsd_socket::kind::listener) { // as Linux has it: who waits, and how many may
+        info.tcpi_unacked = self.waiting.load(std::memory_order_relaxed);
+        info.tcpi_sacked = self.backlog.load(std::memory_order_relaxed);
+    }
     if (self.what == bsd_socket::kind::conn) {
         on_worker(*self.worker, [&](net_host& host) {
             const tcp::conn* c = host.tcp.find(net_host::handle_of(self.conn()));
@@ -143,7 +162,9 @@ bool is_foreign(const bsd_socket& self, int level, int name) {
         return datagrams;
     }
     const bool ours = level == (self.domain == AF_INET ? IPPROTO_IP : IPPROTO_IPV6);
-    return find_in(wishes, level, name) != wishes.end() && !(datagrams && ours);
+    const bool of_datagrams =
+        find_in(wishes, level, name) != wishes.end() || find_in(marks, level, name) != marks.end();
+    return of_datagrams && !(datagrams && ours);
 }
 
 int get_max_pacing_rate(const bsd_socket& self, void* value, socklen_t* length) {
@@ -346,6 +367,25 @@ set_structure(bsd_socket& self, int level, int name, const void* value, socklen_
     return std::nullopt;
 }
 
+int set_mark(bsd_socket& self, const mark_option& what, int wanted) {
+    if (wanted != -1 && (wanted < what.least || wanted > 255)) {
+        return fail(EINVAL);
+    }
+    self.chosen.marks.*what.where = static_cast<std::uint8_t>(std::max(wanted, 0));
+    return 0;
+}
+
+int get_mark(const bsd_socket& self, const mark_option& what, void* value, socklen_t* length) {
+    std::uint32_t chosen = self.chosen.marks.*what.where;
+    if (const auto all = doors(); chosen == 0 && what.least != 0 && !all.empty()) {
+        on_worker(*all.front(), [&](net_host& host) {
+            chosen = host.udp.config.ttl;
+            return 0;
+        });
+    }
+    return put_int(chosen, value, length);
+}
+
 int set_number(bsd_socket& self, const number_option& what, int wanted) {
     const std::uint32_t heeded =
         std::clamp(static_cast<std::uint32_t>(std::max(wanted, 0)), what.least, what.most);
@@ -376,6 +416,9 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
     if (const auto found = find_in(wishes, level, name); found != wishes.end()) {
         return put_int(self->chosen.wishes.*found->where ? 1 : 0, value, length);
     }
+    if (const auto found = find_in(marks, level, name); found != marks.end()) {
+        return get_mark(*self, *found, value, length);
+    }
     if (const auto found = find_in(numbers, level, name); found != numbers.end()) {
         return put_int(self->chosen.*found->where, value, length);
     }
@@ -404,10 +447,13 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
         return *done;
     }
     int wanted = 0;
-    if (length < sizeof wanted) {
+    if (level == IPPROTO_IP && length == 1) { // ip(7): one byte will do
+        wanted = *static_cast<const std::uint8_t*>(value);
+    } else if (length < sizeof wanted) {
         return fail(EINVAL);
+    } else {
+        std::memcpy(&wanted, value, sizeof wanted);
     }
-    std::memcpy(&wanted, value, sizeof wanted);
     if (level == IPPROTO_TCP && name == TCP_QUICKACK) {
         return set_quick_ack(*self, wanted != 0);
     }
@@ -424,6 +470,9 @@ int setsockopt(int number, int level, int name, const void* value, socklen_t len
     if (const auto found = find_in(wishes, level, name); found != wishes.end()) {
         self->chosen.wishes.*found->where = wanted != 0;
         return 0;
+    }
+    if (const auto found = find_in(marks, level, name); found != marks.end()) {
+        return set_mark(*self, *found, wanted);
     }
     const auto found = find_in(numbers, level, name);
     return found == numbers.end() ? fail(ENOPROTOOPT) : set_number(*self, *found, wanted);

@@ -167,6 +167,58 @@ int poll(pollfd* sockets, nfds_t count, int timeout_ms) {
     });
 }
 
+int select(int count, fd_set* read, fd_set* write, fd_set* except, timeval* timeout) {
+    if (count < 0 || count > FD_SETSIZE ||
+        (timeout != nullptr &&
+         (timeout->tv_sec < 0 || timeout->tv_usec < 0 || timeout->tv_usec >= 1'000'000))) {
+        return fail(EINVAL);
+    }
+    const auto is_in = [](int number, const fd_set* set) {
+        return set != nullptr && FD_ISSET(number, set);
+    };
+    std::vector<pollfd> wanted;
+    for (int number = 0; number < count; ++number) {
+        const unsigned events = (is_in(number, read) ? unsigned{POLLIN} : 0U) |
+                                (is_in(number, write) ? unsigned{POLLOUT} : 0U);
+        if ((events != 0 || is_in(number, except)) && !find_descriptor(number).socket) {
+            return fail(EBADF);
+        }
+        if (events != 0) { // nothing exceptional ever happens
+            wanted.push_back({number, static_cast<short>(events), 0});
+        }
+    }
+    int timeout_ms = -1;
+    if (timeout != nullptr) {
+        const std::int64_t seconds = std::min<std::int64_t>(timeout->tv_sec, 1'000'000);
+        timeout_ms = static_cast<int>(seconds * 1'000 + (timeout->tv_usec + 999) / 1'000);
+    }
+    const bool none = wanted.empty();
+    pollfd nobody{-1, 0, 0};
+    if (bsd::poll(none ? &nobody : wanted.data(), none ? 1 : wanted.size(), timeout_ms) < 0) {
+        return -1;
+    }
+    for (fd_set* set : {read, write, except}) {
+        for (int number = 0; set != nullptr && number < count; ++number) {
+            FD_CLR(number, set);
+        }
+    }
+    int found = 0;
+    for (const pollfd& one : wanted) {
+        if ((one.revents & POLLNVAL) != 0) {
+            return fail(EBADF);
+        }
+        if ((one.events & POLLIN) != 0 && (one.revents & (POLLIN | POLLHUP | POLLERR)) != 0) {
+            FD_SET(one.fd, read);
+            ++found;
+        }
+        if ((one.events & POLLOUT) != 0 && (one.revents & (POLLOUT | POLLERR)) != 0) {
+            FD_SET(one.fd, write);
+            ++found;
+        }
+    }
+    return found;
+}
+
 int epoll_create(int size) {
     return size <= 0 ? fail(EINVAL) : bsd::epoll_create1(0);
 }

@@ -104,6 +104,8 @@ struct options {
     std::uint32_t send_timeout_ms = 0; // 0: none
     std::uint32_t receive_timeout_ms = 0;
     ancillary_wishes wishes;        // of datagrams
+    datagram_marks marks;           // the same
+    bool broadcast = true;          // always as if set
     bool fast_open_connect = false; // connect waits for the first bytes where there is a cookie
     std::uint32_t fast_open = 0;    // of a listener, on each worker: TCP_FASTOPEN's number
     bool reuse_port = false;        // a listener is on every worker anyhow (decision 0064)

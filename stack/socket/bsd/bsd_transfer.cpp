@@ -333,6 +333,40 @@ ssize_t recvmsg(int number, msghdr* message, int flags) {
     return got;
 }
 
+int sendmmsg(int number, mmsghdr* messages, unsigned count, int flags) {
+    if (messages == nullptr && count != 0) {
+        return fail(EFAULT);
+    }
+    int done = 0;
+    for (mmsghdr& one : std::span(messages, std::min(count, unsigned{IOV_MAX}))) {
+        const ssize_t sent = bsd::sendmsg(number, &one.msg_hdr, flags);
+        if (sent < 0) {
+            break;
+        }
+        one.msg_len = static_cast<unsigned>(sent);
+        ++done;
+    }
+    return done != 0 || count == 0 ? done : -1;
+}
+
+int recvmmsg(int number, mmsghdr* messages, unsigned count, int flags) {
+    if (messages == nullptr && count != 0) {
+        return fail(EFAULT);
+    }
+    int done = 0;
+    for (mmsghdr& one : std::span(messages, std::min(count, unsigned{IOV_MAX}))) {
+        const int now = done == 0 ? 0 : flags & MSG_WAITFORONE;
+        const ssize_t got = bsd::recvmsg(
+            number, &one.msg_hdr, (flags & ~MSG_WAITFORONE) | (now != 0 ? MSG_DONTWAIT : 0));
+        if (got < 0) {
+            break;
+        }
+        one.msg_len = static_cast<unsigned>(got);
+        ++done;
+    }
+    return done != 0 || count == 0 ? done : -1;
+}
+
 ssize_t write(int number, const void* bytes, std::size_t count) {
     return bsd::send(number, bytes, count, 0);
 }

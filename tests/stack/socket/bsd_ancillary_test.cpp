@@ -208,13 +208,86 @@ TEST_F(bsd_ancillary, SaysWhereItShallComeFrom) {
     EXPECT_EQ(0, bsd::close(server));
 }
 
+int set(int socket, int level, int name, int value) {
+    return bsd::setsockopt(socket, level, name, &value, sizeof value);
+}
+int get(int socket, int level, int name) {
+    int value = -7;
+    socklen_t length = sizeof value;
+    EXPECT_EQ(0, bsd::getsockopt(socket, level, name, &value, &length)) << errno;
+    return value;
+}
+
+TEST_F(bsd_ancillary, TosAndTtlAreChosenForAllOrForOne) {
+    const int server = open(AF_INET, 53);
+    const int client = open(AF_INET, 5'353);
+    want(server, IPPROTO_IP, IP_RECVTOS);
+    want(server, IPPROTO_IP, IP_RECVTTL);
+    const auto came = [&](std::uint8_t tos, int ttl) {
+        int flags = 0;
+        const told all = receive(server, 256, flags);
+        EXPECT_EQ(tos, as<std::uint8_t>(all.at({IPPROTO_IP, IP_TOS})));
+        EXPECT_EQ(ttl, as<int>(all.at({IPPROTO_IP, IP_TTL})));
+    };
+    EXPECT_EQ(0, get(client, IPPROTO_IP, IP_TOS));
+    EXPECT_EQ(64, get(client, IPPROTO_IP, IP_TTL)); // the host's
+    EXPECT_EQ(0, set(client, IPPROTO_IP, IP_TOS, 0xb8));
+    EXPECT_EQ(0, set(client, IPPROTO_IP, IP_TTL, 3));
+    EXPECT_EQ(0xb8, get(client, IPPROTO_IP, IP_TOS));
+    EXPECT_EQ(3, get(client, IPPROTO_IP, IP_TTL));
+    EXPECT_EQ(3, send_abc(client, 53));
+    came(0xb8, 3);
+    EXPECT_EQ(3, send_abc_with(client, 53, IPPROTO_IP, IP_TOS, 2)); // ECN, as QUIC does
+    came(2, 3);
+    EXPECT_EQ(3, send_abc_with(client, 53, IPPROTO_IP, IP_TOS, std::uint8_t{1}));
+    came(1, 3);
+    EXPECT_EQ(3, send_abc_with(client, 53, IPPROTO_IP, IP_TTL, 255));
+    came(0xb8, 255);
+    const std::uint8_t octet = 0x10; // ip(7): one byte will do
+    EXPECT_EQ(0, bsd::setsockopt(client, IPPROTO_IP, IP_TOS, &octet, 1));
+    EXPECT_EQ(0, set(client, IPPROTO_IP, IP_TTL, -1));
+    EXPECT_EQ(3, send_abc(client, 53));
+    came(0x10, 64);
+    expect_error(EINVAL, set(client, IPPROTO_IP, IP_TTL, 0));
+    expect_error(EINVAL, set(client, IPPROTO_IP, IP_TTL, 256));
+    expect_error(EINVAL, set(client, IPPROTO_IP, IP_TOS, 256));
+    expect_error(ENOPROTOOPT, set(client, IPPROTO_IPV6, IPV6_TCLASS, 1));
+    EXPECT_EQ(0, bsd::close(client));
+    EXPECT_EQ(0, bsd::close(server));
+}
+
+TEST_F(bsd_ancillary, SoAreTrafficClassAndHopLimit) {
+    const int server = open(AF_INET, 53);
+    const int client = open(AF_INET6, 5'353);
+    want(server, IPPROTO_IP, IP_RECVTOS);
+    want(server, IPPROTO_IP, IP_RECVTTL);
+    EXPECT_EQ(0, set(client, IPPROTO_IPV6, IPV6_TCLASS, 0x28));
+    EXPECT_EQ(0, set(client, IPPROTO_IPV6, IPV6_UNICAST_HOPS, 9));
+    sockaddr_in6 to{};
+    to.sin6_family = AF_INET6;
+    to.sin6_port = __builtin_bswap16(53);
+    inet_pton(AF_INET6, "::ffff:10.0.0.2", &to.sin6_addr);
+    EXPECT_EQ(
+        3, bsd::sendto(client, "abc", 3, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to));
+    int flags = 0;
+    const told all = receive(server, 256, flags);
+    EXPECT_EQ(0x28, as<std::uint8_t>(all.at({IPPROTO_IP, IP_TOS})));
+    EXPECT_EQ(9, as<int>(all.at({IPPROTO_IP, IP_TTL})));
+    EXPECT_EQ(0, bsd::close(client));
+    EXPECT_EQ(0, bsd::close(server));
+}
+
 TEST_F(bsd_ancillary, MisuseIsAnError) {
     const int client = open(AF_INET, 5'353);
     in_pktinfo info{};
     info.ipi_ifindex = 1;
     expect_error(ENODEV, send_abc_with(client, 53, IPPROTO_IP, IP_PKTINFO, info));
     expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_PKTINFO, 1));
-    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_TTL, 1));
+    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_TTL, 0));
+    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_TTL, std::uint8_t{9}));
+    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_TOS, 256));
+    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IP, IP_RECVTTL, 1));
+    expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_UDP, 103, std::uint16_t{1})); // GSO
     expect_error(EINVAL, send_abc_with(client, 53, IPPROTO_IPV6, IPV6_PKTINFO, in6_pktinfo{}));
     char bytes[] = "abc";
     iovec one{bytes, 3};

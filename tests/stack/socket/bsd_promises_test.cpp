@@ -2,6 +2,7 @@
 // poll(2), epoll_ctl(2), close(2).
 #include "tests/stack/socket/running_host.hpp"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 
 namespace pantala::test {
 namespace {
@@ -41,14 +43,7 @@ struct bsd_promises : with_host<2> {
             ASSERT_EQ(0, bsd::ioctl(socket, FIONREAD, &there));
         }
     }
-    // Each worker has turned so often.
-    static void rounds(unsigned count) {
-        for (unsigned i = 0; i < count; ++i) {
-            for (const auto& door : bsd::doors()) {
-                EXPECT_EQ(0, bsd::on_worker(*door, [](net_host&) { return 0; }));
-            }
-        }
-    }
+    static void rounds(unsigned count) { host->wait_turns(count); }
 
     int listener = -1;
     int client = -1;
@@ -261,7 +256,7 @@ TEST_F(bsd_promises, ANegativeBacklogIsTheLargest) {
     ASSERT_EQ(0, bsd::listen(many, 1));
     ASSERT_EQ(0, bsd::listen(many, -1)); // and it may be changed
     std::vector<int> clients;
-    for (unsigned i = 0; i < 20; ++i) {
+    for (unsigned i = 0; i < 3; ++i) {
         clients.push_back(connected(81));
     }
     rounds(20);
@@ -312,6 +307,114 @@ TEST_F(bsd_promises, PollKnowsTheOtherNamesOfReadiness) {
     wait[0].events = POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI;
     EXPECT_EQ(1, bsd::poll(wait, 1, 10'000));
     EXPECT_EQ(POLLIN | POLLRDNORM, wait[0].revents);
+}
+
+TEST_F(bsd_promises, SelectIsPollInAnotherShape) {
+    join_two();
+    fd_set reads;
+    fd_set writes;
+    fd_set excepts;
+    const auto all = [&](fd_set& set) {
+        FD_ZERO(&set);
+        for (const int number : {client, peer, listener}) {
+            FD_SET(number, &set);
+        }
+    };
+    all(reads);
+    all(writes);
+    all(excepts);
+    timeval none{};
+    const int count = std::max({client, peer, listener}) + 1;
+    EXPECT_EQ(2, bsd::select(count, &reads, &writes, &excepts, &none));
+    for (const int number : {client, peer, listener}) {
+        EXPECT_FALSE(FD_ISSET(number, &reads) || FD_ISSET(number, &excepts));
+        EXPECT_EQ(number != listener, static_cast<bool>(FD_ISSET(number, &writes)));
+    }
+    all(reads);
+    EXPECT_EQ(0, bsd::select(count, &reads, nullptr, nullptr, &none));
+    EXPECT_FALSE(FD_ISSET(peer, &reads));
+    all(reads);
+    std::thread waits = blocked_in([&] {
+        EXPECT_EQ(1, bsd::select(count, &reads, nullptr, nullptr, nullptr));
+        EXPECT_TRUE(FD_ISSET(peer, &reads));
+    });
+    EXPECT_EQ(1, bsd::send(client, "a", 1, 0));
+    waits.join();
+    timeval wrong{0, 1'000'000};
+    expect_error(EINVAL, bsd::select(count, nullptr, nullptr, nullptr, &wrong));
+    expect_error(EINVAL, bsd::select(FD_SETSIZE + 1, nullptr, nullptr, nullptr, &none));
+    FD_SET(1'000, &reads);
+    expect_error(EBADF, bsd::select(1'001, &reads, nullptr, nullptr, &none));
+}
+
+TEST_F(bsd_promises, WhatIsOnItsWayIsKnown) {
+    ::tcp_info info{};
+    socklen_t length = sizeof info;
+    client = connected(80);
+    rounds(10);
+    ASSERT_EQ(0, bsd::getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &length));
+    EXPECT_EQ(1U, info.tcpi_unacked); // as Linux has it: who waits for accept,
+    EXPECT_EQ(64U, info.tcpi_sacked); // and how many may
+    peer = bsd::accept(listener, nullptr, nullptr);
+    int bytes = -1;
+    EXPECT_EQ(0, bsd::ioctl(client, TIOCOUTQ, &bytes));
+    EXPECT_EQ(0, bytes);
+    const std::string text = letters(200'000); // the peer reads nothing
+    const ssize_t sent = bsd::send(client, text.data(), text.size(), 0);
+    EXPECT_EQ(200'000, sent);
+    rounds(10);
+    EXPECT_EQ(0, bsd::ioctl(client, TIOCOUTQ, &bytes));
+    EXPECT_LT(0, bytes);
+    EXPECT_GE(sent, bytes);
+    std::thread reads([&] {
+        std::array<char, 10'000> room;
+        for (ssize_t got = 0; got < sent;) {
+            got += bsd::recv(peer, room.data(), room.size(), 0);
+        }
+    });
+    while (bytes != 0) {
+        ASSERT_EQ(0, bsd::ioctl(client, TIOCOUTQ, &bytes));
+    }
+    reads.join();
+    expect_error(EINVAL, bsd::ioctl(listener, TIOCOUTQ, &bytes));
+}
+
+TEST_F(bsd_promises, SeveralMessagesInACall) {
+    const int datagrams = bsd::socket(AF_INET, SOCK_DGRAM, 0);
+    sockaddr_in self = at(53);
+    ASSERT_EQ(0, bsd::bind(datagrams, plain(self), sizeof self));
+    std::array<iovec, 3> pieces;
+    std::array<mmsghdr, 3> all{};
+    std::array<std::string, 3> texts{"a", "bc", "def"};
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        pieces[i] = {texts[i].data(), texts[i].size()};
+        all[i].msg_hdr.msg_iov = &pieces[i];
+        all[i].msg_hdr.msg_iovlen = 1;
+        all[i].msg_hdr.msg_name = &self;
+        all[i].msg_hdr.msg_namelen = sizeof self;
+    }
+    EXPECT_EQ(3, bsd::sendmmsg(datagrams, all.data(), 3, 0));
+    EXPECT_EQ(2U, all[1].msg_len);
+    std::array<std::array<char, 8>, 3> room{};
+    int got = 0;
+    while (got < 3) { // they may come in two rounds
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            pieces[i] = {room[i].data(), room[i].size()};
+        }
+        const int now = bsd::recvmmsg(datagrams, all.data(), 3, MSG_WAITFORONE);
+        ASSERT_LT(0, now) << errno;
+        for (int i = 0; i < now; ++i, ++got) {
+            const auto& one = all[static_cast<std::size_t>(i)];
+            EXPECT_EQ(
+                texts[static_cast<std::size_t>(got)],
+                std::string(static_cast<char*>(one.msg_hdr.msg_iov->iov_base), one.msg_len));
+        }
+    }
+    expect_error(EAGAIN, bsd::recvmmsg(datagrams, all.data(), 3, MSG_DONTWAIT));
+    expect_error(EFAULT, bsd::sendmmsg(datagrams, nullptr, 1, 0));
+    const int on = 1;
+    EXPECT_EQ(0, bsd::setsockopt(datagrams, SOL_SOCKET, SO_BROADCAST, &on, sizeof on));
+    EXPECT_EQ(0, bsd::close(datagrams));
 }
 
 TEST_F(bsd_promises, EpollTellsOfErrorsUnasked) {

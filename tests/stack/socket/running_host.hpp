@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <thread>
@@ -44,6 +45,7 @@ struct running_host {
             while (!stop.load()) {
                 host.advance(ns_per_ms);
                 host.sent(1);
+                turns.fetch_add(1);
             }
         });
     }
@@ -53,7 +55,15 @@ struct running_host {
         gates.clear();
     }
 
+    // Each worker turns so often.
+    void wait_turns(std::uint64_t count) const {
+        for (const std::uint64_t last = turns + count; turns <= last;) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+    }
+
     doorbell bell; // the turning thread never sleeps
+    std::atomic<std::uint64_t> turns{0};
     mbuf_pool pool{16'383};
     router host;
     std::vector<std::unique_ptr<bsd::gate>> gates;
