@@ -256,15 +256,17 @@ int accept4(int number, sockaddr* address, socklen_t* length, int flags) {
     fresh->domain = self->domain;
     fresh->bound = self->bound;
     fresh->non_blocking = (flags & SOCK_NONBLOCK) != 0;
+    fresh->make_rings();
     on_worker(*fresh->worker, [&](net_host& host) {
         fresh->apply_options(host);
-        if (fresh->conn().is_open()) { // also one that has ended: it is kept until adopt()
+        if (fresh->conn().is_open()) { // also one that has ended: it is kept until it has rings
             fresh->peer = fresh->conn().remote();
             fresh->bound = fresh->conn().local();
         }
+        fresh->publish_rings();
+        fresh->pump(); // what came before is there when accept returns
         return 0;
     });
-    fresh->adopt();
     write_address(fresh->peer, self->domain, address, length);
     const int made = add_descriptor({fresh, nullptr});
     if (made < 0) {

@@ -114,11 +114,19 @@ void bsd_socket::taken_from_ring() {
     }
 }
 
-void bsd_socket::adopt() {
+void bsd_socket::make_rings() {
     in = std::make_unique<byte_ring>(chosen.receive_buffer);
     out = std::make_unique<byte_ring>(chosen.send_buffer);
+}
+
+void bsd_socket::publish_rings() {
     worker_out_.store(out.get(), std::memory_order_release);
     worker_in_.store(in.get(), std::memory_order_release); // with pump
+}
+
+void bsd_socket::adopt() {
+    make_rings();
+    publish_rings();
     kick();
 }
 

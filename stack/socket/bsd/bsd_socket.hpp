@@ -160,7 +160,9 @@ class bsd_socket {
     void give_up();
     // Behind in->consume: the worker may have been waiting for room.
     void taken_from_ring();
-    // A connection that a worker accepted gets its rings.
+    // Its rings: made, then known to the worker too; adopt does both and has it look at them.
+    void make_rings();
+    void publish_rings(); // also the worker
     void adopt();
     // Of a listener: moves what arrived to `accepted`, oldest first.
     void take_arrived();
@@ -214,7 +216,7 @@ class bsd_socket {
     std::atomic<std::uint32_t> references_{1};
     std::atomic<bool> kicked_{false}; // `kick_` is on its way
     note kick_;
-    std::atomic<byte_ring*> worker_in_{nullptr}; // published by adopt
+    std::atomic<byte_ring*> worker_in_{nullptr}; // published
     std::atomic<byte_ring*> worker_out_{nullptr};
     bool held_by_worker_ = false; // the worker's reference counts
     bool ended_ = false;          // TCP says that it is over

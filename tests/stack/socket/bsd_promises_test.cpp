@@ -451,6 +451,8 @@ TEST_F(bsd_promises, AConnectionThatHasEndedIsAccepted) {
     sockaddr_in mine{};
     socklen_t length = sizeof mine;
     ASSERT_EQ(0, bsd::getsockname(client, reinterpret_cast<sockaddr*>(&mine), &length));
+    EXPECT_EQ(3, bsd::send(client, "abc", 3, 0));
+    rounds(50);
     const ::linger reset{1, 0};
     ASSERT_EQ(0, bsd::setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof reset));
     ASSERT_EQ(0, bsd::close(std::exchange(client, -1)));
@@ -461,6 +463,8 @@ TEST_F(bsd_promises, AConnectionThatHasEndedIsAccepted) {
     ASSERT_LE(0, peer);
     EXPECT_EQ(mine.sin_port, from.sin_port);
     EXPECT_EQ(mine.sin_addr.s_addr, from.sin_addr.s_addr);
+    char bytes[10];
+    EXPECT_EQ(3, bsd::recv(peer, bytes, sizeof bytes, 0)); // what came before is there
     char byte = 0;
     expect_error(ECONNRESET, bsd::recv(peer, &byte, 1, 0));
     EXPECT_EQ(0, bsd::recv(peer, &byte, 1, 0));
