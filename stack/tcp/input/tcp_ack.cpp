@@ -36,10 +36,12 @@ void update_window(host& h, conn& c, const segment_in& segment, ack_result& resu
     c.snd_wl2 = segment.ack;
 }
 
-// RFC 6298 section 3: a segment that was sent once times the round trip; where only retransmitted
-// ones were acknowledged the timestamp's echo does (RFC 7323 4.1).
+// RFC 6298 section 3: a segment that was sent once times the round trip. Where the ACK covers a
+// retransmission as well, that one has waited for it; then the timestamp's echo tells (RFC 7323
+// 4.1).
 void take_rtt(host& h, conn& c, ack_result& result) {
     std::uint32_t& rtt_us = result.rtt_us;
+    rtt_us = result.resent_acked ? 0 : rtt_us;
     if (rtt_us == 0 && result.advanced && result.has_echo && result.ts_echo != 0) {
         const std::uint32_t elapsed_ms = h.now_ms() + c.ts_offset - result.ts_echo;
         if (elapsed_ms < 0x10000000 / 1'000) {

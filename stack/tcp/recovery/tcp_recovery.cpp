@@ -205,13 +205,15 @@ bool on_ack_undisturbed(host& h, conn& c, const ack_result& result) {
     return false;
 }
 
-// RFC 5682 section 3.1 (SACK: 3): after a timeout, do ACKs answer what was sent only once?
+// RFC 5682 section 2.1 (SACK: 3.1): after a timeout, do ACKs answer what was sent only once?
 // True: the timeout was spurious and is undone.
 bool f_rto_on_ack(host& h, conn& c, ack_result& result) {
     if (!c.has(conn_flag::f_rto)) {
         return false;
     }
-    if (result.original_delivered) { // step 3.b
+    // Step 3.b. An ACK that covers the retransmission as well says nothing of what lies behind it,
+    // which may have arrived long ago (step 2: one more ACK is waited for).
+    if (result.original_delivered && !result.resent_acked) {
         h.stats.frto_spurious.add(1);
         if (c.has(conn_flag::undo_ready)) {
             undo_reduction(h, c);
@@ -227,7 +229,7 @@ bool f_rto_on_ack(host& h, conn& c, ack_result& result) {
         if (c.unsent() == 0) {
             c.clear(conn_flag::f_rto);
         }
-    } else if (!result.advanced) {
+    } else { // step 2.a: a duplicate ACK, or one for all that was out
         c.clear(conn_flag::f_rto);
     }
     return false;
@@ -389,7 +391,8 @@ void recovery_on_timeout(host& h, conn& c) {
     // RFC 5681 3.1: ssthresh is cut once for a loss, not again for a lost retransmission; and the
     // first timeout of an episode remembers what to restore.
     const bool uncut = c.recovery != recovery_state::loss || c.uncut;
-    const bool first = c.rexmt_shift == 0 && (uncut || c.snd_una >= c.high_seq);
+    const bool first = c.rexmt_shift == 0 && ((uncut && c.recovery != recovery_state::recovery) ||
+                                              c.snd_una >= c.high_seq);
     if (uncut) {
         prepare_undo(c);
         tell_reduction(c);
@@ -397,8 +400,7 @@ void recovery_on_timeout(host& h, conn& c) {
         c.resent_at_us = h.now_us();
         c.uncut = false;
     }
-    // RFC 5682 section 3.1 step 1: only for the first timeout, and only where there is more to send
-    // than the segment that is repeated.
+    // RFC 5682 section 3.1 step 1: only for the first timeout, and in no recovery.
     if (first && c.sent_count > 0) {
         c.set(conn_flag::f_rto);
     } else {
