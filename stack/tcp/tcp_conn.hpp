@@ -148,7 +148,7 @@ struct mtu_search {
 
 // Congestion control's private memory: each algorithm lays its own struct over it.
 struct congestion_memory {
-    alignas(8) std::array<std::byte, 64> bytes{};
+    alignas(8) std::array<std::byte, 80> bytes{};
 };
 
 // The doubly linked orders of the records of sent segments (tcp_sack.hpp).
@@ -234,6 +234,8 @@ struct alignas(64) conn {
     std::uint32_t resent_bytes = 0;   // retransmitted after being marked lost, still out
     std::uint32_t most_in_flight = 0; // this window's highest, for application-limited phases
     tcp_seq most_in_flight_end;       // the window it is measured over
+    std::uint32_t cwnd_used_ms = 0;   // when cwnd was last what limits
+    std::uint32_t cwnd_used = 0;      // bytes: the most that was in flight since
     tcp_seq high_seq;                 // RecoveryPoint: recovery ends when it is acknowledged
     std::uint32_t prr_delivered = 0;
     std::uint32_t prr_out = 0;
@@ -263,7 +265,7 @@ struct alignas(64) conn {
     tcp_seq rack_fack;
     tcp_seq rack_dsack_round;
     tcp_seq tail_probe_end;
-    tcp_seq ecn_end;                // no second ECN reduction before this
+    tcp_seq ecn_end;                // ECE below this is about what cwnd was cut for already
     std::uint32_t pace_gap_ns = 0;  // what 1,024 bytes take at the pacing rate; 0: they are free
     std::uint64_t pace_next_ns = 0; // the next portion is due
     std::uint64_t delivered = 0;    // bytes the peer has, counted once

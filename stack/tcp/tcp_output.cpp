@@ -390,9 +390,9 @@ void output(host& h, conn& c) {
         return;
     }
     // RFC 5681 4.1: after an idle RTO the window is no longer known to be safe.
-    if (c.snd_una == c.snd_nxt && c.unsent() > 0 && c.last_sent_ms != 0 &&
+    if (c.snd_una == c.snd_nxt && c.unsent() > 0 &&
         h.now_ms() - c.last_sent_ms > c.rto_us / 1'000) {
-        congestion_notify(h, c, congestion_event::idle);
+        congestion_restart(h, c);
     }
     const unsigned most = pace_begin(h, c, segments_per_round_max);
     const bool was_limited = c.has(conn_flag::cwnd_limited);

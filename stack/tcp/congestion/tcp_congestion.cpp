@@ -65,6 +65,26 @@ void hystart_round(conn& c, hystart& state) {
     }
 }
 
+// What ssthresh remembers of a window that is given up unused, while nothing is being repaired.
+void remember_unused(conn& c) {
+    if (c.recovery <= recovery_state::disorder) {
+        c.ssthresh = std::max(c.ssthresh, c.cwnd / 2 + c.cwnd / 4); // RFC 2861 3
+    }
+}
+
+// RFC 2861 3.2, Linux's tcp_cwnd_application_limited: an RTO long cwnd did not limit. Half of what
+// was not used of it is given up. Not where the send buffer is the limit.
+void give_up_unused(host& h, conn& c) {
+    const std::uint32_t used = std::max(c.cwnd_used, initial_window(h, c));
+    if (used < c.cwnd && c.recovery == recovery_state::open && !c.send_blocked) {
+        remember_unused(c);
+        c.cwnd = (c.cwnd + used) / 2;
+        congestion_notify(h, c, congestion_event::unused);
+    }
+    c.cwnd_used_ms = h.now_ms();
+    c.cwnd_used = 0;
+}
+
 } // namespace
 
 std::uint32_t initial_window(const host& h, const conn& c) {
@@ -109,6 +129,8 @@ void congestion_start(host& h, conn& c) {
     c.congestion_private = {};
     c.cwnd = initial_window(h, c);
     c.ssthresh = 0x7fffffff;
+    c.cwnd_used_ms = h.now_ms();
+    c.cwnd_used = 0;
     congestion_state<hystart>(c).window_end = c.snd_nxt;
     if (c.congestion == congestion_kind::dctcp) {
         dctcp_start(c);
@@ -138,12 +160,18 @@ std::uint32_t slow_start_acked(host& h, conn& c, std::uint32_t acked_bytes, std:
 }
 
 void congestion_acked(host& h, conn& c, std::uint32_t acked_bytes, std::uint32_t rtt_us) {
-    // RFC 7661 in spirit, Linux's rule in form: a window that was not used is not grown.
+    // RFC 7661 4.3, Linux's rule in form: a window that was not used is not grown.
     const bool slow = c.cwnd < c.ssthresh;
     const bool limited = c.has(conn_flag::cwnd_limited) || (slow && c.cwnd < 2 * c.most_in_flight);
     if (!limited) {
+        c.cwnd_used = std::max(c.cwnd_used, c.most_in_flight);
+        if (h.now_ms() - c.cwnd_used_ms >= c.rto_us / 1'000) [[unlikely]] {
+            give_up_unused(h, c);
+        }
         return;
     }
+    c.cwnd_used_ms = h.now_ms();
+    c.cwnd_used = 0;
     if (slow) {
         acked_bytes = slow_start_acked(h, c, acked_bytes, rtt_us);
         if (acked_bytes == 0) {
@@ -158,7 +186,7 @@ void congestion_acked(host& h, conn& c, std::uint32_t acked_bytes, std::uint32_t
     c.cwnd = std::min(c.cwnd, 1U << 30);
 }
 
-std::uint32_t congestion_cut(host&, conn& c) {
+std::uint32_t congestion_cut(host&, conn& c, cut_cause cause) {
     auto& state = congestion_state<hystart>(c);
     state.done = true;
     state.in_css = false;
@@ -166,19 +194,54 @@ std::uint32_t congestion_cut(host&, conn& c) {
     case congestion_kind::cubic:
         return cubic_cut(c);
     case congestion_kind::dctcp:
-        return dctcp_cut(c);
+        // RFC 8257 3.5: a loss cuts as with any other TCP, whatever the marks say.
+        return cause == cut_cause::mark ? dctcp_marked_cut(c) : newreno_cut(c);
     case congestion_kind::newreno:
         break;
     }
     return newreno_cut(c);
 }
 
-void congestion_notify(host& h, conn& c, congestion_event event) {
-    if (event == congestion_event::idle) {
-        c.cwnd = std::min(c.cwnd, initial_window(h, c));
+// A mark counts as a loss with all but DCTCP, so there was the one cut of this window (RFC 3168
+// 6.1.2). DCTCP's was less than a loss asks for (RFC 8257 3.5): it becomes half of what the window
+// was before the mark, once again not more.
+std::uint32_t congestion_cut_again(const conn& c) {
+    if (c.congestion != congestion_kind::dctcp) {
+        return c.ssthresh;
     }
-    if (c.congestion == congestion_kind::cubic) {
-        cubic_forget_epoch(c);
+    return std::min(c.ssthresh, std::max(c.prior_cwnd / 2, 2U * c.snd_mss));
+}
+
+// RFC 2861 3.1, Linux's tcp_cwnd_restart: half for every RTO in which nothing was sent, until the
+// restart window of RFC 5681 4.1.
+void congestion_restart(host& h, conn& c) {
+    const std::uint32_t rto_ms = std::max(c.rto_us / 1'000, 1U);
+    const std::uint32_t idle_ms = h.now_ms() - c.last_sent_ms;
+    const std::uint32_t least = std::min(c.cwnd, initial_window(h, c));
+    if (idle_ms <= rto_ms || c.last_sent_ms == 0) {
+        return;
+    }
+    c.cwnd_used_ms = h.now_ms();
+    c.cwnd_used = 0;
+    if (least == c.cwnd) {
+        return;
+    }
+    remember_unused(c);
+    c.cwnd = std::max(c.cwnd >> std::min(idle_ms / rto_ms, 31U), least);
+    congestion_notify(h, c, congestion_event::unused);
+}
+
+void congestion_notify(host& h, conn& c, congestion_event event) {
+    if (c.congestion != congestion_kind::cubic) {
+        return;
+    }
+    switch (event) {
+    case congestion_event::timeout:
+        return cubic_timed_out(c);
+    case congestion_event::undone:
+        return cubic_undone(h, c);
+    case congestion_event::unused:
+        return cubic_forget_epoch(c);
     }
 }
 

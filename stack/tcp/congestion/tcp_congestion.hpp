@@ -14,8 +14,11 @@ class host;
 enum class congestion_event : std::uint8_t {
     timeout, // retransmission timeout; ssthresh is already set
     undone,  // the last cut was spurious; cwnd and ssthresh are already restored
-    idle,    // nothing was sent for longer than an RTO
+    unused,  // cwnd has become smaller because it was not used
 };
+
+// What a cut answers. Only DCTCP tells them apart.
+enum class cut_cause : std::uint8_t { loss, mark };
 
 // A new or reused connection: cwnd (RFC 6928), ssthresh "arbitrarily high" (RFC 5681 3.1).
 void congestion_start(host& h, conn& c);
@@ -24,12 +27,15 @@ void congestion_change(conn& c, congestion_kind kind);
 // An ACK took `acked_bytes` out of the network while nothing is lost; rtt_us is 0 if not measured.
 void congestion_acked(host& h, conn& c, std::uint32_t acked_bytes, std::uint32_t rtt_us);
 // What ssthresh becomes after a loss or ECN mark; called once per congestion event.
-std::uint32_t congestion_cut(host& h, conn& c);
+std::uint32_t congestion_cut(host& h, conn& c, cut_cause cause);
+// The same where a loss shows in a window that was cut for a mark already.
+std::uint32_t congestion_cut_again(const conn& c);
 void congestion_notify(host& h, conn& c, congestion_event event);
 // DCTCP measures every ACK: bytes acknowledged, and whether they were marked.
 void congestion_marked(conn& c, std::uint32_t acked_bytes, bool ece);
 
-// Restart after idleness (RFC 5681 4.1): cwnd falls back to the initial window.
+// Nothing is in flight and data is about to leave: cwnd decays by what the silence lasted.
+void congestion_restart(host& h, conn& c);
 std::uint32_t initial_window(const host& h, const conn& c);
 
 // Slow start shared by all: appropriate byte counting with L = 8 (RFC 3465, RFC 9406 4.2) and
@@ -55,10 +61,12 @@ void newreno_acked(conn& c, std::uint32_t acked_bytes);
 
 std::uint32_t cubic_cut(conn& c);
 void cubic_acked(host& h, conn& c, std::uint32_t acked_bytes);
+void cubic_timed_out(conn& c);
 void cubic_forget_epoch(conn& c);
+void cubic_undone(const host& h, conn& c);
 
 void dctcp_start(conn& c);
-std::uint32_t dctcp_cut(conn& c);
+std::uint32_t dctcp_marked_cut(conn& c);
 void dctcp_marked(conn& c, std::uint32_t acked_bytes, bool ece);
 
 template <class T>

@@ -19,7 +19,6 @@ struct dctcp_state {
     std::uint32_t acked = 0; // in this window of data
     std::uint32_t marked = 0;
     tcp_seq window_end;
-    bool last_mark = false;
 };
 
 constexpr unsigned dctcp_gain_shift = 4; // g = 1/16 (RFC 8257 3.3)
@@ -55,7 +54,6 @@ void dctcp_marked(conn& c, std::uint32_t acked_bytes, bool ece) {
     auto& state = congestion_state<dctcp_state>(c);
     state.acked += acked_bytes;
     state.marked += ece ? acked_bytes : 0;
-    state.last_mark = ece;
     if (c.snd_una <= state.window_end || state.acked == 0) {
         return;
     }
@@ -67,12 +65,9 @@ void dctcp_marked(conn& c, std::uint32_t acked_bytes, bool ece) {
     state.window_end = c.snd_nxt;
 }
 
-// Marks cut by alpha / 2 (section 3.4), losses by half as NewReno (section 3.5).
-std::uint32_t dctcp_cut(conn& c) {
+// Marks cut by alpha / 2 (section 3.4).
+std::uint32_t dctcp_marked_cut(conn& c) {
     const auto& state = congestion_state<dctcp_state>(c);
-    if (!state.last_mark) {
-        return newreno_cut(c);
-    }
     const auto cut =
         static_cast<std::uint32_t>(std::uint64_t{c.cwnd} * state.alpha / (2 * alpha_one));
     return std::max(c.cwnd - cut, 2U * c.snd_mss);

@@ -33,14 +33,14 @@ void tell_reduction(conn& c) {
     }
 }
 
-void start_reduction(host& h, conn& c) {
+void start_reduction(host& h, conn& c, cut_cause cause) {
     prepare_undo(c);
     tell_reduction(c);
     c.high_seq = c.snd_nxt;
     c.recover_fs = std::max(c.snd_nxt - c.snd_una, 1U);
     c.prr_delivered = 0;
     c.prr_out = 0;
-    c.ssthresh = congestion_cut(h, c);
+    c.ssthresh = congestion_cut(h, c, cause);
 }
 
 void undo_reduction(host& h, conn& c) {
@@ -176,17 +176,25 @@ void sackless_on_ack(host& h, conn& c, ack_result& result) {
 
 // -- States.
 
-void enter_recovery(host& h, conn& c) {
+void start_repair(host& h, conn& c) {
     (c.has(conn_flag::sack) ? h.stats.sack_recovery_episode : h.stats.newreno_recovery_episode)
         .add(1);
     if (c.recovery != recovery_state::reduced) {
-        start_reduction(h, c);
-    } else { // already cut for ECN in this window: no second cut (RFC 3168 6.1.2)
+        start_reduction(h, c, cut_cause::loss);
+    } else { // already cut for ECN in this window
         c.high_seq = c.snd_nxt;
         c.clear(conn_flag::undo_ready);
     }
     c.clear(conn_flag::tail_probe);
     c.recovery = recovery_state::recovery;
+}
+
+// A loss is found.
+void enter_recovery(host& h, conn& c) {
+    if (c.recovery == recovery_state::reduced) {
+        c.ssthresh = congestion_cut_again(c);
+    }
+    start_repair(h, c);
 }
 
 // A loss while nothing was known to be wrong.
@@ -291,7 +299,7 @@ void on_ece(host& h, conn& c) {
         return;
     }
     h.stats.ecn_rcwnd.add(1);
-    start_reduction(h, c);
+    start_reduction(h, c, cut_cause::mark);
     c.clear(conn_flag::undo_ready);
     c.recovery = recovery_state::reduced;
 }
@@ -315,7 +323,8 @@ bool recovery_on_ack(host& h, conn& c, tcp_seq ack, ack_result& result) {
         on_ece(h, c);
     }
     if (tail_probe_acked(h, c, ack, result) && c.recovery == recovery_state::open) {
-        start_reduction(h, c); // RFC 8985 7.4.2: the congestion response, without a recovery
+        // RFC 8985 7.4.2: the congestion response, without a recovery.
+        start_reduction(h, c, cut_cause::loss);
         c.clear(conn_flag::undo_ready);
         c.recovery = recovery_state::reduced;
     }
@@ -376,7 +385,7 @@ void recovery_without_congestion(host& h, conn& c) {
         return;
     }
     if (c.recovery == recovery_state::reduced) { // a cut for something else: it goes on as it is
-        enter_recovery(h, c);
+        start_repair(h, c);
     } else {
         c.high_seq = c.snd_nxt;
         c.clear(conn_flag::undo_ready | conn_flag::f_rto | conn_flag::tail_probe);
@@ -396,7 +405,7 @@ void recovery_on_timeout(host& h, conn& c) {
     if (uncut) {
         prepare_undo(c);
         tell_reduction(c);
-        c.ssthresh = congestion_cut(h, c);
+        c.ssthresh = congestion_cut(h, c, cut_cause::loss);
         c.resent_at_us = h.now_us();
         c.uncut = false;
     }
