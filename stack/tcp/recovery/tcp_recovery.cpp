@@ -143,7 +143,20 @@ void mark_head_lost(host& h, conn& c) {
     }
 }
 
+// After a timeout duplicate ACKs stand for what was sent since, new data of F-RTO first: it has
+// left the network, so that the repair goes on (RFC 5682 2.1 step 3.a) and no second timeout is
+// needed.
+void sackless_in_loss(conn& c, const ack_result& result) {
+    const bool both = c.snd_una < c.high_seq && c.high_seq < c.snd_nxt;
+    const std::uint32_t since = both ? c.snd_nxt - c.high_seq : 0;
+    c.sacked_bytes = std::min(c.sacked_bytes + (is_dupack(c, result) ? c.snd_mss : 0U), since);
+}
+
 void sackless_on_ack(host& h, conn& c, ack_result& result) {
+    if (c.recovery == recovery_state::loss) {
+        sackless_in_loss(c, result);
+        return;
+    }
     if (result.advanced) {
         // RFC 6937 section 3: duplicate ACKs have counted what they stood for, but none of them the
         // hole that is closed now.
@@ -162,7 +175,7 @@ void sackless_on_ack(host& h, conn& c, ack_result& result) {
             c.dupacks = 0;
             c.sacked_bytes = 0;
         }
-    } else if (is_dupack(c, result) && c.recovery != recovery_state::loss) {
+    } else if (is_dupack(c, result)) {
         h.stats.rcvdupack.add(1);
         count_dupack(c);
         result.delivered += c.snd_mss;

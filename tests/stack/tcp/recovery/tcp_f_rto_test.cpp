@@ -47,7 +47,7 @@ TEST(tcp_f_rto, believes_no_ack_that_a_retransmission_brought) {
     EXPECT_EQ(one.conn().srtt(), srtt); // nor does it time those that waited for it (Karn)
     EXPECT_EQ(one.peer.stats().frto_spurious.read(), 0U);
     EXPECT_EQ(one.peer.stats().sndrexmitbad.read(), 0U);
-    EXPECT_EQ(one.conn().ssthresh, 2 * default_mss);
+    EXPECT_EQ(one.conn().ssthresh, 3 * default_mss * 7 / 10);
     EXPECT_LE(one.conn().cwnd, one.conn().ssthresh);
     EXPECT_EQ(one.conn().recovery, tcp::recovery_state::open);
     EXPECT_FALSE(one.conn().has(tcp::conn_flag::f_rto | tcp::conn_flag::undo_ready));
@@ -69,7 +69,6 @@ TEST(tcp_f_rto, waits_for_a_second_ack) {
     EXPECT_EQ(one.peer.stats().frto_spurious.read(), 0U);
     const auto fresh = all_sent(one.peer);
     ASSERT_GE(fresh.size(), 1U);
-    EXPECT_LE(fresh.size(), 2U);
     EXPECT_EQ(fresh.front().seq, fourth + 2 * default_mss);
     one.acknowledge(0);
     EXPECT_EQ(one.peer.stats().frto_spurious.read(), 0U);
