@@ -443,6 +443,7 @@ bool take_path_mtu(host& h, conn& c, std::uint16_t told) {
     for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
         if (!h.sents[id].has(sent_flag::sacked) && h.sents[id].payload() > passed) {
             sent_mark_lost(h, c, id); // too big to have arrived
+            h.stats.mturesent.add(1);
         }
     }
     if (c.may_be_cut) {

@@ -99,6 +99,7 @@ std::uint32_t rack_detect(host& h, conn& c) {
         }
         const std::uint64_t due_ns = segment.xmit_ns + patience_ns;
         if (due_ns <= h.now.ns) {
+            h.stats.sack_lostrexmt.add(segment.has(sent_flag::resent) ? 1 : 0);
             sent_mark_lost(h, c, id);
             h.stats.rack_lost.add(1);
         } else {
@@ -138,6 +139,8 @@ void tail_probe_send(host& h, conn& c) {
         const sent_segment& last = h.sents[c.by_seq.tail];
         if (!last.has(sent_flag::sacked) && send_again(h, c, c.by_seq.tail)) {
             c.clear(conn_flag::tail_probe_new);
+            h.stats.tlpresends.add(1);
+            h.stats.tlpresend_bytes.add(last.payload());
             sent = true;
         }
     }

@@ -217,6 +217,7 @@ void note_dsack(host& h, conn& c, wire::sack_block block, ack_result& result) {
         return;
     }
     h.stats.dsack_rcv.add(1);
+    h.stats.dsack_bytes.add(block.right - block.left);
     result.dsack = true;
     // RFC 3708: each duplicate proves one retransmission needless, if it is one of this
     // reduction's.

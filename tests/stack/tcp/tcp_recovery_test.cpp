@@ -94,6 +94,7 @@ TEST(tcp_recovery, a_flight_whose_ack_is_lost_is_found_by_a_probe) { // RFC 8985
         peer.wait_ms(1);
     }
     EXPECT_EQ(peer.stats().tlp_probes.read(), 1U);
+    EXPECT_EQ(peer.stats().tlpresends.read(), 1U);
     EXPECT_EQ(peer.stats().rexmttimeo.read(), 0U);
 }
 
@@ -214,6 +215,7 @@ TEST(tcp_recovery, path_mtu_goes_down_on_icmp_that_quotes_the_flight) { // RFC 1
     };
     run(pair);
     EXPECT_EQ(pair.client.host.stats.pmtu_updates.read(), 1U);
+    EXPECT_GE(pair.client.host.stats.mturesent.read(), 1U);
     EXPECT_GE(pair.client.host.stats.icmp_ignored.read(), 1U);
 }
 
