@@ -26,10 +26,15 @@ std::string details_of(const json& tcp) {
         ms("rto_us"), ms("rtt_us"), ms("rttvar_us"), number("mss"), number("pmtu"),
         number("rcvmss"), number("advmss"), number("cwnd"));
     const std::pair<const char*, const char*> if_any[] = {
-        {" ssthresh:{}", "ssthresh"}, {" bytes_acked:{}", "bytes_acked"},
-        {" unacked:{}", "unacked"},   {" retrans:{}", "retrans"},
-        {" lost:{}", "lost"},         {" sacked:{}", "sacked"},
-        {" backoff:{}", "backoff"},   {" notsent:{}", "notsent"},
+        {" ssthresh:{}", "ssthresh"},
+        {" bytes_acked:{}", "bytes_acked"},
+        {" unacked:{}", "unacked"},
+        {" retrans:{}", "retrans"},
+        {" retrans_total:{}", "retrans_total"},
+        {" lost:{}", "lost"},
+        {" sacked:{}", "sacked"},
+        {" backoff:{}", "backoff"},
+        {" notsent:{}", "notsent"},
     };
     for (const auto& [format, key] : if_any) {
         if (number(key) != 0) {

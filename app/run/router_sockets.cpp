@@ -76,6 +76,7 @@ json row_of(const socket_list::row& row, unsigned worker) {
         {"sacked", info.tcpi_sacked},
         {"lost", info.tcpi_lost},
         {"retrans", info.tcpi_retrans},
+        {"retrans_total", info.tcpi_total_retrans},
         {"backoff", static_cast<unsigned>(info.tcpi_backoff)},
         {"lastsnd_ms", info.tcpi_last_data_sent},
         {"lastrcv_ms", info.tcpi_last_data_recv},

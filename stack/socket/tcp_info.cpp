@@ -54,6 +54,7 @@ std::uint8_t options_of(const tcp::conn& c) {
     info.tcpi_unacked = c.sent_count;
     info.tcpi_sacked = (c.sacked_bytes + mss - 1) / mss;
     info.tcpi_lost = (c.lost_bytes + mss - 1) / mss;
+    info.tcpi_total_retrans = c.resent_segments;
     info.tcpi_retrans = (c.resent_bytes + mss - 1) / mss;
     info.tcpi_last_data_sent = host.now_ms() - c.last_sent_ms;
     info.tcpi_last_data_recv = host.now_ms() - c.last_heard_ms;

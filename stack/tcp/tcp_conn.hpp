@@ -281,6 +281,7 @@ struct alignas(64) conn {
     std::uint32_t last_heard_ms = 0; // a segment arrived
     std::uint32_t last_sent_ms = 0;  // data left
     std::uint32_t opened_ms = 0;
+    std::uint32_t resent_segments = 0; // in all (TCP_INFO)
     std::uint32_t stalled_ms = 0;      // since when data waits to be acknowledged (user timeout)
     std::uint32_t user_timeout_ms = 0; // 0: none (RFC 9293 3.9.1)
     // When a segment that does not fit and when a probe was last answered (tcp_answers.hpp).

@@ -372,6 +372,7 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
             c.resent_stamp = std::max(timestamp_now(h, c), 1U);
         }
     }
+    ++c.resent_segments;
     h.stats.sndrexmitpack.add(1);
     h.stats.sndrexmitbyte.add(bytes);
     if (c.recovery == recovery_state::recovery) {

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-namespace pantala {
+namespace pantala::feed_hops_tests {
 
 namespace {
 
@@ -84,4 +84,4 @@ TEST_F(feed_hops_test, tables_and_families_have_their_own) {
 
 } // namespace
 
-} // namespace pantala
+} // namespace pantala::feed_hops_tests

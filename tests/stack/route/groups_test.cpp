@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-namespace pantala {
+namespace pantala::groups_tests {
 
 namespace {
 
@@ -293,4 +293,4 @@ TEST_F(group_history, no_flow_moves_that_need_not) {
 
 } // namespace
 
-} // namespace pantala
+} // namespace pantala::groups_tests

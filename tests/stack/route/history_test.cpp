@@ -1,11 +1,13 @@
-// Random histories of route operations in several tables, of both families: after each step every
-// replica that has caught up answers as a naive model does. The seed is printed when a step fails;
-// PANTALA_SEED=n replays it. PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the
-// comparison at the end.
+// Random histories of route operations in several tables, of both families: routes of two metrics,
+// over gateways, groups of them, and gateways that other routes lead to; links that go down, tables
+// that come and go, workers that join late. After each step every replica that has caught up
+// answers as a naive model does. The seed is printed when a step fails; PANTALA_SEED=n replays it.
+// PANTALA_STEPS=n makes the histories longer, PANTALA_PROBES=n the comparison at the end.
 #include "stack/route/rib.hpp"
 #include "tests/harness/instrumented.hpp"
 #include "tests/harness/slow_trie.hpp"
 
+#include <array>
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -63,6 +65,8 @@ struct family4 {
     }
     static bool has(const route_replica& in, unsigned table) { return in.image4(table) != nullptr; }
     static std::string text(address of) { return format_address4(of); }
+    static address neighbor(unsigned i) { return 0x0a000001 + i; }
+    static address far(unsigned i) { return 0x0b000000 + i * 0x40404; } // where prefixes are
 };
 
 struct family6 {
@@ -114,18 +118,29 @@ struct family6 {
     }
     static bool has(const route_replica& in, unsigned table) { return in.image6(table) != nullptr; }
     static std::string text(const address& of) { return format_address6(of); }
+    static address neighbor(unsigned i) { return {0x20010db8ffff0000, i + 1}; }
+    static address far(unsigned i) { return {0x20010db000120000 + (std::uint64_t{i} << 34), 1}; }
 };
 
 constexpr unsigned numbers[] = {0, 7, tables_max - 1};
 
-// A RIB with replicas of several speeds, and the model: one gateway a prefix of a table.
+// In the order of their metrics.
+constexpr route_protocol protocols[] = {route_protocol::bgp, route_protocol::ospf};
+
+constexpr unsigned plain_hops = 40;
+constexpr unsigned group_hops = 4;
+constexpr unsigned far_hops = 4; // gateways that routes lead to
+
+// A RIB with replicas of several speeds, and the model: by prefix of a table the hop of each
+// metric.
 template <class Family>
 class history {
   public:
     using prefix = typename Family::prefix;
     using address = typename Family::address;
 
-    explicit history(std::uint64_t seed, unsigned replicas) : random_(seed) {
+    // `far`: there are gateways that routes lead to; then few replicas are ever up to date.
+    history(std::uint64_t seed, unsigned replicas, bool far) : random_(seed), far_(far) {
         rib_ = std::move(*rib::make(log_));
         iface link;
         link.up = true;
@@ -134,16 +149,8 @@ class history {
         unsteady_ = *rib_->add_interface(link);
         link.port = port_id{2};
         mover_ = *rib_->add_interface(link);
-        for (std::uint32_t i = 0; i < 40; ++i) {
-            route_target target{
-                nexthop_kind::gateway, 0x0a000001 + i, i % 4 == 3 ? unsteady_ : link_, 1};
-            if (Family::bits == 128) {
-                target.gateway = 0;
-                target.gateway6 = address6{0x20010db8ffff0000, i + 1};
-            }
-            for (const unsigned number : numbers) {
-                tables_[number].hops.push_back(*rib_->hop({&target, 1}, 0, number));
-            }
+        for (const unsigned number : numbers) {
+            make_hops(number);
         }
         for (unsigned i = 0; i < replicas; ++i) {
             replicas_.push_back(std::move(*rib_->join()));
@@ -177,7 +184,8 @@ class history {
             replica->apply(below(random_, 3) == 0 ? 0 : 1 + below(random_, 200));
         }
         for (auto& replica : replicas_) {
-            if (replica->generation() == rib_->generation() && (!down_seen_ || fallen_back())) {
+            const bool simple = !down_seen_ && !far_;
+            if (replica->generation() == rib_->generation() && (simple || fallen_back())) {
                 probe(*replica, at_, Family::within(touched_, random_));
                 probe(*replica, at_, touched_.last());
                 probe(*replica, at_, Family::after(touched_.last()));
@@ -224,11 +232,52 @@ class history {
     // Nothing is on its way between two states of a link.
     bool fallen_back() { return rib_->settled(); }
 
-    struct table {
-        std::vector<nexthop_id> hops;
-        std::map<prefix, nexthop_id> model;
-        test::slow_trie<nexthop_id> trie;
+    struct hop {
+        nexthop_id id;
+        bool unsteady = false;        // all of it is over the link that goes down
+        std::optional<address> far{}; // a gateway that routes lead to
     };
+    using routes = std::array<std::optional<hop>, std::size(protocols)>; // of one prefix
+    struct table {
+        std::vector<hop> hops;
+        std::map<prefix, routes> model;
+        test::slow_trie<nexthop_id> trie; // of the first of each
+    };
+
+    static route_target gateway(const address& at, std::optional<iface_id> over) {
+        route_target made;
+        made.interface = over;
+        if constexpr (Family::bits == 128) {
+            made.gateway6 = at;
+        } else {
+            made.gateway = at;
+        }
+        return made;
+    }
+    route_target neighbor(unsigned i) const {
+        return gateway(Family::neighbor(i), i % 4 == 3 ? unsteady_ : link_);
+    }
+
+    void make_hops(unsigned number) {
+        std::vector<hop>& hops = tables_[number].hops;
+        for (unsigned i = 0; i < plain_hops; ++i) {
+            const route_target one = neighbor(i);
+            hops.push_back({*rib_->hop({&one, 1}, 0, number), i % 4 == 3});
+        }
+        for (unsigned i = 0; i < group_hops; ++i) { // the last over the unsteady link alone
+            std::vector<route_target> some = {neighbor(4 * i + 3), neighbor(4 * i + 7)};
+            if (i + 1 < group_hops) {
+                some.push_back(neighbor(i));
+                some.back().weight = static_cast<std::uint16_t>(i + 1);
+            }
+            hops.push_back({*rib_->hop(some, 0, number), i + 1 == group_hops});
+        }
+        for (unsigned i = 0; far_ && i < far_hops; ++i) {
+            const address at = Family::far(i);
+            const route_target one = gateway(at, std::nullopt);
+            hops.push_back({*rib_->hop({&one, 1}, 0, number), false, at});
+        }
+    }
 
     // Every other time the main one.
     unsigned any_number() {
@@ -254,26 +303,40 @@ class history {
         }
     }
 
-    void put(unsigned number, const prefix& what, nexthop_id hop) {
+    // The first metric's counts while no hop is dead.
+    void settle_trie(unsigned number, const prefix& what) {
+        auto& [hops, model, trie] = tables_[number];
+        const auto at = model.find(what);
+        if (at == model.end()) {
+            trie.erase(Family::key(what.address), what.length);
+            return;
+        }
+        const routes& all = at->second;
+        trie.set(Family::key(what.address), what.length, (all[0] ? all[0] : all[1])->id);
+    }
+
+    void put(unsigned number, const prefix& what, const hop& to, unsigned protocol) {
         at_ = number;
         touched_ = what;
-        tables_[number].model[what] = hop;
+        tables_[number].model[what][protocol] = to;
         most_ = std::max(most_, prefixes());
-        tables_[number].trie.set(Family::key(what.address), what.length, hop);
+        settle_trie(number, what);
     }
 
     void announce() {
         const unsigned number = any_number();
         const prefix what = Family::any_prefix(random_);
-        const nexthop_id hop =
-            tables_[number].hops[below(random_, below(random_, 2) == 0 ? 3 : 40)];
-        ASSERT_TRUE(rib_->announce({what, hop}, route_protocol::bgp, number).ok());
-        put(number, what, hop);
+        const auto& hops = tables_[number].hops;
+        const unsigned which =
+            below(random_, 2) == 0 ? below(random_, 3) : below(random_, hops.size());
+        const unsigned protocol = below(random_, 4) == 0 ? 1 : 0;
+        ASSERT_TRUE(rib_->announce({what, hops[which].id}, protocols[protocol], number).ok());
+        put(number, what, hops[which], protocol);
     }
 
     void withdraw() {
         const unsigned number = any_number();
-        auto& [hops, model, trie] = tables_[number];
+        auto& model = tables_[number].model;
         if (model.empty()) {
             return;
         }
@@ -281,19 +344,31 @@ class history {
         at = at == model.end() ? model.begin() : at;
         at_ = number;
         touched_ = at->first;
-        ASSERT_TRUE(rib_->withdraw(at->first, route_protocol::bgp, number).ok());
-        ASSERT_FALSE(rib_->withdraw(at->first, route_protocol::bgp, number).ok());
-        ASSERT_TRUE(trie.erase(Family::key(at->first.address), at->first.length));
-        model.erase(at);
+        const unsigned protocol =
+            at->second[0] && (!at->second[1] || below(random_, 2) == 0) ? 0 : 1;
+        ASSERT_TRUE(rib_->withdraw(touched_, protocols[protocol], number).ok());
+        ASSERT_FALSE(rib_->withdraw(touched_, protocols[protocol], number).ok());
+        at->second[protocol].reset();
+        if (!at->second[0] && !at->second[1]) {
+            model.erase(at);
+        }
+        settle_trie(number, touched_);
     }
 
     // All of a table but the main one.
     void empty() {
         const unsigned number = numbers[1 + below(random_, std::size(numbers) - 1)];
         auto& [hops, model, trie] = tables_[number];
+        std::size_t wanted = 0;
+        for (const auto& [what, all] : model) {
+            wanted += all[0].has_value();
+            wanted += all[1].has_value();
+        }
         std::size_t deleted = 0;
-        ASSERT_TRUE(rib_->flush(route_protocol::bgp, deleted, number).ok());
-        ASSERT_EQ(deleted, model.size());
+        for (const route_protocol each : protocols) {
+            ASSERT_TRUE(rib_->flush(each, deleted, number).ok());
+        }
+        ASSERT_EQ(deleted, wanted);
         model.clear();
         trie = {};
     }
@@ -306,20 +381,21 @@ class history {
 
     void reload() {
         const unsigned number = any_number();
-        std::vector<typename Family::feed> routes;
+        std::vector<typename Family::feed> many;
+        std::vector<unsigned> which;
         for (unsigned i = 0; i < 30; ++i) {
-            routes.push_back(
-                {Family::any_prefix(random_), tables_[number].hops[below(random_, 40)]});
+            which.push_back(below(random_, tables_[number].hops.size()));
+            many.push_back({Family::any_prefix(random_), tables_[number].hops[which.back()].id});
         }
-        ASSERT_TRUE(rib_->load(routes, route_protocol::bgp, number).ok());
-        for (const auto& each : routes) {
-            put(number, each.prefix, each.hop);
+        ASSERT_TRUE(rib_->load(many, route_protocol::bgp, number).ok());
+        for (std::size_t i = 0; i < many.size(); ++i) {
+            put(number, many[i].prefix, tables_[number].hops[which[i]], 0);
         }
     }
 
     void probe(const route_replica& replica, unsigned number, const address& at) {
-        const auto expected =
-            down_ ? longest_live(number, at) : tables_[number].trie.lookup(Family::key(at));
+        const auto expected = down_ || far_ ? longest_live(number, at, Family::bits, 0)
+                                            : tables_[number].trie.lookup(Family::key(at));
         const nexthop& got = replica.hop(Family::lookup(replica, number, at));
         if (!expected) {
             ASSERT_EQ(got.kind, nexthop_kind::none) << number << ": " << Family::text(at);
@@ -328,19 +404,36 @@ class history {
         }
     }
 
-    std::optional<nexthop_id> longest_live(unsigned number, const address& at) const {
+    // The hop that packets to an address leave by: of the longest prefix, and of it the first
+    // metric, that leads somewhere. The way to a gateway is no default route.
+    std::optional<nexthop_id>
+    longest_live(unsigned number, const address& at, unsigned longest, unsigned depth) const {
         const auto& model = tables_.at(number).model;
-        for (unsigned length = Family::bits + 1; length-- > 0;) {
+        for (unsigned length = longest + 1; length-- > (depth == 0 ? 0U : 1U);) {
             const auto found = model.find(Family::around(at, length));
-            if (found != model.end() && rib_->record(found->second).iface == link_ &&
-                rib_->live(found->second)) {
-                return found->second;
+            if (found == model.end()) {
+                continue;
+            }
+            for (const auto& each : found->second) {
+                if (const auto way = each ? way_of(number, *each, depth) : std::nullopt; way) {
+                    return way;
+                }
             }
         }
         return std::nullopt;
     }
+    std::optional<nexthop_id> way_of(unsigned number, const hop& over, unsigned depth) const {
+        constexpr unsigned gateways_behind_gateways = 4;
+        if (!over.far) {
+            return over.unsteady && down_ ? std::nullopt : std::optional(over.id);
+        }
+        return depth < gateways_behind_gateways
+                   ? longest_live(number, *over.far, Family::bits, depth + 1)
+                   : std::nullopt;
+    }
 
     random_source random_;
+    bool far_;
     route_log log_{4096}; // small, so that it overflows into the backlog
     std::unique_ptr<rib> rib_;
     iface_id link_;
@@ -358,30 +451,38 @@ class history {
 };
 
 template <class Family>
-void run_history() {
+void run_history(std::uint64_t steps, bool far) {
     const std::uint64_t seed = number_given("PANTALA_SEED", 20260101);
-    const std::uint64_t steps = number_given("PANTALA_STEPS", test::length(20000, 4000));
+    steps = number_given("PANTALA_STEPS", steps);
     SCOPED_TRACE("PANTALA_SEED=" + std::to_string(seed));
-    history<Family> run(seed, 3);
+    history<Family> run(seed, 3, far);
     for (std::uint64_t step = 0; step < steps; ++step) {
         run.step();
-        if (step % 500 == 0) {
+        if (step % (far ? 50 : 500) == 0) {
             run.check(40);
         }
         if (testing::Test::HasFatalFailure()) {
             FAIL() << "step " << step;
         }
     }
-    EXPECT_GE(run.most(), test::length(2500U, 500U));
-    run.check(static_cast<unsigned>(number_given("PANTALA_PROBES", 20000)));
+    EXPECT_GE(run.most(), std::min<std::uint64_t>(steps / 8, 2500));
+    run.check(static_cast<unsigned>(number_given("PANTALA_PROBES", far ? 5000 : 20000)));
 }
 
 TEST(history, replicas_equal_the_model) {
-    run_history<family4>();
+    run_history<family4>(test::length(20000, 4000), false);
 }
 
 TEST(history, ip6_replicas_equal_the_model) {
-    run_history<family6>();
+    run_history<family6>(test::length(20000, 4000), false);
+}
+
+TEST(history, gateways_behind_gateways_equal_the_model) {
+    run_history<family4>(test::length(4000, 1000), true);
+}
+
+TEST(history, ip6_gateways_behind_gateways_equal_the_model) {
+    run_history<family6>(test::length(4000, 1000), true);
 }
 
 } // namespace

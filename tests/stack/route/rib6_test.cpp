@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace pantala {
+namespace pantala::rib6_tests {
 
 namespace {
 
@@ -286,4 +286,4 @@ TEST_F(rib6_test, tables_are_apart) {
 
 } // namespace
 
-} // namespace pantala
+} // namespace pantala::rib6_tests

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-namespace pantala {
+namespace pantala::rib_limits_tests {
 
 namespace {
 
@@ -166,4 +166,4 @@ TEST_F(rib_limits, a_load_that_is_too_big_changes_nothing) {
 
 } // namespace
 
-} // namespace pantala
+} // namespace pantala::rib_limits_tests

@@ -247,6 +247,7 @@ TEST(tcp_recovery, the_order_of_time_holds_what_may_still_be_lost) {
             waiting += h.sents[id].in_time_order() ? 0 : 1;
         }
         EXPECT_EQ(standing, wanted);
+        EXPECT_EQ(c.resent_segments, h.stats.sndrexmitpack.read());
         return pair.finished();
     };
     EXPECT_TRUE(pair.net.run_until(look, pair.net.now() + 100 * ns_per_s));

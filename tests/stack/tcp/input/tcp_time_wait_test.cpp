@@ -21,7 +21,7 @@ std::vector<std::uint8_t> stamp(std::uint32_t value) {
     return {raw.begin(), raw.begin() + length};
 }
 
-constexpr std::uint16_t server_port = 7'000;
+constexpr std::uint16_t server_of_ours = 7'000;
 
 // A connection to the peer's port 7000, from `port` (0: any): opened, and closed by us first.
 // The port it had and the numbers it ended with.
@@ -37,7 +37,7 @@ ended open_and_close(scripted_peer& peer, bool timestamps, std::uint16_t port = 
     const auto opened = tcp::open(
         host, {.local = peer.address(2),
                .local_port = l4_port::from(port),
-               .remote = {peer.address(1), l4_port::from(server_port)}});
+               .remote = {peer.address(1), l4_port::from(server_of_ours)}});
     if (opened.error != tcp::user_error::none) {
         return {opened.error, 0, {}, {}};
     }
@@ -47,7 +47,7 @@ ended open_and_close(scripted_peer& peer, bool timestamps, std::uint16_t port = 
     ended result{
         .port = asked->host_port, .first = tcp_seq{asked->seq}, .next = tcp_seq{asked->seq + 2}};
     wire_segment answer{.flags = syn | ack, .seq = 5'000, .ack = asked->seq + 1};
-    answer.peer_port = server_port;
+    answer.peer_port = server_of_ours;
     answer.host_port = asked->host_port;
     answer.options = timestamps ? stamp(9'000) : std::vector<std::uint8_t>{};
     peer.give(answer);
@@ -110,7 +110,7 @@ TEST(time_wait, a_syn_to_nobody_does_not_end_it) {
     scripted_peer peer(three_ports());
     const ended one = open_and_close(peer, false);
     wire_segment again{.flags = syn, .seq = 900'000};
-    again.peer_port = server_port;
+    again.peer_port = server_of_ours;
     again.host_port = one.port;
     peer.give(again);
     const auto answer = peer.next();

@@ -11,7 +11,7 @@ using namespace wire::tcp_flag;
 
 constexpr std::uint32_t mss = 1'000;
 const std::vector<std::uint8_t> with_mss = {2, 4, mss >> 8, mss & 255};
-const std::vector<std::uint8_t> with_sack = {2, 4, mss >> 8, mss & 255, 4, 2, 1, 1};
+const std::vector<std::uint8_t> sack_agreed = {2, 4, mss >> 8, mss & 255, 4, 2, 1, 1};
 
 // A connection with a round trip of 100 ms and an initial window of ten segments.
 struct tcp_reduction : testing::Test {
@@ -70,7 +70,7 @@ struct tcp_reduction : testing::Test {
 
 // RFC 5681 3.1 (4): the repair of what was too big cut nothing; a timeout during it does.
 TEST_F(tcp_reduction, a_timeout_cuts_although_a_repair_without_congestion_is_under_way) {
-    establish(with_sack);
+    establish(sack_agreed);
     peer.send(handle, 8 * mss);
     peer.wait_ms(50);
     say_too_big();
@@ -88,7 +88,7 @@ TEST_F(tcp_reduction, a_timeout_cuts_although_a_repair_without_congestion_is_und
 
 // RFC 3168 6.1.2: the cut stands, whatever else is said of the path.
 TEST_F(tcp_reduction, an_icmp_error_does_not_take_a_reduction_for_ecn_back) {
-    establish(with_sack, ece | cwr);
+    establish(sack_agreed, ece | cwr);
     peer.send(handle, 10 * mss);
     peer.wait_ms(50);
     acknowledge(mss, ece);
@@ -105,7 +105,7 @@ TEST_F(tcp_reduction, an_icmp_error_does_not_take_a_reduction_for_ecn_back) {
 
 // RFC 3168 6.1.2: one window, one cut, and CWR whatever it was for.
 TEST_F(tcp_reduction, a_loss_and_a_mark_in_one_window_cut_once_and_are_told) {
-    establish(with_sack, ece | cwr);
+    establish(sack_agreed, ece | cwr);
     peer.send(handle, 14 * mss);
     EXPECT_EQ(sent_since(), 10U);
     peer.wait_ms(100);
@@ -134,7 +134,7 @@ TEST_F(tcp_reduction, a_loss_and_a_mark_in_one_window_cut_once_and_are_told) {
 }
 
 TEST_F(tcp_reduction, a_timeout_is_told_too) { // RFC 3168 6.1.2
-    establish(with_sack, ece | cwr);
+    establish(sack_agreed, ece | cwr);
     peer.send(handle, 2 * mss);
     peer.wait_ms(1'000);
     EXPECT_GE(peer.stats().rexmttimeo.read(), 1U);
@@ -148,7 +148,7 @@ TEST_F(tcp_reduction, a_timeout_is_told_too) { // RFC 3168 6.1.2
 
 // RFC 3708 section 2: a duplicate of what was sent before the cut proves nothing about it.
 TEST_F(tcp_reduction, an_older_duplicate_takes_nothing_back) {
-    establish(with_sack);
+    establish(sack_agreed);
     peer.send(handle, 4 * mss);
     acknowledge(4 * mss);
     peer.send(handle, 10 * mss);
