@@ -36,10 +36,10 @@ struct bsd_ancillary : with_host<2> {
     }
 };
 
-using told = std::map<std::pair<int, int>, std::string>; // by level and type
+using came_with = std::map<std::pair<int, int>, std::string>; // by level and type
 
 // Receives one datagram with so much room for what is told beside it.
-told receive(int socket, std::size_t room, int& flags) {
+came_with receive(int socket, std::size_t room, int& flags) {
     alignas(cmsghdr) std::array<char, 256> control;
     char bytes[100];
     iovec one{bytes, sizeof bytes};
@@ -50,7 +50,7 @@ told receive(int socket, std::size_t room, int& flags) {
     message.msg_controllen = room;
     EXPECT_EQ(3, bsd::recvmsg(socket, &message, 0)) << errno;
     flags = message.msg_flags;
-    told all;
+    came_with all;
     for (cmsghdr* at = CMSG_FIRSTHDR(&message); at != nullptr; at = CMSG_NXTHDR(&message, at)) {
         all[{at->cmsg_level, at->cmsg_type}].assign(
             reinterpret_cast<const char*>(CMSG_DATA(at)), at->cmsg_len - CMSG_LEN(0));
@@ -105,7 +105,7 @@ TEST_F(bsd_ancillary, TellsWhereItWasSentTo) {
     want(server, IPPROTO_IP, IP_RECVTTL);
     for (const char* address : {"10.0.0.2", "10.0.0.3"}) {
         EXPECT_EQ(3, send_abc(client, 53, address));
-        const told all = receive(server, 256, flags);
+        const came_with all = receive(server, 256, flags);
         ASSERT_EQ(3U, all.size());
         const auto info = as<in_pktinfo>(all.at({IPPROTO_IP, IP_PKTINFO}));
         EXPECT_EQ(at(1, address).sin_addr.s_addr, info.ipi_addr.s_addr);
@@ -150,7 +150,7 @@ TEST_F(bsd_ancillary, TellsWhatThePacketSays) {
                       return 0;
                   }));
         int flags = 0;
-        const told all = receive(server, 256, flags);
+        const came_with all = receive(server, 256, flags);
         EXPECT_EQ(0xb9, as<std::uint8_t>(all.at({IPPROTO_IP, IP_TOS})));
         EXPECT_EQ(17, as<int>(all.at({IPPROTO_IP, IP_TTL})));
         const auto info = as<in_pktinfo>(all.at({IPPROTO_IP, IP_PKTINFO}));
@@ -170,7 +170,7 @@ TEST_F(bsd_ancillary, AnIPv6SocketHearsOfBothFamilies) {
     want(server, IPPROTO_IPV6, IPV6_RECVHOPLIMIT);
     EXPECT_EQ(3, send_abc(client, 53));
     int flags = 0;
-    const told all = receive(server, 256, flags);
+    const came_with all = receive(server, 256, flags);
     ASSERT_EQ(3U, all.size());
     const auto info = as<in6_pktinfo>(all.at({IPPROTO_IPV6, IPV6_PKTINFO}));
     EXPECT_TRUE(IN6_IS_ADDR_V4MAPPED(&info.ipi6_addr));
@@ -225,7 +225,7 @@ TEST_F(bsd_ancillary, TosAndTtlAreChosenForAllOrForOne) {
     want(server, IPPROTO_IP, IP_RECVTTL);
     const auto came = [&](std::uint8_t tos, int ttl) {
         int flags = 0;
-        const told all = receive(server, 256, flags);
+        const came_with all = receive(server, 256, flags);
         EXPECT_EQ(tos, as<std::uint8_t>(all.at({IPPROTO_IP, IP_TOS})));
         EXPECT_EQ(ttl, as<int>(all.at({IPPROTO_IP, IP_TTL})));
     };
@@ -270,7 +270,7 @@ TEST_F(bsd_ancillary, SoAreTrafficClassAndHopLimit) {
     EXPECT_EQ(
         3, bsd::sendto(client, "abc", 3, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to));
     int flags = 0;
-    const told all = receive(server, 256, flags);
+    const came_with all = receive(server, 256, flags);
     EXPECT_EQ(0x28, as<std::uint8_t>(all.at({IPPROTO_IP, IP_TOS})));
     EXPECT_EQ(9, as<int>(all.at({IPPROTO_IP, IP_TTL})));
     EXPECT_EQ(0, bsd::close(client));
