@@ -62,8 +62,11 @@ double measure(unsigned here, unsigned there) {
     while (!failed && ns.size() < tries) {
         const auto start = std::chrono::steady_clock::now();
         for (unsigned trip = 0; trip < trips && !failed; ++trip) {
-            shared.ball.fetch_add(1, std::memory_order_release);
-            std::uint64_t ball = 0;
+            std::uint64_t ball = shared.ball.load(std::memory_order_acquire);
+            if (ball == stop || !shared.ball.compare_exchange_strong(ball, ball + 1)) {
+                failed = true; // the other thread has no CPU
+                break;
+            }
             do {
                 ball = shared.ball.load(std::memory_order_acquire);
             } while (ball % 2 == 1 && ball != stop);

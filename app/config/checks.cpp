@@ -52,6 +52,7 @@ result<void> check_tcp(const tcp_config& from) {
         {"rexmit_min_ms", from.rexmit_min_ms, "rexmit_max_ms", from.rexmit_max_ms},
         {"rexmit_initial_ms", from.rexmit_initial_ms, "rexmit_max_ms", from.rexmit_max_ms},
         {"persist_min_ms", from.persist_min_ms, "persist_max_ms", from.persist_max_ms},
+        {"rexmit_min_ms", from.rexmit_min_ms, "persist_max_ms", from.persist_max_ms},
         {"rcv_buffer", from.rcv_buffer, "rcv_buffer_max", from.rcv_buffer_max},
         {"snd_buffer", from.snd_buffer, "snd_buffer_max", from.snd_buffer_max},
         {"mss_min", from.mss_min, "mss_max", from.mss_max},

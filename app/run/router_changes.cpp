@@ -352,7 +352,6 @@ result<void> router::set_link(const link& of, const link_change& change) {
 
 // What was there before cannot be refused.
 void router::undo_link(const link& of, const iface& before, bool mac) {
-    static_cast<void>(rib_->set_mtu(of.id, before.mtu));
     static_cast<void>(
         rib_->set_duties(of.id, before.duties, before.ra_interval_s, before.ra_lifetime_s));
     const std::size_t had = before.address6_count;
@@ -361,6 +360,7 @@ void router::undo_link(const link& of, const iface& before, bool mac) {
         static_cast<void>(
             rib_->del_address(of.id, address6::from_bytes(added.address), added.prefix_length));
     }
+    static_cast<void>(rib_->set_mtu(of.id, before.mtu)); // may be less than an IPv6 address allows
     if (mac) {
         static_cast<void>(change_mac(of, before.mac));
     }

@@ -10,15 +10,29 @@
 
 namespace pantala::app {
 
+namespace {
+
+// Gives back what routes no longer have where the next one finds no room.
+template <class Gateway>
+result<nexthop_id> feed_hop_of(feed_hops& from, rib& of, const Gateway& gateway, unsigned slot) {
+    from.tidy(of);
+    auto hop = from.hop(of, gateway, slot);
+    if (!hop && hop.failure().code == ENOSPC) {
+        from.tidy(of, true);
+        hop = from.hop(of, gateway, slot);
+    }
+    return hop;
+}
+
+} // namespace
+
 result<void> router::announce(const prefix4& to, std::uint32_t gateway, const feed_place& in) {
-    feed_hops_.tidy(*rib_);
-    const auto hop = feed_hops_.hop(*rib_, gateway, in.slot);
+    const auto hop = feed_hop_of(feed_hops_, *rib_, gateway, in.slot);
     const auto make = [&] { return rib_->announce(feed_route{to, *hop}, in.protocol, in.slot); };
     return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
 }
 result<void> router::announce(const prefix6& to, const address6& gateway, const feed_place& in) {
-    feed_hops_.tidy(*rib_);
-    const auto hop = feed_hops_.hop(*rib_, gateway, in.slot);
+    const auto hop = feed_hop_of(feed_hops_, *rib_, gateway, in.slot);
     const auto make = [&] { return rib_->announce(feed_route6{to, *hop}, in.protocol, in.slot); };
     return hop ? watched_change(in.slot, to, make) : result<void>(hop.failure());
 }

@@ -178,7 +178,8 @@ bool f_rto_prefers_new(conn& c) {
         c.snd_una == c.undo_marker) {
         return false;
     }
-    if (c.unsent() == 0 || usable_window(c) == 0) {
+    const std::uint32_t bytes = std::min({c.unsent(), usable_window(c), payload_max(c)});
+    if (bytes == 0 || !worth_sending(c, bytes)) {
         c.clear(conn_flag::f_rto); // step 2.a: no new data may be sent; repair as usual
         return false;
     }
@@ -215,6 +216,11 @@ unsigned send_fresh(host& h, conn& c, unsigned budget) {
         const std::uint32_t bytes = std::min({c.unsent(), usable_window(c), payload_max(c)});
         if (bytes == 0 || !worth_sending(c, bytes)) {
             break;
+        }
+        // RFC 5681 4.1: after an idle RTO the window is no longer known to be safe. Here, where
+        // something leaves, or the window would decay anew at each look at what is held back.
+        if (sent == 0 && c.snd_una == c.snd_nxt && h.now_ms() - c.last_sent_ms > c.rto_us / 1'000) {
+            congestion_restart(h, c);
         }
         if (!fits_cwnd(c, bytes)) {
             c.set(conn_flag::cwnd_limited);
@@ -389,11 +395,6 @@ bool send_again(host& h, conn& c, std::uint32_t id) {
 void output(host& h, conn& c) {
     if (!c.synchronized() && c.fast_open != fast_open_step::pending) {
         return;
-    }
-    // RFC 5681 4.1: after an idle RTO the window is no longer known to be safe.
-    if (c.snd_una == c.snd_nxt && c.unsent() > 0 &&
-        h.now_ms() - c.last_sent_ms > c.rto_us / 1'000) {
-        congestion_restart(h, c);
     }
     const unsigned most = pace_begin(h, c, segments_per_round_max);
     const bool was_limited = c.has(conn_flag::cwnd_limited);

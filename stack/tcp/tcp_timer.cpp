@@ -24,12 +24,12 @@ std::uint32_t up_to_ms(std::uint32_t us) {
     return us / 1'000 + (us % 1'000 != 0 ? 1 : 0);
 }
 
+// Heritage 3: how long a peer may say nothing while a window is probed. Not of keep-alive's keys,
+// which may be made as short as an RTO.
+constexpr std::uint32_t persist_idle_ms = 600'000;
+
 bool before_established(const conn& c) {
     return c.state == conn_state::syn_sent || c.state == conn_state::syn_received;
-}
-
-std::uint32_t maxidle_ms(const host& h) {
-    return h.config.keepcnt * h.config.keepintvl_ms;
 }
 
 // The application's own, where it asks for keep-alive and names one.
@@ -176,8 +176,8 @@ void send_waiting(host& h, conn& c, std::uint32_t fits) {
 void persist_due(host& h, conn& c) {
     h.stats.persisttimeo.add(1);
     const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
-    const std::uint64_t patience =
-        std::min<std::uint64_t>(maxidle_ms(h), std::uint64_t{c.rto_us} * data_backoff_sum / 1'000);
+    const std::uint64_t patience = std::min<std::uint64_t>(
+        persist_idle_ms, std::uint64_t{c.rto_us} * data_backoff_sum / 1'000);
     const std::uint32_t fits = std::min(usable_window(c), c.unsent());
     const bool may_leave = fits > 0 || fin_may_leave(c);
     // A peer that answers but never reads may hold an application, not an orphan; a device that

@@ -160,7 +160,9 @@ void init_conn(host& h, conn& c, const flow_key& key, std::uint16_t path_mtu) {
     ++h.memory.conns(c.account);
     c.key = key;
     c.path_mtu = path_mtu;
-    c.may_be_cut = key.is_v4() && path_mtu <= cut_below_mtu; // one before was told so
+    // One before was told so; a small path_mtu alone may be the application's choice (TCP_MAXSEG).
+    c.may_be_cut = key.is_v4() && path_mtu <= cut_below_mtu &&
+                   h.paths.mtu(h.paths.context, key.remote) <= cut_below_mtu;
     c.congestion = h.config.congestion;
     c.has_pacing = h.config.pacing;
     c.rcv_limit = h.config.rcv_buffer;

@@ -94,6 +94,14 @@ table = 11
     EXPECT_EQ(c.routes.at(0).vrf, "");
 }
 
+// What would leave no room for data beside options, or a timer no length, is refused.
+TEST(config, keys_of_tcp_that_cannot_work_together_are_refused) {
+    EXPECT_NE(failure("[tcp]\nmss_min = 32\n"), "");
+    EXPECT_EQ(failure("[tcp]\nmss_min = 88\n"), "");
+    EXPECT_NE(failure("[tcp]\npersist_min_ms = 50\npersist_max_ms = 100\n"), "");
+    EXPECT_EQ(failure("[tcp]\npersist_min_ms = 50\npersist_max_ms = 200\n"), "");
+}
+
 // Every key of [tcp] reaches TCP, at start and while it runs.
 TEST(config, keys_of_tcp_reach_it) {
     const auto read = parse_config(

@@ -135,6 +135,11 @@ def states_until(net, addresses, wanted, poke=None):
     return {address: states[:states.index(wanted) + 1] for address, states in seen.items()}
 
 
+# Until the router answers: a ping that leaves while one side still asks for the other may be lost.
+ANSWERED = ("i=0; until ping {family} -n -c 1 -W 1 {router}; do i=$((i + 1)); "
+            "[ $i -lt 10 ] || exit 1; done")
+
+
 def neighbours_age_and_recover(net):
     """RFC 4861 7.3 in both families at once: one that moved is stale, is used, is asked for, fails, and answers
     again."""
@@ -152,14 +157,14 @@ def neighbours_age_and_recover(net):
     old = net.on("right", "cat", "/sys/class/net/wire/address").strip()
     # It says where it is now by asking for the router, and is gone.
     on_right("ip link set wire address 02:00:00:00:72:99", "ip {family} neigh flush dev wire",
-             "ping {family} -n -c 1 -W 4 {router}", "ip {family} addr del {address} dev wire")
+             ANSWERED, "ip {family} addr del {address} dev wire")
     use()
     for states in states_until(net, addresses, "failed").values():
         expect(states[0] in ("stale", "delay", "probe") and states[-2] == "probe", str(states))
     on_right("ip {family} addr add {address} dev wire", "ip {family} route replace default via {router}")
     states_until(net, addresses, "reachable", use)
     on_right(f"ip link set wire address {old}", "ip {family} neigh flush dev wire",
-             "ping {family} -n -c 1 -W 4 {router}")
+             ANSWERED)
 
 
 def redirects(net):

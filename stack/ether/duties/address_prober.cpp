@@ -22,7 +22,8 @@ void write_verdict(netmsg& message, netmsg_endpoint& here) {
         key.is_ip4()
             ? routes.set_address_flags(key.iface, key.ip4().host(), verdict.flags)
             : routes.set_address_flags(key.iface, address6{key.high, key.low}, verdict.flags);
-    verdict.written = done.ok() || done.failure().code != EAGAIN;
+    const int code = done.ok() ? 0 : done.failure().code; // no room: it is tried again
+    verdict.written = code != EAGAIN && code != ENOSPC && code != ENOMEM;
     here.reply(message);
 }
 

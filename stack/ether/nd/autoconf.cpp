@@ -46,6 +46,11 @@ route6 default_route(iface_id id, const address6& gateway, std::uint8_t table) {
     return made;
 }
 
+// What an operator deleted meanwhile is gone, too; where control has no room it is tried again.
+bool is_gone(const result<void>& deleted) {
+    return deleted.ok() || deleted.failure().code != EAGAIN;
+}
+
 // Of subnets' router and other anycast addresses (RFC 5453).
 bool is_reserved(std::uint64_t identifier) {
     return identifier == 0 || (identifier | 0x7f) == 0xfdffffffffffffff;
@@ -99,8 +104,10 @@ void autoconf::take_router(const router_report& report) {
     if (known != routers_.end()) {
         known->until = after(report.lifetime_s);
         if (report.lifetime_s == 0) {
-            drop(*known);
-            routers_.erase(known);
+            known->until = now_; // tick tries again where control has no room now
+            if (drop(*known)) {
+                routers_.erase(known);
+            }
         }
         return;
     }
@@ -161,12 +168,9 @@ void autoconf::take_timers(const router_report& report) {
                   known->retransmit_ms != before.retransmit_ms;
 }
 
-void autoconf::drop(const router& gone) {
-    if (!gone.in_use) {
-        return;
-    }
-    // What an operator deleted meanwhile is gone already.
-    static_cast<void>(routes_.del(default_route(gone.iface, gone.gateway, gone.table)));
+bool autoconf::drop(const router& gone) {
+    return !gone.in_use ||
+           is_gone(routes_.del(default_route(gone.iface, gone.gateway, gone.table)));
 }
 
 // RFC 4862 5.5.3.
@@ -276,8 +280,8 @@ void autoconf::choose_routers() {
         }
         const route6 route = default_route(each.iface, each.gateway, each.table);
         const result<void> done = wanted ? routes_.append(route) : routes_.del(route);
-        // What an operator deleted is gone; what finds no room is tried again.
-        each.in_use = done.ok() || !wanted ? wanted : each.in_use;
+        // What finds no room is tried again.
+        each.in_use = done.ok() || (!wanted && is_gone(done)) ? wanted : each.in_use;
     }
 }
 
@@ -336,17 +340,12 @@ void autoconf::tick(instant now, netmsg_endpoint* control) {
     std::erase_if(routers_, [&](const router& each) {
         const bool moved = routes_.interface(each.iface).table != each.table;
         const bool gone = each.until <= now || !accepts(each.iface) || moved;
-        if (gone) {
-            drop(each);
-        }
-        return gone;
+        return gone && drop(each);
     });
     std::erase_if(prefixes_, [&](const link_prefix& each) {
         const bool moved = routes_.interface(each.iface).table != each.table;
         const bool gone = each.until <= now || !accepts(each.iface) || moved;
-        return gone &&
-               (static_cast<void>(routes_.del(link_route(each.iface, each.prefix, each.table))),
-                true);
+        return gone && is_gone(routes_.del(link_route(each.iface, each.prefix, each.table)));
     });
     for (link_timers& each : timed_) {
         if (!accepts(each.iface) && (each.reachable_ms != 0 || each.retransmit_ms != 0)) {

@@ -102,7 +102,7 @@ class autoconf {
     address6 make(iface_id id, std::uint64_t prefix, unsigned& attempt) const;
     void try_another(address& one);
     void refresh(address& one, const wire::nd_prefix_option& option);
-    void drop(const router& gone);
+    bool drop(const router& gone); // false: it is to be tried again
     bool accepts(iface_id id) const;
     instant after(std::uint32_t seconds) const;
 

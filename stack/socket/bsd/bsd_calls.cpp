@@ -148,7 +148,7 @@ int connect_datagrams(bsd_socket& self, const sockaddr* address, socklen_t lengt
             return fail(ENETUNREACH);
         }
     }
-    const int code = bsd::connect_datagrams(self, peer);
+    const int code = is_gone(self) ? EBADF : bsd::connect_datagrams(self, peer);
     return code == 0 ? 0 : fail(code);
 }
 
@@ -180,7 +180,7 @@ int bind(int number, const sockaddr* address, socklen_t length) {
     }
     const std::lock_guard hold(self->lock);
     endpoint wanted;
-    const int code = read_address(address, length, self->domain, wanted);
+    const int code = is_gone(*self) ? EBADF : read_address(address, length, self->domain, wanted);
     const bool datagrams = self->what == bsd_socket::kind::datagram;
     const bool may = datagrams || self->what == bsd_socket::kind::fresh;
     if (code != 0 || !may || self->port.any()) {
@@ -209,6 +209,9 @@ int listen(int number, int backlog) {
         return -1;
     }
     const std::lock_guard hold(self->lock);
+    if (is_gone(*self)) {
+        return fail(EBADF);
+    }
     const bool again = self->what == bsd_socket::kind::listener;
     if (!again && self->what != bsd_socket::kind::fresh) {
         return fail(self->what == bsd_socket::kind::datagram ? EOPNOTSUPP : EINVAL);

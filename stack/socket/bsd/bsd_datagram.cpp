@@ -384,8 +384,8 @@ std::uint32_t datagram_readiness(bsd_socket& self) {
     if (came || over || self.read_shut) {
         ready |= EPOLLIN;
     }
-    const bool room =
-        self.ends.empty() || self.ends.front()->out.room() >= self.chosen.send_buffer / 4;
+    const bool room = self.ends.empty() || self.ends.front()->out.room() >=
+                                               room_wanted(self.chosen, self.ends.front()->out);
     if (room || over) {
         ready |= EPOLLOUT;
     }

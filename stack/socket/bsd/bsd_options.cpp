@@ -68,15 +68,16 @@ struct number_option {
     std::uint32_t options::*where;
     std::uint32_t least;
     std::uint32_t most;
-    bool strict = false; // else what lies beyond is taken for the limit
+    bool strict = false;     // else what lies beyond is taken for the limit
+    std::uint32_t shown = 0; // where none was chosen and the host's is heeded: that of RFC 9293
 };
 constexpr std::array numbers = {
     number_option{SOL_SOCKET, SO_SNDBUF, &options::send_buffer, ring_bytes_min, ring_bytes_max},
     number_option{SOL_SOCKET, SO_RCVBUF, &options::receive_buffer, ring_bytes_min, ring_bytes_max},
     number_option{IPPROTO_TCP, TCP_USER_TIMEOUT, &options::user_timeout_ms, 0, INT32_MAX},
-    number_option{IPPROTO_TCP, TCP_KEEPIDLE, &options::keep_idle_s, 1, 32'767, true},
-    number_option{IPPROTO_TCP, TCP_KEEPINTVL, &options::keep_interval_s, 1, 32'767, true},
-    number_option{IPPROTO_TCP, TCP_KEEPCNT, &options::keep_count, 1, 127, true},
+    number_option{IPPROTO_TCP, TCP_KEEPIDLE, &options::keep_idle_s, 1, 32'767, true, 7'200},
+    number_option{IPPROTO_TCP, TCP_KEEPINTVL, &options::keep_interval_s, 1, 32'767, true, 75},
+    number_option{IPPROTO_TCP, TCP_KEEPCNT, &options::keep_count, 1, 127, true, 8},
     number_option{IPPROTO_TCP, TCP_FASTOPEN, &options::fast_open, 0, 65'535},
 };
 
@@ -330,6 +331,7 @@ int set_max_pacing_rate(bsd_socket& self, const void* value, socklen_t length) {
         return fail(EINVAL);
     }
     self.chosen.max_pacing_rate = rate;
+    self.chosen.pacing_chosen = true;
     return apply(self);
 }
 
@@ -420,7 +422,8 @@ int getsockopt(int number, int level, int name, void* value, socklen_t* length) 
         return get_mark(*self, *found, value, length);
     }
     if (const auto found = find_in(numbers, level, name); found != numbers.end()) {
-        return put_int(self->chosen.*found->where, value, length);
+        const std::uint32_t chosen = self->chosen.*found->where;
+        return put_int(chosen != 0 ? chosen : found->shown, value, length);
     }
     if (level == SOL_SOCKET) {
         return get_socket_option(*self, name, value, length);

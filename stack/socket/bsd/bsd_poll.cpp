@@ -63,8 +63,7 @@ std::uint32_t plain_readiness(bsd_socket& socket) {
     if (no_input) {
         ready |= EPOLLRDHUP;
     }
-    // Room for a quarter of the buffer, so that a writer is not woken for every segment.
-    const bool room = connected && socket.room_to_send() >= socket.chosen.send_buffer / 4;
+    const bool room = connected && socket.room_to_send() >= room_wanted(socket.chosen, *socket.out);
     if (over || room || socket.write_shut) {
         ready |= EPOLLOUT;
     }

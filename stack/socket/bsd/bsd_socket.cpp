@@ -165,7 +165,12 @@ void bsd_socket::apply_options(net_host& host) {
         return;
     }
     const tcp::conn_handle handle = net_host::handle_of(conn_);
-    tcp::set_congestion(host.tcp, handle, chosen.congestion.value_or(host.tcp.config.congestion));
+    if (chosen.congestion) { // else it keeps what it began with, whatever the host's is now
+        tcp::set_congestion(host.tcp, handle, *chosen.congestion);
+    }
+    if (!chosen.pacing_chosen) {
+        return;
+    }
     const bool limited = chosen.max_pacing_rate != pacing_unlimited;
     tcp::set_pacing(
         host.tcp, handle, limited || host.tcp.config.pacing,

@@ -95,9 +95,9 @@ struct options {
     std::uint32_t linger_s = 0;
     bool v6_only = false;
     std::uint32_t user_timeout_ms = 0; // 0: none
-    std::uint32_t keep_idle_s = 7'200; // as the host's
-    std::uint32_t keep_interval_s = 75;
-    std::uint32_t keep_count = 8;
+    std::uint32_t keep_idle_s = 0;     // each of these three, 0: the host's
+    std::uint32_t keep_interval_s = 0;
+    std::uint32_t keep_count = 0;
     std::uint32_t segment_size = 0; // 0: no wish
     std::uint32_t send_buffer = ring_bytes;
     std::uint32_t receive_buffer = ring_bytes;
@@ -111,7 +111,14 @@ struct options {
     bool reuse_port = false;        // a listener is on every worker anyhow (decision 0064)
     std::optional<tcp::congestion_kind> congestion;   // else the host's
     std::uint64_t max_pacing_rate = pacing_unlimited; // bytes a second
+    bool pacing_chosen = false;                       // else the host's
 };
+
+// Room in a ring from which on a writer is told: a quarter of the buffer, so that it is not woken
+// for every segment. The ring keeps its size when a larger buffer is chosen later.
+inline std::size_t room_wanted(const options& chosen, const byte_ring& ring) {
+    return std::min<std::size_t>(chosen.send_buffer, ring.capacity()) / 4;
+}
 
 class bsd_socket {
   public:
@@ -265,5 +272,10 @@ bool sleep_while(
 int wait_change(
     bsd_socket& socket, std::unique_lock<std::mutex>& hold, std::uint32_t seen,
     const deadline& until);
+
+// Another thread has closed it, perhaps between finding it and holding its lock.
+inline bool is_gone(const bsd_socket& self) {
+    return (self.state.load(std::memory_order_acquire) & bit::gone) != 0;
+}
 
 } // namespace pantala::bsd

@@ -304,6 +304,13 @@ void on_ack_reduced(conn& c, const ack_result& result) {
 // RFC 3168 section 6.1.2: ECE is like a loss, once a window, with nothing to send again. It goes on
 // until CWR has arrived, which leaves with the first byte above ecn_end.
 void on_ece(host& h, conn& c) {
+    if (c.uncut && !is_ahead(c, c.ecn_end)) { // a repair that is no congestion: the mark is some
+        h.stats.ecn_rcwnd.add(1);
+        c.ssthresh = congestion_cut(h, c, cut_cause::mark);
+        c.cwnd = std::min(c.cwnd, c.ssthresh);
+        c.uncut = false;
+        tell_reduction(c);
+    }
     if (c.recovery >= recovery_state::recovery) {
         c.clear(conn_flag::undo_ready); // the cut for a loss is also this mark's, and stands
         return;

@@ -288,6 +288,17 @@ TEST_F(bsd_datagrams, AConnectThatFailsLeavesItAsItWas) {
     EXPECT_EQ(0, bsd::close(server));
 }
 
+// A larger buffer than the ring has, chosen late, is not heeded, and nobody waits for its room.
+TEST_F(bsd_datagrams, ALargerBufferChosenLateKeepsTheSocketWritable) {
+    const int late = bound(53);
+    const int large = 4 << 20;
+    EXPECT_EQ(0, bsd::setsockopt(late, SOL_SOCKET, SO_SNDBUF, &large, sizeof large));
+    pollfd ready{late, POLLOUT, 0};
+    EXPECT_EQ(1, bsd::poll(&ready, 1, 0));
+    EXPECT_EQ(POLLOUT, ready.revents & POLLOUT);
+    EXPECT_EQ(0, bsd::close(late));
+}
+
 // Threads that send while another connects the socket, to one and the other peer, and to nobody: it
 // gets ends of its own each time, under the senders. What they send arrives whole, or says why not.
 TEST_F(bsd_datagrams, SendersGoOnWhileAnotherConnects) {

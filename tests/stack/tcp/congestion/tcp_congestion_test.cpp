@@ -175,6 +175,27 @@ TEST(tcp_congestion, idleness_halves_the_window_for_every_timeout) {
     }
 }
 
+// The window decays once for a silence, however often what is held back is looked at meanwhile.
+TEST(tcp_congestion, what_is_held_back_does_not_decay_the_window_again) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    peer.send(handle, 536);
+    peer.ack += 536;
+    peer.give(peer.segment(wire::tcp_flag::ack));
+    tcp::conn& conn = *peer.host().find(handle);
+    conn.cwnd = 80 * 536;
+    conn.ssthresh = 40 * 536;
+    peer.wait_ms(conn.rto_us / 1'000 * 5 / 2);
+    tcp::set_cork(peer.host(), handle, true);
+    for (unsigned i = 1; i <= 4; ++i) {
+        peer.send(handle, 100);
+        EXPECT_EQ(conn.cwnd, 80U * 536) << i;
+    }
+    tcp::set_cork(peer.host(), handle, false);
+    peer.turn();
+    EXPECT_EQ(conn.cwnd, 20U * 536);
+}
+
 TEST(tcp_congestion, a_pause_within_a_timeout_changes_nothing) {
     scripted_peer peer;
     const auto handle = peer.establish();

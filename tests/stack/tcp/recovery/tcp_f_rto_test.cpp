@@ -53,6 +53,22 @@ TEST(tcp_f_rto, believes_no_ack_that_a_retransmission_brought) {
     EXPECT_FALSE(one.conn().has(tcp::conn_flag::f_rto | tcp::conn_flag::undo_ready));
 }
 
+// What waits is too small for Nagle: no new data may go first, so the repair goes on at once (RFC
+// 5682 2.1 step 2.a) and not with the next timeout.
+TEST(tcp_f_rto, data_that_is_held_back_does_not_hold_up_the_repair) {
+    sackless one(3);
+    one.peer.send(one.handle, 100); // held by Nagle
+    EXPECT_TRUE(all_sent(one.peer).empty());
+    const auto again = what_comes(one.peer);
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->seq, one.peer.ack);
+    one.peer.wait_ms(10);
+    one.acknowledge(1);
+    const auto next = one.peer.next();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->seq, one.peer.ack);
+}
+
 // The first and the fourth of five are lost: the ACK that the repeated first one brings speaks of
 // the second and third, too. Then new data goes out, and its duplicate ACK tells the truth: steps
 // 2.b and 3.a.
