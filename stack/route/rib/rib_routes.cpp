@@ -2,6 +2,7 @@
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace pantala {
 
@@ -9,11 +10,35 @@ namespace {
 
 constexpr std::size_t visit_ahead = 8; // entries under way while one is shown
 
+// Depths of next hops that were asked for, good as long as no route changes: each costs look-ups of
+// gateways, and a walk over a table meets the same few hops again and again.
+class depth_memory {
+  public:
+    explicit depth_memory(const hop_table& of) : hops_(of) {}
+
+    std::uint8_t of(nexthop_id hop) {
+        place& here = places_[hop.value % places_.size()];
+        if (!here.known || here.hop != hop) {
+            here = {hop, hops_.depth(hop), true};
+        }
+        return here.depth;
+    }
+
+  private:
+    struct place {
+        nexthop_id hop{};
+        std::uint8_t depth = 0;
+        bool known = false;
+    };
+    const hop_table& hops_;
+    std::array<place, 256> places_{};
+};
+
 // Into a route that may have been another before: its targets keep their memory.
 template <class Prefix>
 void fill_route(
     basic_route<Prefix>& made, const hop_table& hops, const Prefix& prefix, unsigned table,
-    const candidate& from) {
+    const candidate& from, std::uint8_t depth) {
     const hop_table::spec& what = hops.of(from.hop);
     made.prefix = prefix;
     made.table = static_cast<std::uint8_t>(table);
@@ -21,14 +46,14 @@ void fill_route(
     made.metric = from.metric;
     made.mtu = what.mtu;
     made.targets = what.targets;
-    made.depth = hops.depth(from.hop);
+    made.depth = depth;
 }
 
 template <class Prefix>
 basic_route<Prefix>
 to_route(const hop_table& hops, const Prefix& prefix, unsigned table, const candidate& from) {
     basic_route<Prefix> made;
-    fill_route(made, hops, prefix, table, from);
+    fill_route(made, hops, prefix, table, from, hops.depth(from.hop));
     return made;
 }
 
@@ -301,6 +326,7 @@ std::optional<Prefix> visit_some(
     const std::optional<Prefix> next = in->walk(from, count, prefixes);
     const std::size_t shown = std::min(count, prefixes.size());
     basic_route<Prefix> one;
+    depth_memory depths(state.hops);
     for (std::size_t i = 0; i < shown; ++i) {
         in->prefetch(prefixes[std::min(i + visit_ahead, shown - 1)]);
         const auto* entry = in->find(prefixes[i]);
@@ -308,12 +334,13 @@ std::optional<Prefix> visit_some(
             continue;
         }
         if (entry->more == 0) {
-            fill_route(one, state.hops, prefixes[i], table, rib_state::only_route(*entry));
+            const candidate only = rib_state::only_route(*entry);
+            fill_route(one, state.hops, prefixes[i], table, only, depths.of(only.hop));
             each(one);
             continue;
         }
         for (const candidate& choice : in->more.at(entry->more)) {
-            fill_route(one, state.hops, prefixes[i], table, choice);
+            fill_route(one, state.hops, prefixes[i], table, choice, depths.of(choice.hop));
             each(one);
         }
     }
