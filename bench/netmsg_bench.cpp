@@ -11,6 +11,7 @@
 // (counter line_ns), and the table at the end gives medians apart for near and far; repetitions
 // during which the distance changed are left out. Compare only within one column.
 #include "bench/command_line.hpp"
+#include "bench/line_time.hpp"
 #include "engine/mailbox.hpp"
 #include "engine/netmsg.hpp"
 
@@ -142,27 +143,10 @@ class second_cpu {
 
 using stop_flag = const std::atomic<bool>&;
 
-// Nanoseconds for a line to go over, by a word that two CPUs write in turn.
 double line_transfer_ns() {
-    constexpr std::uint64_t turns = 3'000;
-    alignas(128) std::atomic<std::uint64_t> word{0};
-    second_cpu echo([&](stop_flag stop) {
-        std::uint64_t next = 1;
-        while (!stop.load(std::memory_order_relaxed)) {
-            if (word.load(std::memory_order_acquire) == next) {
-                word.store(next + 1, std::memory_order_release);
-                next += 2;
-            }
-        }
-    });
-    const auto begin = std::chrono::steady_clock::now();
-    for (std::uint64_t i = 0; i < turns; ++i) {
-        word.store(2 * i + 1, std::memory_order_release);
-        while (word.load(std::memory_order_acquire) != 2 * i + 2) {
-        }
-    }
-    const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
-    return took.count() / 2 / turns;
+    const auto [here, there] = two_cpus();
+    return bench::shared_line::transfer_ns(
+        static_cast<unsigned>(here), static_cast<unsigned>(there));
 }
 
 // Runs the body between two looks at the distance.

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 
-LIMIT_S = 60
+LIMIT_S = 240  # a sanitized program beside others on few cores takes a minute for what else takes one second
 
 CONFIG = """[engine]
 lcores = "floating"

@@ -349,12 +349,24 @@ int sendmmsg(int number, mmsghdr* messages, unsigned count, int flags) {
     return done != 0 || count == 0 ? done : -1;
 }
 
+namespace {
+
+bool has_error(int number) {
+    const reference self = find_socket(number);
+    return !self || self->error.load(std::memory_order_acquire) != 0;
+}
+
+} // namespace
+
 int recvmmsg(int number, mmsghdr* messages, unsigned count, int flags) {
     if (messages == nullptr && count != 0) {
         return fail(EFAULT);
     }
     int done = 0;
     for (mmsghdr& one : std::span(messages, std::min(count, unsigned{IOV_MAX}))) {
+        if (done != 0 && has_error(number)) { // for the next call
+            break;
+        }
         const int now = done == 0 ? 0 : flags & MSG_WAITFORONE;
         const ssize_t got = bsd::recvmsg(
             number, &one.msg_hdr, (flags & ~MSG_WAITFORONE) | (now != 0 ? MSG_DONTWAIT : 0));

@@ -417,6 +417,24 @@ TEST_F(bsd_promises, SeveralMessagesInACall) {
     EXPECT_EQ(0, bsd::close(datagrams));
 }
 
+// recvmmsg(2): an error behind the first message is the next call's.
+TEST_F(bsd_promises, WhatEndsSeveralMessagesIsToldByTheNextCall) {
+    join_two();
+    ASSERT_EQ(1, bsd::send(client, "a", 1, 0));
+    wait_for_bytes(peer, 1);
+    const linger now{1, 0};
+    EXPECT_EQ(0, bsd::setsockopt(client, SOL_SOCKET, SO_LINGER, &now, sizeof now));
+    EXPECT_EQ(0, bsd::close(std::exchange(client, -1)));
+    pollfd reset{peer, 0, 0};
+    ASSERT_EQ(1, bsd::poll(&reset, 1, 10'000));
+    char room[2] = {};
+    iovec pieces[2] = {{room, 1}, {room + 1, 1}};
+    mmsghdr both[2] = {{{nullptr, 0, &pieces[0], 1}, 0}, {{nullptr, 0, &pieces[1], 1}, 0}};
+    EXPECT_EQ(1, bsd::recvmmsg(peer, both, 2, 0));
+    EXPECT_EQ('a', room[0]);
+    expect_error(ECONNRESET, bsd::recv(peer, room, 1, 0));
+}
+
 TEST_F(bsd_promises, EpollTellsOfErrorsUnasked) {
     join_two();
     const int epoll = bsd::epoll_create1(0);

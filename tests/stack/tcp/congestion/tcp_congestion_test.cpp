@@ -155,60 +155,55 @@ TEST(tcp_congestion, dctcp_halves_on_loss) {
     EXPECT_EQ(flow.conn.ssthresh, flow.conn.prior_cwnd / 2);
 }
 
+// A connection that has sent and heard of it, with a window of 80 segments, and is silent since.
+struct silent_flow {
+    silent_flow() {
+        handle = peer.establish();
+        peer.send(handle, 536);
+        peer.ack += 536;
+        peer.give(peer.segment(wire::tcp_flag::ack));
+        conn().cwnd = 80 * 536;
+        conn().ssthresh = 40 * 536;
+    }
+    tcp::conn& conn() { return *peer.host().find(handle); }
+
+    scripted_peer peer;
+    tcp::conn_handle handle;
+};
+
 // RFC 2861 3, as Linux: half for every RTO in which nothing was sent, not below the initial window,
 // and ssthresh remembers three quarters.
 TEST(tcp_congestion, idleness_halves_the_window_for_every_timeout) {
     for (const bool long_idle : {false, true}) {
-        scripted_peer peer;
-        const auto handle = peer.establish();
-        peer.send(handle, 536);
-        peer.ack += 536;
-        peer.give(peer.segment(wire::tcp_flag::ack));
-        tcp::conn& conn = *peer.host().find(handle);
-        conn.cwnd = 80 * 536;
-        conn.ssthresh = 40 * 536;
-        const std::uint32_t rto_ms = conn.rto_us / 1'000;
-        peer.wait_ms(long_idle ? 100 * rto_ms : rto_ms * 5 / 2);
-        peer.send(handle, 536);
-        EXPECT_EQ(conn.cwnd, (long_idle ? 10U : 20U) * 536);
-        EXPECT_EQ(conn.ssthresh, 60U * 536);
+        silent_flow flow;
+        const std::uint32_t rto_ms = flow.conn().rto_us / 1'000;
+        flow.peer.wait_ms(long_idle ? 100 * rto_ms : rto_ms * 5 / 2);
+        flow.peer.send(flow.handle, 536);
+        EXPECT_EQ(flow.conn().cwnd, (long_idle ? 10U : 20U) * 536);
+        EXPECT_EQ(flow.conn().ssthresh, 60U * 536);
     }
 }
 
 // The window decays once for a silence, however often what is held back is looked at meanwhile.
 TEST(tcp_congestion, what_is_held_back_does_not_decay_the_window_again) {
-    scripted_peer peer;
-    const auto handle = peer.establish();
-    peer.send(handle, 536);
-    peer.ack += 536;
-    peer.give(peer.segment(wire::tcp_flag::ack));
-    tcp::conn& conn = *peer.host().find(handle);
-    conn.cwnd = 80 * 536;
-    conn.ssthresh = 40 * 536;
-    peer.wait_ms(conn.rto_us / 1'000 * 5 / 2);
-    tcp::set_cork(peer.host(), handle, true);
+    silent_flow flow;
+    flow.peer.wait_ms(flow.conn().rto_us / 1'000 * 5 / 2);
+    tcp::set_cork(flow.peer.host(), flow.handle, true);
     for (unsigned i = 1; i <= 4; ++i) {
-        peer.send(handle, 100);
-        EXPECT_EQ(conn.cwnd, 80U * 536) << i;
+        flow.peer.send(flow.handle, 100);
+        EXPECT_EQ(flow.conn().cwnd, 80U * 536) << i;
     }
-    tcp::set_cork(peer.host(), handle, false);
-    peer.turn();
-    EXPECT_EQ(conn.cwnd, 20U * 536);
+    tcp::set_cork(flow.peer.host(), flow.handle, false);
+    flow.peer.turn();
+    EXPECT_EQ(flow.conn().cwnd, 20U * 536);
 }
 
 TEST(tcp_congestion, a_pause_within_a_timeout_changes_nothing) {
-    scripted_peer peer;
-    const auto handle = peer.establish();
-    peer.send(handle, 536);
-    peer.ack += 536;
-    peer.give(peer.segment(wire::tcp_flag::ack));
-    tcp::conn& conn = *peer.host().find(handle);
-    conn.cwnd = 80 * 536;
-    conn.ssthresh = 40 * 536;
-    peer.wait_ms(conn.rto_us / 1'000 * 9 / 10);
-    peer.send(handle, 536);
-    EXPECT_EQ(conn.cwnd, 80U * 536);
-    EXPECT_EQ(conn.ssthresh, 40U * 536);
+    silent_flow flow;
+    flow.peer.wait_ms(flow.conn().rto_us / 1'000 * 9 / 10);
+    flow.peer.send(flow.handle, 536);
+    EXPECT_EQ(flow.conn().cwnd, 80U * 536);
+    EXPECT_EQ(flow.conn().ssthresh, 40U * 536);
 }
 
 // RFC 2861 3.2, as Linux: a window of which only a part was used for an RTO loses half of the rest.

@@ -48,15 +48,20 @@ tcp::limits roomy() {
     return sizes;
 }
 
+// Nothing in it, and one before what is expected.
+std::optional<wire_segment> answer_to_probe(scripted_peer& peer) {
+    wire_segment probe = peer.segment(ack);
+    probe.seq = peer.seq - 1;
+    peer.give(probe);
+    return peer.next();
+}
+
 // RFC 9293 3.8.4: a keep-alive is answered, whatever challenge ACKs others have drawn.
 TEST(tcp_answers, a_keep_alive_is_always_answered) {
     scripted_peer peer({.challenge_acks_per_second = 0});
     peer.establish();
     for (unsigned i = 0; i < 20; ++i) {
-        wire_segment probe = peer.segment(ack);
-        probe.seq = peer.seq - 1;
-        peer.give(probe);
-        const auto answer = peer.next();
+        const auto answer = answer_to_probe(peer);
         ASSERT_TRUE(answer) << i;
         EXPECT_EQ(answer->flags, ack);
         EXPECT_EQ(answer->ack, peer.seq);
@@ -75,10 +80,7 @@ TEST(tcp_answers, a_probe_of_a_shut_window_is_always_answered) {
     }
     (void)count_answers(peer);
     for (unsigned i = 0; i < 20; ++i) {
-        wire_segment probe = peer.segment(ack);
-        probe.seq = peer.seq - 1;
-        peer.give(probe);
-        const auto answer = peer.next();
+        const auto answer = answer_to_probe(peer);
         ASSERT_TRUE(answer) << i;
         EXPECT_EQ(answer->window, 0);
         peer.wait_ms(200);
