@@ -57,39 +57,62 @@ void http_reader::reset() {
     held_ = 0;
 }
 
-http_reader::outcome http_reader::take_head(std::string_view head) {
-    const auto read = read_answer_head(head);
-    if (!read) {
-        return outcome::bad;
+void http_head_memory::keep(std::string_view head, const http_answer_head& meaning) {
+    if (head.size() <= text_.size()) {
+        bytes_ = head.size();
+        std::memcpy(text_.data(), head.data(), bytes_);
+        meaning_ = meaning;
     }
-    status_ = read->status;
-    body_left_ = read->body_bytes;
+}
+
+http_reader::outcome http_reader::take_meaning(const http_answer_head& meaning) {
+    status_ = meaning.status;
+    body_left_ = meaning.body_bytes;
     held_ = 0;
     return body_left_ == 0 ? outcome::answer : outcome::more;
 }
 
-http_reader::outcome http_reader::read(std::span<const std::byte> piece, std::size_t& used) {
+http_reader::outcome http_reader::take_head(std::string_view head, http_head_memory& known) {
+    const auto read = read_answer_head(head);
+    if (!read) {
+        return outcome::bad;
+    }
+    known.keep(head, *read);
+    return take_meaning(*read);
+}
+
+http_reader::outcome
+http_reader::read_head(std::string_view text, std::size_t& used, http_head_memory& known) {
+    if (held_ == 0) {
+        used = known.bytes_if_before(text);
+        if (used != 0) {
+            return take_meaning(known.meaning());
+        }
+        used = head_bytes(text);
+        if (used != 0) {
+            return take_head(text.substr(0, used), known);
+        }
+    }
+    const std::size_t before = held_;
+    const std::size_t taken = std::min(text.size(), head_.size() - held_);
+    std::memcpy(head_.data() + held_, text.data(), taken);
+    held_ += taken;
+    const std::size_t whole = head_bytes({head_.data(), held_});
+    if (whole == 0) {
+        used = taken;
+        return held_ == head_.size() ? outcome::bad : outcome::more;
+    }
+    used = whole - before;
+    return take_head({head_.data(), whole}, known);
+}
+
+http_reader::outcome
+http_reader::read(std::span<const std::byte> piece, std::size_t& used, http_head_memory& known) {
     used = 0;
     if (body_left_ == 0) {
-        std::string_view text(reinterpret_cast<const char*>(piece.data()), piece.size());
-        outcome said = outcome::more;
-        if (held_ == 0 && head_bytes(text) != 0) {
-            used = head_bytes(text);
-            said = take_head(text.substr(0, used));
-        } else {
-            const std::size_t before = held_;
-            const std::size_t taken = std::min(text.size(), head_.size() - held_);
-            std::memcpy(head_.data() + held_, text.data(), taken);
-            held_ += taken;
-            const std::size_t whole = head_bytes({head_.data(), held_});
-            if (whole == 0) {
-                used = taken;
-                return held_ == head_.size() ? outcome::bad : outcome::more;
-            }
-            used = whole - before;
-            said = take_head({head_.data(), whole});
-        }
-        if (said != outcome::more) {
+        const std::string_view text(reinterpret_cast<const char*>(piece.data()), piece.size());
+        const outcome said = read_head(text, used, known);
+        if (said != outcome::more || body_left_ == 0) { // an answer, or not all of its head yet
             return said;
         }
     }

@@ -13,6 +13,9 @@ namespace {
 // Answers up to this size are put together and written at once.
 constexpr std::size_t small_answer_bytes = 2048;
 
+// Bodies of which as much as this is left are not copied: TCP sends them from where they lie.
+constexpr std::size_t lent_bytes_min = 8192;
+
 } // namespace
 
 struct http_server::conn : tcp_socket, list_hook<> {
@@ -63,7 +66,7 @@ struct http_server::conn : tcp_socket, list_hook<> {
 };
 
 http_server::http_server(http_settings settings)
-    : settings_(std::move(settings)),
+    : settings_(std::move(settings)), lent_(settings_.content),
       bad_request_(http_content::make(400, "text/plain", "bad request\n")),
       not_found_(http_content::make(404, "text/plain", "not found\n")),
       not_allowed_(http_content::make(405, "text/plain", "method not allowed\n")) {}
@@ -233,6 +236,49 @@ void http_server::move_behind(conn& self, std::uint64_t since_ns) {
     by_age_.push_back(self);
 }
 
+// The whole answer of this second, ready to be lent, if it was asked for in it before; else
+// nullptr.
+http_server::prepared* http_server::find_prepared(const http_response& of) {
+    const std::size_t all = of.head.size() + date_.size() + of.body.size();
+    if (all > prepared_bytes_max) {
+        return nullptr;
+    }
+    prepared& here =
+        prepared_[std::hash<const void*>{}(&of) / alignof(http_response) % prepared_.size()];
+    if (here.of != &of || here.date_ns != date_ns_) {
+        here.of = &of;
+        here.date_ns = date_ns_;
+        here.owner.reset();
+        return nullptr;
+    }
+    if (here.owner == nullptr) {
+        auto text = std::make_shared<std::string>();
+        text->reserve(all);
+        text->append(of.head).append(date_.data(), date_.size()).append(of.body);
+        here.text = *text;
+        here.owner = std::make_unique<lent_memory>(std::move(text));
+    }
+    return &here;
+}
+
+// Writes the begin of an answer, all of it where that is cheap; how many bytes.
+std::size_t http_server::write_begin(conn& self, std::span<const std::string_view> parts) {
+    prepared* const ready = self.out.with_body ? find_prepared(*self.out.of) : nullptr;
+    if (ready != nullptr) {
+        return self.write_lent(*ready->owner, std::as_bytes(std::span(ready->text)));
+    }
+    std::array<char, small_answer_bytes> whole; // NOLINT(*-member-init): the first `bytes` are
+    std::size_t bytes = 0;
+    for (const std::string_view part : parts) {
+        if (part.size() > whole.size() - bytes) {
+            break;
+        }
+        std::memcpy(whole.data() + bytes, part.data(), part.size());
+        bytes += part.size();
+    }
+    return self.write(std::as_bytes(std::span(whole.data(), bytes)));
+}
+
 // True: nothing is left to send.
 bool http_server::send(conn& self) {
     answer& out = self.out;
@@ -243,30 +289,26 @@ bool http_server::send(conn& self) {
     const std::array<std::string_view, 3> parts = {
         out.of->head, std::string_view(date_.data(), date_.size()), body};
     const std::size_t all = parts[0].size() + parts[1].size() + parts[2].size();
-    if (out.done == 0 && all <= small_answer_bytes) {
-        std::array<char, small_answer_bytes> whole;
-        char* at = whole.data();
-        for (const std::string_view part : parts) {
-            std::memcpy(at, part.data(), part.size());
-            at += part.size();
+    const std::size_t done_before = out.done;
+    if (done_before == 0) {
+        out.done = write_begin(self, parts);
+    }
+    std::size_t skip = out.done;
+    for (std::size_t i = 0; i < parts.size() && out.done < all; ++i) {
+        const std::size_t before = std::min(skip, parts[i].size());
+        const auto left = std::as_bytes(std::span(parts[i].substr(before)));
+        skip -= before;
+        const bool lends = i == 2 && left.size() >= lent_bytes_min;
+        const std::size_t sent = left.empty() ? 0
+                                 : lends      ? self.write_lent(lent_, left)
+                                              : self.write(left);
+        out.done += sent;
+        if (sent < left.size()) {
+            break;
         }
-        out.done = self.write(std::as_bytes(std::span(whole.data(), all)));
-    } else {
-        const std::size_t done_before = out.done;
-        std::size_t skip = out.done;
-        for (std::string_view part : parts) {
-            const std::size_t before = std::min(skip, part.size());
-            skip -= before;
-            part.remove_prefix(before);
-            const std::size_t sent = part.empty() ? 0 : self.write(std::as_bytes(std::span(part)));
-            out.done += sent;
-            if (sent < part.size()) {
-                break;
-            }
-        }
-        if (out.done > done_before) {
-            touch(self);
-        }
+    }
+    if (done_before != 0 && out.done > done_before) {
+        touch(self);
     }
     if (out.done < all) {
         return false; // `writable` follows

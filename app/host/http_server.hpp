@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include <http_parser.h>
 
@@ -49,6 +50,15 @@ class http_server : public worker_program {
         std::size_t done = 0; // bytes, head first
     };
 
+    // An answer with this second's date, in one piece that connections share.
+    struct prepared {
+        const http_response* of = nullptr;
+        std::uint64_t date_ns = 0;
+        std::string_view text;
+        std::unique_ptr<lent_memory> owner; // nullptr: asked for once
+    };
+    static constexpr std::size_t prepared_bytes_max = 32'768;
+
     static tcp_socket* accept(void* self, sockets& here);
     static void on_event(tcp_socket& socket, std::uint8_t events);
     static void each_round(void* self, sockets& here);
@@ -59,6 +69,8 @@ class http_server : public worker_program {
     void begin(conn& self);
     void touch(conn& self);
     void move_behind(conn& self, std::uint64_t since_ns);
+    prepared* find_prepared(const http_response& of);
+    std::size_t write_begin(conn& self, std::span<const std::string_view> parts);
     bool send(conn& self);
     void linger(conn& self);
     void end(conn& self);
@@ -66,14 +78,16 @@ class http_server : public worker_program {
 
     sockets* here_ = nullptr; // nullptr: not started
     http_settings settings_;
+    lent_memory lent_; // the content's bodies
     http_response bad_request_;
     http_response not_found_;
     http_response not_allowed_;
     socket_pool<conn> conns_;
     intrusive_list<conn> by_age_; // the longest without a sign of life first
     std::uint64_t now_ns_ = 0;
-    std::uint64_t date_ns_ = 0;   // when `date_` is to be made anew
-    std::array<char, 33> date_{}; // of fixed length, with the empty line behind it
+    std::uint64_t date_ns_ = 0;           // when `date_` is to be made anew
+    std::array<char, 33> date_{};         // of fixed length, with the empty line behind it
+    std::array<prepared, 64> prepared_{}; // by the response's address
     std::uint64_t requests_ = 0;
 };
 

@@ -36,7 +36,8 @@ struct tcp_load::conn : tcp_socket {
 };
 
 tcp_load::tcp_load(load_settings settings, sockets& here)
-    : here_(here), settings_(std::move(settings)), scale_(rte_get_tsc_hz()) {
+    : here_(here), settings_(std::move(settings)), scale_(rte_get_tsc_hz()),
+      known_(std::make_unique<http_head_memory>()) {
     here.each_round(each_round, this);
 }
 
@@ -144,7 +145,7 @@ void tcp_load::answered(conn& self) {
 void tcp_load::read_http(conn& self) {
     for (auto piece = self.peek(); !piece.empty(); piece = self.peek()) {
         std::size_t used = 0;
-        const auto said = self.reader.read(piece, used);
+        const auto said = self.reader.read(piece, used, *known_);
         self.consume(used);
         counts_.bytes.add(measuring() ? used : 0);
         if (said == http_reader::outcome::answer && self.waiting() > 0) {

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,7 @@ class tcp_load : public worker_program {
     std::uint64_t began_ns_ = 0; // 0: not yet
     bool heard_ = false;         // of any connection, well or not
     unsigned open_ = 0;
+    std::unique_ptr<class http_head_memory> known_;
     socket_pool<conn> conns_;
     std::vector<conn*> ended_; // to be given back behind the events
     std::atomic<bool> finished_{false};

@@ -6,6 +6,7 @@
 //   handler(socket, events)              is told what happened, once a round at most
 //   peek, consume                        received bytes where they lie, without a copy
 //   write                                copies into the send buffer as far as there is room
+//   write_lent                           the same without a copy, from memory that stays as it is
 //
 // A socket that is closed or destroyed lets go of its connection, which then ends by itself.
 #pragma once
@@ -15,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 namespace pantala {
@@ -29,6 +31,22 @@ inline constexpr std::uint8_t readable = 2; // bytes, or the end of the stream
 inline constexpr std::uint8_t writable = 4; // room after write() took less than it was given
 inline constexpr std::uint8_t closed = 8;   // it is over; error() says why. Close or destroy it
 } // namespace socket_event
+
+// Memory that sockets of one worker send from where it lies. What `keeper` keeps must not change,
+// and is kept until the peers have the last byte of it or their connections have ended, also when
+// this object is gone by then. Owner: the worker.
+class lent_memory {
+  public:
+    explicit lent_memory(std::shared_ptr<const void> keeper);
+    ~lent_memory();
+    lent_memory(const lent_memory&) = delete;
+    lent_memory& operator=(const lent_memory&) = delete;
+
+  private:
+    friend class tcp_socket;
+    struct block;
+    block* block_;
+};
 
 class tcp_socket {
   public:
@@ -56,6 +74,9 @@ class tcp_socket {
     // `more`: the next write follows at once, so that a short segment waits for it (until an ACK
     // comes, or the retransmission timeout is over).
     std::size_t write(std::span<const std::byte> bytes, bool more = false);
+    // As write(); the bytes are of what `owner` keeps. Worth it from some hundred bytes on: each
+    // piece of up to 32 KiB costs a packet buffer's header instead of a copy.
+    std::size_t write_lent(lent_memory& owner, std::span<const std::byte> bytes, bool more = false);
     std::size_t room() const;
     // When the peer took something last of what was written (sockets::now_ns); where nothing waits
     // to be taken, about when the connection began or the last of it was taken.

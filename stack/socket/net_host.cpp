@@ -16,6 +16,10 @@ namespace {
 constexpr unsigned events_at_once = 64;
 constexpr unsigned event_batches = 64;
 
+// The record of a socket that is told soon, with what its program keeps first in it.
+constexpr unsigned events_prefetch_ahead = 2;
+constexpr unsigned socket_prefetch_bytes = 256;
+
 int errno_of(tcp::conn_error error) {
     switch (error) {
     case tcp::conn_error::none:
@@ -34,6 +38,12 @@ int errno_of(tcp::conn_error error) {
         return ENOMEM;
     }
     return EIO;
+}
+
+void prefetch_socket(const void* user) { // nullptr and what is gone do no harm
+    for (unsigned line = 0; line < socket_prefetch_bytes; line += 64) {
+        __builtin_prefetch(static_cast<const char*>(user) + line, 1);
+    }
 }
 
 // The flow of a whole packet with ports behind its IP header, as this host sees it. A packet too
@@ -296,6 +306,9 @@ void net_host::tell_all() {
     for (unsigned batch = 0; batch < event_batches && count == events.size(); ++batch) {
         count = tcp::poll_events(tcp, events);
         for (std::size_t i = 0; i < count; ++i) {
+            if (i + events_prefetch_ahead < count) {
+                prefetch_socket(events[i + events_prefetch_ahead].user);
+            }
             // An earlier handler may have closed it.
             const tcp::conn* c = tcp.find(events[i].handle);
             if (c == nullptr || c->user == nullptr) {

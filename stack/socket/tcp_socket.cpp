@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <utility>
 
+#include <rte_mbuf.h>
+
 namespace pantala {
 namespace {
 
@@ -37,6 +39,27 @@ static_assert(socket_event::closed == tcp::conn_event::closed);
 
 } // namespace
 
+// Lives as long as anybody uses it; its maker is one.
+struct lent_memory::block {
+    explicit block(std::shared_ptr<const void> of) : keeper(std::move(of)) {
+        users.free_cb = [](void*, void* self) { delete static_cast<block*>(self); };
+        users.fcb_opaque = this;
+        rte_mbuf_ext_refcnt_set(&users, 1);
+    }
+
+    rte_mbuf_ext_shared_info users{};
+    std::shared_ptr<const void> keeper;
+};
+
+lent_memory::lent_memory(std::shared_ptr<const void> keeper)
+    : block_(new block(std::move(keeper))) {}
+
+lent_memory::~lent_memory() {
+    if (rte_mbuf_ext_refcnt_update(&block_->users, -1) == 0) {
+        delete block_;
+    }
+}
+
 // ---------------------------------------------------------------------------------------------
 
 std::span<const std::byte> tcp_socket::peek() const {
@@ -60,6 +83,13 @@ bool tcp_socket::at_end() const {
 
 std::size_t tcp_socket::write(std::span<const std::byte> bytes, bool more) {
     return host_ == nullptr ? 0 : tcp::send(host_->tcp, {id_, generation_}, bytes, more);
+}
+
+std::size_t
+tcp_socket::write_lent(lent_memory& owner, std::span<const std::byte> bytes, bool more) {
+    return host_ == nullptr
+               ? 0
+               : tcp::send_lent(host_->tcp, {id_, generation_}, bytes, owner.block_->users, more);
 }
 
 std::size_t tcp_socket::room() const {

@@ -7,6 +7,7 @@
 #include "stack/tcp/open/tcp_ports.hpp"
 #include "stack/tcp/tcp_host.hpp"
 #include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 
 #include <algorithm>
@@ -26,35 +27,6 @@ void request_features(const host& h, conn& c) {
     c.set(h.config.sack ? conn_flag::sack : 0);
     c.set(h.config.window_scale ? conn_flag::window_scale : 0);
     c.rcv_wscale = h.config.window_scale ? window_shift_for(h) : std::uint8_t{0};
-}
-
-// Copies into the last mbuf's room and fresh mbufs; how many bytes found a place.
-std::size_t queue_bytes(host& h, conn& c, std::span<const std::byte> bytes) {
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-        if (c.snd_tail == nullptr || rte_pktmbuf_tailroom(c.snd_tail) == 0) {
-            const bool may = h.memory.has_room(memory_use::send, c.account);
-            rte_mbuf* fresh = may ? rte_pktmbuf_alloc(h.pool) : nullptr;
-            if (fresh == nullptr) {
-                h.stats.sndnomem.add(1);
-                wait_for_memory(h, c);
-                break;
-            }
-            h.memory.hold(memory_use::send, c.account);
-            fresh->data_off = 0; // never sent itself: no headroom needed
-            (c.snd_tail == nullptr ? c.snd_head : c.snd_tail->next) = fresh;
-            c.snd_tail = fresh;
-        }
-        const std::size_t here =
-            std::min<std::size_t>(bytes.size() - done, rte_pktmbuf_tailroom(c.snd_tail));
-        std::memcpy(
-            rte_pktmbuf_mtod_offset(c.snd_tail, std::byte*, c.snd_tail->data_len),
-            bytes.data() + done, here);
-        c.snd_tail->data_len = static_cast<std::uint16_t>(c.snd_tail->data_len + here);
-        done += here;
-    }
-    c.snd_end += static_cast<std::uint32_t>(done);
-    return done;
 }
 
 // How many bytes of `first` go with the SYN.
@@ -80,17 +52,6 @@ std::size_t start_handshake(host& h, conn& c, const open_request& request) {
     timer_arm(h, c, conn_timer::keep, h.config.keepinit_ms);
     timer_arm_rexmt(h, c, rexmt_kind::rto, rto_backed_off_us(h, c));
     return taken;
-}
-
-bool may_send(const conn& c) {
-    return !c.has(conn_flag::fin_queued) &&
-           (c.state == conn_state::syn_sent || c.state == conn_state::syn_received ||
-            c.state == conn_state::established || c.state == conn_state::close_wait);
-}
-
-std::size_t room_of(const conn& c) {
-    const std::uint32_t queued = c.snd_end - c.snd_una;
-    return may_send(c) && queued < c.snd_limit ? c.snd_limit - queued : 0;
 }
 
 // Dynamic right-sizing: what the application takes in a round trip, twice, is the buffer it needs.
@@ -289,31 +250,6 @@ conn_handle accept(host& h, std::uint32_t id, void* user) {
     c.user = user;
     h.tell(c, c.events);
     return h.handle_of(c);
-}
-
-std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more) {
-    conn* c = h.find(handle);
-    if (c == nullptr || !may_send(*c)) {
-        return 0;
-    }
-    if (more && !c->more_follows && c->unsent() > 0) { // that waits for nothing
-        output(h, *c);
-    }
-    user_timeout_begin(*c, h.now_ms());
-    const std::size_t fits = std::min(bytes.size(), room_of(*c));
-    const std::size_t taken_bytes = queue_bytes(h, *c, bytes.first(fits));
-    c->send_blocked = taken_bytes < bytes.size();
-    const bool released = std::exchange(c->more_follows, more) && !more;
-    c->push_withheld = more;
-    if (taken_bytes > 0 || released) {
-        h.want_output(*c);
-    }
-    return taken_bytes;
-}
-
-std::size_t send_room(host& h, conn_handle handle) {
-    const conn* c = h.find(handle);
-    return c == nullptr ? 0 : room_of(*c);
 }
 
 instant progress(host& h, conn_handle handle) {

@@ -10,6 +10,7 @@
 #include <span>
 
 struct rte_mbuf;
+struct rte_mbuf_ext_shared_info;
 
 namespace pantala::tcp {
 
@@ -71,6 +72,11 @@ conn_handle accept(host& h, std::uint32_t listener, void* user);
 // `more`: more will follow at once, so a short segment waits for it, but no longer than until an
 // ACK comes, and is not pushed. No bytes without it let go what waits so.
 std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, bool more = false);
+// The same without a copy: the bytes lie still until `owner` has no user but its maker. Nothing is
+// lent where it has 60,000 uses already (its counter has 16 bits): then they are copied.
+std::size_t send_lent(
+    host& h, conn_handle handle, std::span<const std::byte> bytes, rte_mbuf_ext_shared_info& owner,
+    bool more = false);
 std::size_t send_room(host& h, conn_handle handle);
 // When the peer last acknowledged something new, or else, since when it is asked to (the user
 // timeout's clock). To the millisecond.

@@ -67,6 +67,22 @@ TEST(HttpServer, AnswersOneAfterAnother) {
     EXPECT_FALSE(web.client.at_end());
 }
 
+// From the second time on in a second an answer is lent as a whole; large bodies are from the first.
+TEST(HttpServer, AnswersTheSameAgainAndAgain) {
+    for (const std::size_t bytes : {5U, 1'000U, 9'000U, 32'000U, 40'000U}) {
+        served web(http_content::fixed(bytes));
+        const std::string wanted = answer("200 OK", std::string(bytes, 'p'));
+        const std::string head = answer("200 OK", std::string(bytes, 'p'), false);
+        for (unsigned i = 0; i < 12; ++i) {
+            EXPECT_TRUE(wanted == web.ask(get)) << bytes << ", " << i;
+            EXPECT_TRUE(head == web.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")) << bytes;
+            if (i % 4 == 3) {
+                web.net.advance(ns_per_s);
+            }
+        }
+    }
+}
+
 TEST(HttpServer, AnswersPipelinedRequestsInOrder) {
     served web(http_content::fixed(5));
     std::string all;
@@ -244,15 +260,18 @@ TEST(HttpContent, ServesFilesBelowADirectoryOnly) {
 TEST(HttpReader, FindsEachEndHoweverItIsCut) {
     const std::string stream = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: x\r\n\r\nabcde"
                                "HTTP/1.1 404 Not Found\r\nX: y\r\ncontent-length:0\r\n\r\n"
-                               "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nz";
+                               "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nz"
+                               "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nz"
+                               "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHTTP/1.1 200";
     for (std::size_t piece = 1; piece <= stream.size(); ++piece) {
         http_reader reader;
+        http_head_memory known;
         std::vector<unsigned> seen;
         for (std::size_t at = 0; at < stream.size();) {
             std::size_t used = 0;
             const auto said = reader.read(
                 std::as_bytes(std::span(stream).subspan(at, std::min(piece, stream.size() - at))),
-                used);
+                used, known);
             ASSERT_NE(http_reader::outcome::bad, said) << piece << " at " << at;
             ASSERT_TRUE(used > 0);
             at += used;
@@ -260,9 +279,22 @@ TEST(HttpReader, FindsEachEndHoweverItIsCut) {
                 seen.push_back(reader.status());
             }
         }
-        EXPECT_EQ((std::vector<unsigned>{200, 404, 200}), seen) << piece;
+        EXPECT_EQ((std::vector<unsigned>{200, 404, 200, 200, 200}), seen) << piece;
         EXPECT_TRUE(reader.between_answers());
     }
+}
+
+// A head that was understood before stands for itself alone.
+TEST(HttpReader, KnowsAgainWhatIsTheSame) {
+    http_head_memory known;
+    const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n";
+    EXPECT_EQ(0U, known.bytes_if_before(head));
+    known.keep(head, {200, 3});
+    EXPECT_EQ(head.size(), known.bytes_if_before(head + "abc"));
+    EXPECT_EQ(0U, known.bytes_if_before(head.substr(0, head.size() - 1)));
+    EXPECT_EQ(0U, known.bytes_if_before("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"));
+    known.keep("HTTP/1.1 200 OK\r\nX: " + std::string(1'000, 'x') + "\r\n\r\n", {200, 0});
+    EXPECT_EQ(3U, known.meaning().body_bytes); // too long to be kept
 }
 
 TEST(HttpReader, GivesUpOnNonsense) {
@@ -272,8 +304,10 @@ TEST(HttpReader, GivesUpOnNonsense) {
           std::string("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"),
           std::string("\r\n\r\n"), std::string(http_answer_head_max, 'a')}) {
         http_reader reader;
+        http_head_memory known;
         std::size_t used = 0;
-        EXPECT_EQ(http_reader::outcome::bad, reader.read(std::as_bytes(std::span(wrong)), used));
+        EXPECT_EQ(
+            http_reader::outcome::bad, reader.read(std::as_bytes(std::span(wrong)), used, known));
     }
 }
 

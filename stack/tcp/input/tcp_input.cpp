@@ -28,6 +28,7 @@ constexpr unsigned prefetch_ahead = 4;
 // So many segments are parsed, then looked up, then worked on: their table lines and connections
 // come from memory together. More would push each other out of the first-level cache.
 constexpr unsigned wave_max = 16;
+constexpr unsigned sent_prefetch_ahead = 2; // its connection has come by then
 
 // What IP says: addresses and the ECN field.
 bool read_ip(const rte_mbuf* packet, segment_in& segment) {
@@ -190,21 +191,38 @@ class wave {
 };
 
 // A candidate's record is all that may be wanted of it: the wrong one costs a line.
-void prefetch_conn(const host& h, std::uint64_t hash) {
-    const std::uint32_t id = h.table.peek(hash);
-    if (id != no_id) {
-        const auto* record = reinterpret_cast<const char*>(&h.conns[id]);
+void prefetch_conn(const host& h, std::uint32_t candidate) {
+    if (candidate != no_id) {
+        const auto* record = reinterpret_cast<const char*>(&h.conns[candidate]);
         for (unsigned line = 0; line < sizeof(conn); line += 64) {
             __builtin_prefetch(record + line, 1);
         }
     }
 }
 
+// What an acknowledgment frees: the oldest record of what was sent, and its bytes.
+void prefetch_sent(const host& h, std::uint32_t candidate) {
+    if (candidate == no_id) {
+        return;
+    }
+    const conn& c = h.conns[candidate];
+    if (c.by_seq.head != no_id) {
+        __builtin_prefetch(&h.sents[c.by_seq.head], 1);
+        __builtin_prefetch(c.snd_head, 1);
+        __builtin_prefetch(reinterpret_cast<const char*>(c.snd_head) + 64, 1); // `next`
+    }
+}
+
 void work_on(host& h, wave& all) {
+    std::array<std::uint32_t, wave_max> candidates; // NOLINT(*-member-init): the first `count` are
     for (unsigned i = 0; i < all.count; ++i) {
-        prefetch_conn(h, all.hash[i]);
+        candidates[i] = h.table.peek(all.hash[i]);
+        prefetch_conn(h, candidates[i]);
     }
     for (unsigned i = 0; i < all.count; ++i) {
+        if (i + sent_prefetch_ahead < all.count) {
+            prefetch_sent(h, candidates[i + sent_prefetch_ahead]);
+        }
         demultiplex(h, all[i], all.hash[i]);
         if (all[i].packet != nullptr) {
             h.consume(all[i].packet);
