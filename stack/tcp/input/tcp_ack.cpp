@@ -205,7 +205,9 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
     if (segment.ack > c.snd_una) {
         advance_una(h, c, segment.ack, result);
     }
-    if (c.has(conn_flag::sack)) {
+    // Blocks beside a SYN are none: it says what will be (RFC 2018 2).
+    if (segment.options.sack_count != 0 && c.has(conn_flag::sack) &&
+        !segment.has(wire::tcp_flag::syn)) {
         sent_sacked(h, c, segment.ack, segment.options, result);
     }
     take_rtt(h, c, result);

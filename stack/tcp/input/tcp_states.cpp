@@ -384,6 +384,7 @@ void strip_known_syn(const conn& c, segment_in& segment) {
         segment.seq == c.irs) {
         segment.flags &= static_cast<std::uint8_t>(~syn);
         segment.seq += 1;
+        segment.options.sack_count = 0; // means nothing beside a SYN
     }
 }
 

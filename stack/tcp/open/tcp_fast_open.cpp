@@ -264,7 +264,9 @@ void fast_open_answered(host& h, conn& c, const segment_in& segment) {
         note_failure(h, c);
     }
     for (std::uint32_t id = c.by_seq.head; id != no_id; id = h.sents[id].seq_next) {
-        sent_mark_lost(h, c, id);
+        if (!h.sents[id].has(sent_flag::sacked)) { // after a simultaneous open
+            sent_mark_lost(h, c, id);
+        }
     }
     recovery_without_congestion(h, c);
     h.want_output(c);

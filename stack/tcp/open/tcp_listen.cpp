@@ -163,8 +163,13 @@ conn* conn_from(host& h, const syn_entry& entry) {
 }
 
 // RFC 7413 4.2.2, server, steps 4 and 5: the data of the SYN goes to the application, and the
-// SYN-ACK acknowledges it. False: there is no room for a connection.
+// SYN-ACK acknowledges it. False: there is no room for a connection, or no record for the SYN-ACK,
+// without which its number would be the first byte's.
 bool open_at_once(host& h, segment_in& segment, const syn_entry& entry) {
+    if (h.sents.used() == h.sents.capacity()) {
+        h.stats.sndnomem.add(1);
+        return false;
+    }
     conn* fresh = conn_from(h, entry);
     if (fresh == nullptr) {
         h.stats.connfull.add(1);
@@ -287,6 +292,9 @@ void complete(host& h, segment_in& segment, const syn_entry& entry) {
     h.stats.accepts.add(1);
     accept_push(h, *c, entry.listener);
     segment_arrives(h, *c, segment);
+    if (c->state == conn_state::syn_received) [[unlikely]] { // refused after all: not for ever
+        timer_arm(h, *c, conn_timer::keep, h.config.keepinit_ms);
+    }
 }
 
 // The third segment, for an entry of the cache.
@@ -301,8 +309,15 @@ void take_ack(host& h, segment_in& segment, std::uint32_t id) {
         }
         return;
     }
-    // RFC 9293 3.4: it must lie in the window our SYN-ACK told.
-    if (segment.seq < entry.irs + 1 || segment.seq > entry.irs + 1 + listen_window(h)) {
+    // What the connection would drop must not make it: nothing would stand behind it.
+    if (entry.timestamps && !segment.options.has_timestamp) { // RFC 7323 3.2, as check_timestamp
+        h.stats.notsdrop.add(1);
+        return;
+    }
+    // RFC 9293 3.4: it must lie in the window our SYN-ACK told; at its very edge, empty.
+    const tcp_seq edge = entry.irs + 1 + listen_window(h);
+    if (segment.seq < entry.irs + 1 || segment.seq > edge ||
+        (segment.seq == edge && segment.seq_length() > 0)) {
         h.stats.sc_badack.add(1);
         return;
     }

@@ -327,9 +327,6 @@ void sent_acknowledge(host& h, conn& c, tcp_seq ack, ack_result& result) {
 
 void sent_sacked(
     host& h, conn& c, tcp_seq ack, const wire::tcp_options& options, ack_result& result) {
-    if (options.sack_count == 0) {
-        return;
-    }
     h.stats.sack_rcv_blocks.add(options.sack_count);
     if (c.sacked_bytes == 0) {
         c.sack_seen = {};

@@ -90,8 +90,8 @@ void sent_again(host& h, conn& c, std::uint32_t id);
 bool sent_split(host& h, conn& c, std::uint32_t id, tcp_seq at);
 // Cumulative acknowledgment up to `ack` (snd_una < ack <= snd_nxt).
 void sent_acknowledge(host& h, conn& c, tcp_seq ack, ack_result& result);
-// The SACK blocks of a segment (RFC 2018 4, RFC 2883 4). Blocks that make no sense are counted and
-// ignored. `ack` is the segment's own; called after sent_acknowledge.
+// The SACK blocks of a segment that has some (RFC 2018 4, RFC 2883 4). Blocks that make no sense
+// are counted and ignored. `ack` is the segment's own; called after sent_acknowledge.
 void sent_sacked(
     host& h, conn& c, tcp_seq ack, const wire::tcp_options& options, ack_result& result);
 void sent_mark_lost(host& h, conn& c, std::uint32_t id);

@@ -195,8 +195,15 @@ TEST(tcp_segments, a_probe_takes_the_place_of_the_first_timeout) { // RFC 8985 7
 
 TEST(tcp_segments, a_reset_bears_a_timestamp_where_segments_do) { // RFC 7323 3.2
     scripted_peer peer;
-    const auto handle = peer.establish({8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1});
-    tcp::abort(peer.host(), handle);
+    const std::vector<std::uint8_t> stamped = {8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1};
+    peer.listen();
+    peer.give({.flags = syn, .seq = peer.seq, .options = stamped});
+    peer.ack = peer.next()->seq + 1;
+    ++peer.seq;
+    wire_segment third = peer.segment(ack);
+    third.options = stamped;
+    peer.give(third);
+    tcp::abort(peer.host(), tcp::accept(peer.host(), peer.listener, nullptr));
     peer.turn();
     const auto reset = peer.next();
     ASSERT_TRUE(reset);

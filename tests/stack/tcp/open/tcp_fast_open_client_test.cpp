@@ -2,6 +2,7 @@
 // work out; and both sides together.
 #include "stack/tcp/open/tcp_fast_open.hpp"
 #include "tests/stack/tcp/open/cookie_options.hpp"
+#include "tests/stack/tcp/recovery/repair_script.hpp"
 #include "tests/stack/tcp/tcp_pair.hpp"
 
 #include <algorithm>
@@ -255,6 +256,68 @@ TEST_F(fast_open_client, a_simultaneous_open_sends_the_data_again) {
     const wire_segment data = sent();
     EXPECT_EQ(data.seq, first.seq + 1);
     EXPECT_EQ(data.payload.size(), 100U);
+}
+
+// A SYN says what will be, not what is held: blocks in it mean nothing.
+struct fast_open_blocks : fast_open_client {
+    void SetUp() override {
+        learn(some_cookie);
+        handle = open(100);
+        first = sent();
+        with_blocks = sack_permitted();
+        const option_bytes block = sack_of(first.seq + 1, first.seq + 101);
+        with_blocks.insert(with_blocks.end(), block.begin(), block.end());
+    }
+    void expect_sent_again(std::uint32_t server_seq) {
+        const tcp::conn& c = *peer.host().find(handle);
+        EXPECT_EQ(c.sacked_bytes, 0U);
+        EXPECT_EQ(sent().payload.size(), 100U);
+        wire_segment all{.flags = ack, .seq = server_seq, .ack = first.seq + 101};
+        all.host_port = port;
+        peer.give(all);
+        EXPECT_EQ(c.sent_count, 0U);
+        EXPECT_EQ(c.by_time.head, tcp::no_id);
+        EXPECT_EQ(peer.host().sents.used(), 0U);
+    }
+    tcp::conn_handle handle;
+    wire_segment first;
+    option_bytes with_blocks;
+};
+
+TEST_F(fast_open_blocks, of_a_syn_ack_are_not_looked_at) {
+    answer(first, 1, with_blocks);
+    expect_sent_again(501);
+}
+
+TEST_F(fast_open_blocks, of_a_simultaneous_open_neither) {
+    wire_segment crossing{.flags = syn, .seq = 700, .options = sack_permitted()};
+    crossing.host_port = port;
+    peer.give(crossing);
+    EXPECT_EQ(sent().flags, syn | ack);
+    crossing.flags = syn | ack;
+    crossing.ack = first.seq + 1;
+    crossing.options = with_blocks;
+    peer.give(crossing);
+    expect_sent_again(701);
+}
+
+TEST_F(fast_open_blocks, leave_what_they_name_alone_where_they_may_stand) {
+    wire_segment crossing{.flags = syn, .seq = 700, .options = sack_permitted()};
+    crossing.host_port = port;
+    peer.give(crossing);
+    EXPECT_EQ(sent().flags, syn | ack);
+    wire_segment third{.flags = ack, .seq = 701, .ack = first.seq + 1};
+    third.host_port = port;
+    third.options = sack_of(first.seq + 51, first.seq + 101);
+    peer.give(third);
+    const tcp::conn& c = *peer.host().find(handle);
+    EXPECT_EQ(c.sacked_bytes, 50U);
+    EXPECT_EQ(sent().payload.size(), 50U);
+    third.options.clear();
+    third.ack = first.seq + 101;
+    peer.give(third);
+    EXPECT_EQ(c.by_time.head, tcp::no_id);
+    EXPECT_EQ(peer.host().sents.used(), 0U);
 }
 
 TEST(fast_open_cache, keeps_no_more_than_it_has_room_for) {

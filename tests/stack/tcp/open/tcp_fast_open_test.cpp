@@ -332,5 +332,48 @@ TEST(fast_open_v6, works_over_ipv6) {
     EXPECT_EQ(peer.next()->ack, 1'100U);
 }
 
+// All records of segments in flight are taken: there is none for the SYN-ACK.
+TEST(fast_open_server, shakes_hands_as_usual_where_the_syn_ack_finds_no_record) {
+    tcp::limits sizes = scripted_peer::small();
+    sizes.sent_segments = 4;
+    scripted_peer peer({}, sizes);
+    peer.listen();
+    tcp::set_listener_fast_open(peer.host(), peer.listener, 2);
+    wire_segment opening{.flags = syn, .seq = 1'000, .options = with_cookie({})};
+    opening.peer_port = 3'999;
+    peer.give(opening);
+    const auto cookie = cookie_in(*peer.next());
+    ASSERT_TRUE(cookie);
+    const auto busy = peer.establish();
+    peer.send(busy, 4 * 536);
+    ASSERT_EQ(peer.host().sents.used(), 4U);
+    while (peer.next()) {
+    }
+
+    opening.options = with_cookie(*cookie);
+    opening.payload = bytes(100);
+    opening.peer_port = 4'001;
+    peer.give(opening);
+    const auto answer = peer.next();
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->flags, syn | ack);
+    EXPECT_EQ(answer->ack, 1'001U); // the data comes again
+    EXPECT_EQ(tcp::accept(peer.host(), peer.listener, nullptr).id, tcp::no_id);
+    peer.ack += 4 * 536;
+    peer.give(peer.segment(ack));
+    wire_segment third{.flags = ack, .seq = 1'001, .ack = answer->seq + 1};
+    third.peer_port = 4'001;
+    peer.give(third);
+    while (peer.next()) {
+    }
+    const auto handle = tcp::accept(peer.host(), peer.listener, nullptr);
+    ASSERT_NE(handle.id, tcp::no_id);
+    peer.send(handle, 10);
+    const auto data = peer.next();
+    ASSERT_TRUE(data);
+    EXPECT_EQ(data->seq, answer->seq + 1);
+    EXPECT_EQ(data->payload.size(), 10U);
+}
+
 } // namespace
 } // namespace pantala::sim
