@@ -171,33 +171,44 @@ void mark_sacked(host& h, conn& c, std::uint32_t id, ack_result& result) {
     result.delivered += segment.bytes();
 }
 
+// Cuts a record at the edge of a block, unless all of it is held already. Blocks end where segments
+// do, but where the way cut these anew: two records for each full segment, and some to spare, are
+// more than an honest peer asks for. One that names every second byte would else take those of all
+// connections.
+bool cut_at_edge(host& h, conn& c, std::uint32_t id, tcp_seq at) {
+    constexpr std::uint64_t spare = 64;
+    const std::uint64_t out = c.snd_nxt - c.snd_una;
+    if (h.sents[id].has(sent_flag::sacked)) {
+        return true; // nothing to cut
+    }
+    if (std::uint64_t{c.sent_count} * c.snd_mss >= 2 * out + spare * c.snd_mss) {
+        h.stats.sack_sboverflow.add(1);
+        return false;
+    }
+    return sent_split(h, c, id, at);
+}
+
 // False: not all of the block was marked.
 bool mark_block(host& h, conn& c, wire::sack_block block, ack_result& result, sack_walk& walk) {
     std::uint32_t id = record_at(h, c, block.left, walk);
     if (id == no_id) {
         return false;
     }
+    bool whole = true;
     if (h.sents[id].start < block.left) {
-        if (h.sents[id].has(sent_flag::sacked)) {
-            // nothing to cut: all of it is held already
-        } else if (!sent_split(h, c, id, block.left)) {
-            return false;
-        }
+        whole = cut_at_edge(h, c, id, block.left);
         id = h.sents[id].seq_next;
     }
     while (id != no_id && h.sents[id].start < block.right) {
-        if (!walk.step()) {
-            return false;
-        }
-        if (h.sents[id].end > block.right && !h.sents[id].has(sent_flag::sacked) &&
-            !sent_split(h, c, id, block.right)) {
+        if (!walk.step() ||
+            (h.sents[id].end > block.right && !cut_at_edge(h, c, id, block.right))) {
             return false;
         }
         mark_sacked(h, c, id, result);
         c.sack_hint = id;
         id = h.sents[id].seq_next;
     }
-    return true;
+    return whole;
 }
 
 // What of the block the last ACKs did not say already: they repeat their blocks, and the newest
