@@ -126,8 +126,10 @@ void rexmt_timeout(host& h, conn& c) {
         return;
     }
     // A peer that answers with a closed window is alive, however long it takes (RFC 9293 3.8.6.1).
-    const bool alive_but_closed =
-        c.snd_wnd == 0 && h.now_ms() - c.last_heard_ms < h.config.rexmit_max_ms;
+    // It may hold an application, not an orphan. (What a near one said to the last retransmission
+    // came one whole timeout ago: two are the limit, as in Linux.)
+    const bool alive_but_closed = c.snd_wnd == 0 && !c.has(conn_flag::orphan) &&
+                                  h.now_ms() - c.last_heard_ms < 2 * h.config.rexmit_max_ms;
     if (c.rexmt_shift >= h.config.rexmt_retries && !alive_but_closed) {
         give_up(h, c);
         return;
@@ -242,13 +244,9 @@ void keep_due(host& h, conn& c) {
 }
 
 // Heritage 3, "2msl", outside TIME-WAIT (which is a record of its own): an orphan in FIN-WAIT-2
-// whose peer never closes.
+// whose peer never closes. What it says meanwhile is no data (that is answered by a reset) and puts
+// nothing off.
 void msl2_due(host& h, conn& c) {
-    const std::uint32_t idle = h.now_ms() - c.last_heard_ms;
-    if (idle < h.config.finwait2_ms) {
-        timer_arm(h, c, conn_timer::msl2, h.config.finwait2_ms - idle);
-        return;
-    }
     h.stats.finwait2_drops.add(1);
     h.finish(c, conn_error::none);
 }
