@@ -18,6 +18,10 @@ constinit std::atomic<std::uint32_t> any_sleepers{0};
 
 namespace {
 
+// A closed socket whose bytes are not all TCP's yet is no orphan to it. A peer that takes none of
+// them so long has no use for them: as long as TCP waits for one that is silent.
+constexpr std::uint32_t closed_patience_ms = 600'000;
+
 static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
 
 void wake(std::atomic<std::uint32_t>& word, std::atomic<std::uint32_t>& sleepers) {
@@ -161,6 +165,7 @@ void bsd_socket::apply_options(net_host& host) {
         static_cast<std::uint16_t>(chosen.keep_interval_s),
         static_cast<std::uint8_t>(chosen.keep_count));
     conn_.set_user_timeout(chosen.user_timeout_ms);
+    has_user_timeout_ = chosen.user_timeout_ms != 0;
     if (!conn_.is_open()) {
         return;
     }
@@ -258,6 +263,9 @@ void bsd_socket::pump() {
     if (!shut_ && all_sent && wants_shutdown.load(std::memory_order_acquire)) {
         shut_ = true;
         conn_.shutdown_write();
+    }
+    if (closing && !all_sent && !has_user_timeout_) {
+        conn_.set_user_timeout(closed_patience_ms);
     }
     std::uint32_t bits = conn_.at_end() ? bit::input_over : 0;
     const bool over = ended_ && (conn_.readable() == 0 || closing);

@@ -228,7 +228,8 @@ class bsd_socket {
     bool held_by_worker_ = false; // the worker's reference counts
     bool ended_ = false;          // TCP says that it is over
     bool shut_ = false;
-    bool held_ = false; // TCP was told that more follows what it has
+    bool held_ = false;             // TCP was told that more follows what it has
+    bool has_user_timeout_ = false; // TCP_USER_TIMEOUT was chosen
     conn_of conn_;
 };
 

@@ -43,7 +43,7 @@ struct running_host {
         }
         turning = std::thread([this] {
             while (!stop.load()) {
-                host.advance(ns_per_ms);
+                host.advance(turn_ns);
                 host.sent(1);
                 turns.fetch_add(1);
             }
@@ -64,6 +64,7 @@ struct running_host {
 
     doorbell bell; // the turning thread never sleeps
     std::atomic<std::uint64_t> turns{0};
+    std::atomic<std::uint64_t> turn_ns{ns_per_ms}; // how far a turn moves the clock
     mbuf_pool pool{16'383};
     router host;
     std::vector<std::unique_ptr<bsd::gate>> gates;
