@@ -143,8 +143,9 @@ void tell_room(host& h, conn& c) {
     }
 }
 
-// RFC 5961 section 5.2; RFC 9293 3.10.7.4.
-bool acceptable(host& h, conn& c, tcp_seq ack) {
+} // namespace
+
+bool ack_acceptable(host& h, conn& c, tcp_seq ack) {
     if (ack > c.snd_nxt) {
         h.stats.rcvacktoomuch.add(1);
     } else if (ack < c.snd_una - c.max_snd_wnd) {
@@ -155,8 +156,6 @@ bool acceptable(host& h, conn& c, tcp_seq ack) {
     send_challenge_ack(h, c);
     return false;
 }
-
-} // namespace
 
 std::uint32_t window_of(const conn& c, const segment_in& segment) {
     const bool scaled = !segment.has(wire::tcp_flag::syn) && c.has(conn_flag::window_scale);
@@ -187,10 +186,7 @@ void send_queue_trim(host& h, conn& c, std::uint32_t bytes) {
     }
 }
 
-bool process_ack(host& h, conn& c, const segment_in& segment) {
-    if (!acceptable(h, c, segment.ack)) {
-        return false;
-    }
+void process_ack(host& h, conn& c, const segment_in& segment) {
     ack_result result;
     result.lost_before = c.lost_bytes;
     result.data_in_segment = segment.seq_length() > 0;
@@ -233,7 +229,6 @@ bool process_ack(host& h, conn& c, const segment_in& segment) {
     if (c.unsent() > 0 || c.lost_bytes > 0 || c.has(conn_flag::fin_queued)) {
         h.want_output(c);
     }
-    return true;
 }
 
 } // namespace pantala::tcp

@@ -202,17 +202,27 @@ bool our_fin_acknowledged(const conn& c) {
     return c.has(conn_flag::fin_sent) && c.snd_una == c.snd_nxt;
 }
 
-verdict ack_in_syn_received(host& h, conn& c, const segment_in& segment) {
+// Without a good ACK the segment ends here, before anything it says is learnt.
+verdict check_ack(host& h, conn& c, const segment_in& segment) {
+    if (!segment.has(ack)) {
+        return verdict::done;
+    }
+    if (c.state != conn_state::syn_received) [[likely]] {
+        return ack_acceptable(h, c, segment.ack) ? verdict::go_on : verdict::done;
+    }
     if (!(c.snd_una < segment.ack && segment.ack <= c.snd_nxt)) {
         send_reset(h, {&segment.key, segment.seq, segment.ack, 0, true});
         return verdict::done;
     }
+    return verdict::go_on;
+}
+
+void ack_in_syn_received(host& h, conn& c, const segment_in& segment) {
     c.snd_wnd = window_of(c, segment);
     c.max_snd_wnd = c.snd_wnd;
     c.snd_wl1 = segment.seq;
     c.snd_wl2 = segment.ack;
     establish(h, c);
-    return verdict::go_on;
 }
 
 verdict ack_in_fin_wait_1(host& h, conn& c) {
@@ -241,17 +251,11 @@ verdict ack_in_last_ack(host& h, conn& c) {
     return verdict::done;
 }
 
-verdict check_ack(host& h, conn& c, const segment_in& segment) {
-    if (!segment.has(ack)) {
-        return verdict::done;
+verdict take_ack_field(host& h, conn& c, const segment_in& segment) {
+    if (c.state == conn_state::syn_received) {
+        ack_in_syn_received(h, c, segment);
     }
-    if (c.state == conn_state::syn_received &&
-        ack_in_syn_received(h, c, segment) == verdict::done) {
-        return verdict::done;
-    }
-    if (!process_ack(h, c, segment)) {
-        return verdict::done;
-    }
+    process_ack(h, c, segment);
     if (c.fast_open != fast_open_step::none) { // after a simultaneous open
         fast_open_answered(h, c, segment);
     }
@@ -403,14 +407,16 @@ void arrives_synchronized(host& h, conn& c, segment_in& segment) {
     }
     if (check_timestamp(h, c, segment) == verdict::done ||
         check_sequence(h, c, segment) == verdict::done ||
-        check_reset(h, c, segment) == verdict::done || check_syn(h, c, segment) == verdict::done) {
+        check_reset(h, c, segment) == verdict::done || check_syn(h, c, segment) == verdict::done ||
+        check_ack(h, c, segment) == verdict::done) {
         return;
     }
     c.last_heard_ms = h.now_ms();
     c.keep_probes = 0;
     keep_timestamp(h, c, segment);
     keep_ecn(h, c, segment);
-    if (check_ack(h, c, segment) == verdict::done || take_text(h, c, segment) == verdict::done) {
+    if (take_ack_field(h, c, segment) == verdict::done ||
+        take_text(h, c, segment) == verdict::done) {
         return;
     }
     take_fin(h, c, segment);
