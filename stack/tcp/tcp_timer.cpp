@@ -229,17 +229,22 @@ void keep_due(host& h, conn& c) {
         timer_arm(h, c, conn_timer::keep, allowed - idle);
         return;
     }
+    if (c.snd_una != c.snd_nxt) { // what is out is asked for by retransmissions; they decide
+        timer_arm(h, c, conn_timer::keep, keep_interval_ms(h, c));
+        return;
+    }
     h.stats.keeptimeo.add(1);
-    if (idle >= allowed + keep_count(h, c) * keep_interval_ms(h, c)) {
+    const std::uint32_t count = keep_count(h, c);
+    // Who is asked late, after a long silence, is asked as often.
+    if (c.keep_probes >= std::min<std::uint32_t>(count, 255) &&
+        idle >= allowed + count * keep_interval_ms(h, c)) {
         h.stats.keepdrops.add(1);
         give_up(h, c);
         return;
     }
-    if (c.snd_una == c.snd_nxt) { // with data out the retransmissions are probe enough
-        h.stats.keepprobe.add(1);
-        ++c.keep_probes;
-        send_keep_probe(h, c);
-    }
+    h.stats.keepprobe.add(1);
+    c.keep_probes = static_cast<std::uint8_t>(std::min(c.keep_probes + 1, 255));
+    send_keep_probe(h, c);
     timer_arm(h, c, conn_timer::keep, keep_interval_ms(h, c));
 }
 
@@ -382,8 +387,13 @@ instant timed_conns::due(std::uint32_t id, instant now) {
 // What an application sets of them (tcp_user.hpp).
 
 void set_keep_alive(host& h, conn_handle handle, bool on) {
-    if (conn* c = h.find(handle)) {
-        on ? c->set(conn_flag::keep_alive) : c->clear(conn_flag::keep_alive);
+    conn* c = h.find(handle);
+    if (c == nullptr || c->has(conn_flag::keep_alive) == on) {
+        return;
+    }
+    on ? c->set(conn_flag::keep_alive) : c->clear(conn_flag::keep_alive);
+    if (on && c->synchronized()) { // its own times may be shorter than what the timer was set for
+        timer_arm(h, *c, conn_timer::keep, keep_idle_ms(h, *c));
     }
 }
 

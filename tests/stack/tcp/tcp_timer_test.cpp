@@ -323,6 +323,46 @@ TEST(tcp_timer, keep_alive_probes_after_two_hours_and_gives_up_after_eight) {
     EXPECT_EQ(peer.stats().keepdrops.read(), 1U);
 }
 
+// However long it was silent before: nobody is given up who was not asked.
+TEST(tcp_timer, keep_alive_wanted_late_asks_first) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    peer.wait_ms(3'600'000);
+    tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
+    tcp::set_keep_alive(peer.host(), handle, true);
+    EXPECT_EQ(times_sent(peer, 24'900), (std::vector<std::uint64_t>{10'000, 15'000, 20'000}));
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::none);
+    peer.wait_ms(200);
+    EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+    EXPECT_EQ(peer.stats().keepdrops.read(), 1U);
+}
+
+// RFC 9293 3.8.4 (MUST-26): it asks only where nothing is out; what is out asks by itself.
+TEST(tcp_timer, keep_alive_leaves_what_is_in_flight_to_the_retransmissions) {
+    for (const bool heals : {true, false}) {
+        scripted_peer peer;
+        const auto handle = peer.establish();
+        tcp::set_keep_alive(peer.host(), handle, true);
+        tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
+        peer.send(handle, 1);
+        peer.wait_ms(60'000);
+        EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::none);
+        if (heals) {
+            ++peer.ack;
+            peer.give(peer.segment(ack));
+            while (peer.next()) {
+            }
+            EXPECT_EQ(times_sent(peer, 24'000).size(), 3U);
+            EXPECT_EQ(peer.stats().keepprobe.read(), 3U);
+            continue;
+        }
+        peer.wait_ms(900'000);
+        EXPECT_EQ(peer.host().find(handle)->error, tcp::conn_error::timed_out);
+        EXPECT_EQ(peer.stats().keepprobe.read(), 0U);
+        EXPECT_EQ(peer.stats().keepdrops.read(), 0U);
+    }
+}
+
 TEST(tcp_timer, keep_alive_as_its_application_wants_it) {
     scripted_peer peer;
     peer.host().config.always_keepalive = false;
@@ -330,7 +370,6 @@ TEST(tcp_timer, keep_alive_as_its_application_wants_it) {
     tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
     EXPECT_TRUE(times_sent(peer, 20'000).empty()); // it has not asked for any
     tcp::set_keep_alive(peer.host(), handle, true);
-    tcp::set_keep_times(peer.host(), handle, {.idle_s = 10, .interval_s = 5, .count = 3});
     peer.give(peer.segment(ack | psh, 1)); // the silence begins
     ++peer.seq;
     while (peer.next()) {
