@@ -189,6 +189,7 @@ struct alignas(64) conn {
     std::uint32_t rcv_buffered = 0; // bytes the application has not taken
     std::uint32_t rcv_limit = 0;    // receive buffer, bytes
     std::uint32_t rcv_unacked = 0;  // payload bytes since the last ACK
+    std::uint16_t rcv_last = 0;     // payload of the last segment that was not of rcv_mss
     rte_mbuf* rcv_head = nullptr;   // in order; linked by rte_mbuf::next
     rte_mbuf* rcv_tail = nullptr;
     rte_mbuf* ooo_head = nullptr; // out of order, sorted (tcp_reassembly.hpp)

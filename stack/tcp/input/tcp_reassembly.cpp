@@ -231,6 +231,18 @@ void acknowledge_in_order(host& h, conn& c) {
     }
 }
 
+// A segment is not of the peer's usual size. A larger one's becomes that at once, a smaller one's
+// with the second of it: those before were put together on the way, or the path became narrower.
+// What is less than any path carries is the end of what there was to say.
+void learn_segment_size(conn& c, std::uint32_t bytes) {
+    constexpr std::uint16_t least = 536; // RFC 9293 3.7.1
+    const auto size = static_cast<std::uint16_t>(std::min<std::uint32_t>(bytes, 65'000));
+    if (size > c.rcv_mss || (size == c.rcv_last && size >= least)) {
+        c.rcv_mss = size;
+    }
+    c.rcv_last = size;
+}
+
 void receive_piece(host& h, conn& c, tcp_seq seq, rte_mbuf* piece) {
     if (piece->data_len == 0) {
         h.consume(piece);
@@ -266,8 +278,8 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
     const tcp_seq before = c.rcv_nxt;
     const bool in_order = seq == before;
     const bool had_early = c.ooo_head != nullptr;
-    if (bytes > c.rcv_mss) {
-        c.rcv_mss = static_cast<std::uint16_t>(std::min<std::uint32_t>(bytes, 65'000));
+    if (bytes != c.rcv_mss) {
+        learn_segment_size(c, bytes);
     }
     while (payload != nullptr) {
         rte_mbuf* piece = payload;

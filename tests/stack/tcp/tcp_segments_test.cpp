@@ -252,5 +252,36 @@ TEST(tcp_segments, an_application_may_wish_small_segments) {
     EXPECT_EQ(800, answer->parsed.mss);
 }
 
+// RFC 9293 3.8.6.3: a segment that was larger than the peer's usual ones (put together on the way,
+// or before the path became narrower) does not make those behind it less than full-sized.
+TEST(tcp_segments, every_second_is_acknowledged_behind_a_larger_one_too) {
+    scripted_peer peer;
+    const auto handle = peer.establish();
+    tcp::conn& c = *peer.host().find(handle);
+    peer.give(peer.segment(ack | psh, 1'900));
+    peer.seq += 1'900;
+    c.quick_acks = 0; // past the peer's slow start
+    unsigned acks = 0;
+    while (peer.next()) {
+    }
+    for (unsigned i = 0; i < 20; ++i) {
+        peer.wait_ms(1);
+        peer.give(peer.segment(ack, 1'000));
+        peer.seq += 1'000;
+        while (peer.next()) {
+            ++acks;
+        }
+    }
+    EXPECT_EQ(acks, 10U);
+    EXPECT_EQ(c.rcv_mss, 1'000U);
+    for (unsigned i = 0; i < 4; ++i) { // less than any path carries is what was left to say
+        peer.give(peer.segment(ack | psh, 100));
+        peer.seq += 100;
+    }
+    EXPECT_EQ(c.rcv_mss, 1'000U);
+    peer.give(peer.segment(ack, 1'400));
+    EXPECT_EQ(c.rcv_mss, 1'400U);
+}
+
 } // namespace
 } // namespace pantala::sim
