@@ -1,7 +1,7 @@
 #include "stack/socket/tcp_info.hpp"
 
 #include "stack/tcp/congestion/tcp_pacing.hpp"
-#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 
 #include <algorithm>
 #include <array>

@@ -4,7 +4,7 @@
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_reassembly.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
-#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 
 #include <algorithm>

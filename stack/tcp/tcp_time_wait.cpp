@@ -1,8 +1,8 @@
 #include "stack/tcp/tcp_time_wait.hpp"
 
 #include "stack/tcp/input/tcp_input.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
 #include "stack/wire/tcp.hpp"
 
 #include <algorithm>

@@ -5,9 +5,9 @@
 #include "stack/tcp/open/tcp_isn.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
 #include "stack/tcp/open/tcp_ports.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
+#include "stack/tcp/output/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
-#include "stack/tcp/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 
 #include <algorithm>

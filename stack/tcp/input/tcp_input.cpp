@@ -2,8 +2,8 @@
 
 #include "stack/tcp/input/tcp_states.hpp"
 #include "stack/tcp/open/tcp_listen.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
 #include "stack/wire/ipv6.hpp"

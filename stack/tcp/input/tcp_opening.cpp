@@ -3,9 +3,9 @@
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/input/tcp_ack.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 #include "stack/wire/tcp.hpp"
 

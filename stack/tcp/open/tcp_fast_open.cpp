@@ -1,11 +1,11 @@
 #include "stack/tcp/open/tcp_fast_open.hpp"
 
 #include "engine/base/serial.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
+#include "stack/tcp/output/tcp_send_queue.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
-#include "stack/tcp/tcp_send_queue.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,7 +1,7 @@
 #include "stack/tcp/recovery/tcp_rack.hpp"
 
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
 // What IPv6 has of its own in TCP: sizes, checksums, addresses that cannot be, ICMPv6.
 #include "tests/stack/tcp/scripted_peer.hpp"
 
-#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_mbuf.h>

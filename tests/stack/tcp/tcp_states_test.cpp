@@ -1,5 +1,5 @@
 // The rules of RFC 9293 3.10.7 and RFC 5961, one exchange of segments each.
-#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 #include "tests/stack/tcp/scripted_peer.hpp"
 
 #include <gtest/gtest.h>

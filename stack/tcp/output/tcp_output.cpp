@@ -1,13 +1,13 @@
-#include "stack/tcp/tcp_output.hpp"
+#include "stack/tcp/output/tcp_output.hpp"
 
 #include "stack/tcp/congestion/tcp_congestion.hpp"
 #include "stack/tcp/congestion/tcp_pacing.hpp"
 #include "stack/tcp/input/tcp_states.hpp"
+#include "stack/tcp/output/tcp_send_queue.hpp"
 #include "stack/tcp/recovery/tcp_mtu_search.hpp"
 #include "stack/tcp/recovery/tcp_recovery.hpp"
 #include "stack/tcp/recovery/tcp_sent.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 #include "stack/wire/tcp.hpp"
 

@@ -1,6 +1,6 @@
 // Building segments: headers, payload, checksums. What may be sent is tcp_output.cpp's matter.
+#include "stack/tcp/output/tcp_output.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
 #include "stack/wire/checksum.hpp"
 #include "stack/wire/ipv4.hpp"
 #include "stack/wire/ipv6.hpp"

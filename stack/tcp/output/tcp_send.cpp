@@ -1,7 +1,7 @@
 // SEND: what the application gives, copied or lent, to the end of the send queue.
+#include "stack/tcp/output/tcp_output.hpp"
+#include "stack/tcp/output/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_host.hpp"
-#include "stack/tcp/tcp_output.hpp"
-#include "stack/tcp/tcp_send_queue.hpp"
 #include "stack/tcp/tcp_timer.hpp"
 #include "stack/tcp/tcp_user.hpp"
 
