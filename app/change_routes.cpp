@@ -80,7 +80,8 @@ class route_options {
         proto = 8,
         mtu = 16,
         table = 32,
-        scope = 64
+        scope = 64,
+        aside = 128
     };
 
     result<void> once(seen what, std::string_view word) {
@@ -119,12 +120,16 @@ class route_options {
             auto good = once(scope, word);
             return good ? take(text_.value(word), scope_) : good;
         }
+        if (word == "aside") {
+            change_.aside = true;
+            return once(aside, word);
+        }
         if (word == "weight") {
             return say("'weight' is of one of several next hops: nexthop via GATEWAY weight N");
         }
         return unknown_word(
             "route " + route_name(change_), word,
-            {"via", "dev", "nexthop", "metric", "proto", "mtu", "table", "vrf", "scope"});
+            {"via", "dev", "nexthop", "metric", "proto", "mtu", "table", "vrf", "scope", "aside"});
     }
 
     // The one next hop of a route without `nexthop`.
@@ -234,6 +239,7 @@ result<void> check_deletion(const route_change& change) {
     const bool weighted = std::any_of(
         change.hops.begin(), change.hops.end(), [](const auto& hop) { return hop.weight != 1; });
     auto good = idle(change.mtu != 0, "mtu");
+    good = good ? idle(change.aside, "aside") : good;
     return good ? idle(weighted, "weight") : good;
 }
 
@@ -356,6 +362,7 @@ result<void> parse_route(words line, route_change& change) {
     }
     change.kind = nexthop_kind::gateway;
     change.mtu = 0;
+    change.aside = false;
     change.metric.reset();
     change.protocol.reset();
     change.table.number = main_table;

@@ -61,6 +61,7 @@ struct route_change {
     std::optional<std::uint32_t> metric{}; // none: metric_of(protocol); to del: the lowest
     std::optional<route_protocol> protocol{}; // none: static; to del: any
     table_word table{};
+    bool aside = false; // where an address's own route has the place, it waits until that goes
 };
 
 // `FILE [via GATEWAY]... [table N | vrf NAME]`

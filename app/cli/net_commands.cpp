@@ -162,7 +162,8 @@ int load_routes(const net_options& options) {
     return print_line(text);
 }
 
-// Lines that `route -b` takes. What addresses bring, and what was learned, is not among them.
+// Lines that `route -b` takes. What addresses bring, and what was learned, is not among them; what
+// stands aside for an address's own is, and does so again where that is there.
 std::string saved_line(const json& route) {
     const auto protocol = parse_protocol(route.value("protocol", ""));
     const bool said = route.contains("metric") || !protocol || metric_of(*protocol) == 0;
@@ -383,7 +384,7 @@ void add_net_commands(cli_program program) {
         "flush bgp|static|ospf [table N|all] | "
         "add|replace|append|del [blackhole|unreachable|prohibit] PREFIX "
         "[via GW] [dev IF] [nexthop [via GW] [dev IF] [weight N]]... [metric N] [proto P] "
-        "[mtu BYTES] [table N | vrf NAME]",
+        "[mtu BYTES] [table N | vrf NAME] [aside]",
         run_route);
     add(program, "neigh", {"neighbor", "neighbour", "n"}, "neighbours (ARP, ND)",
         "show [[dev] IF] | add|replace ADDRESS lladdr MAC dev IF | del ADDRESS dev IF", run_neigh);

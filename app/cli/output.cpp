@@ -76,7 +76,7 @@ std::string route_text(const json& route) {
     if (kind == "connected") {
         text += " scope link";
     }
-    return text;
+    return route.contains("aside") ? text + " aside" : text;
 }
 
 std::string format_table(std::span<const column> columns, const json& rows) {

@@ -7,7 +7,12 @@ namespace pantala::app {
 
 namespace {
 
+constexpr const char* of_aside = "route"; // what routes are told as, and known as
+
 std::string key_of(const json& row) {
+    if (row.contains("to")) { // a route that stands aside: one a prefix and table
+        return row.value("to", "") + " " + row.value("table", json(0U)).dump();
+    }
     return row.contains("name") ? row.value("name", "")
                                 : row.value("dev", "") + " " + row.value("address", "");
 }
@@ -44,6 +49,22 @@ void change_feed::tell(const char* object, const char* action, json row) {
 }
 
 void change_feed::compare(const char* object, const json& rows) {
+    compare(object, rows, {});
+}
+
+void change_feed::compare_aside(const json& rows) {
+    compare(of_aside, rows, {"change", "change"});
+}
+
+void change_feed::learn_aside(const json& rows) {
+    snapshot now;
+    for (const json& row : rows) {
+        now.emplace(key_of(row), row);
+    }
+    known_[of_aside] = std::move(now);
+}
+
+void change_feed::compare(const char* object, const json& rows, const words& say) {
     const bool first = !known_.contains(object);
     snapshot& before = known_[object];
     snapshot now;
@@ -53,13 +74,14 @@ void change_feed::compare(const char* object, const json& rows) {
         std::string key = key_of(row);
         const auto old = before.find(key);
         if (!first && (old == before.end() || old->second != row)) {
-            tell(object, old == before.end() ? "add" : "change", row);
+            tell(object, old == before.end() ? say.came : "change", row);
         }
         now.emplace(std::move(key), std::move(row));
     }
     for (auto& [key, row] : before) {
         if (!now.contains(key)) {
-            tell(object, "del", std::move(row));
+            row.erase("aside");
+            tell(object, say.went, std::move(row));
         }
     }
     before = std::move(now);

@@ -28,6 +28,11 @@ class change_feed {
     // Compares all rows of an object with those of the last time and tells the differences. Rows
     // are the same by name or by device and address; `age_ms` is no difference.
     void compare(const char* object, const json& rows);
+    // The same of all routes that stand aside: those that began to and those that are back have
+    // changed, without coming or going.
+    void compare_aside(const json& rows);
+    // What has been told of them already.
+    void learn_aside(const json& rows);
     // Forgets what compare() knew; the next one only learns.
     void forget() { known_.clear(); }
 
@@ -39,6 +44,11 @@ class change_feed {
 
   private:
     using snapshot = std::unordered_map<std::string, json>;
+    struct words {
+        const char* came = "add";
+        const char* went = "del";
+    };
+    void compare(const char* object, const json& rows, const words& say);
 
     unsigned watchers_ = 0;
     std::uint64_t first_ = 0; // number of events_.front()

@@ -14,24 +14,27 @@ result<void> router::watched_change(unsigned slot, const Prefix& prefix, const C
     if (!changes_.watched()) {
         return make();
     }
+    changes_.compare_aside(list_aside()); // what came about before
     const json before = find_routes(slot, prefix);
     const result<void> done = make();
     const json after = find_routes(slot, prefix);
-    const auto metric_in = [](const json& rows, const json& row) {
+    const auto same_in = [](const json& rows, const json& row) {
         return std::any_of(rows.begin(), rows.end(), [&](const json& other) {
-            return other.value("metric", 0U) == row.value("metric", 0U);
+            return other.value("metric", 0U) == row.value("metric", 0U) &&
+                   other.contains("aside") == row.contains("aside");
         });
     };
     for (const json& row : before) {
-        if (!metric_in(after, row)) {
+        if (!same_in(after, row)) {
             changes_.tell("route", "del", row);
         }
     }
     for (const json& row : after) {
         if (std::find(before.begin(), before.end(), row) == before.end()) {
-            changes_.tell("route", metric_in(before, row) ? "change" : "add", row);
+            changes_.tell("route", same_in(before, row) ? "change" : "add", row);
         }
     }
+    changes_.learn_aside(list_aside());
     return done;
 }
 

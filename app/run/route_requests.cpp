@@ -268,7 +268,7 @@ class batch_job final : public control_job {
         const route_protocol protocol = change.protocol.value_or(route_protocol::fixed);
         return change.verb == change_verb::replace && change.hops.size() == 1 &&
                change.kind == nexthop_kind::gateway && change.hops[0].dev.empty() &&
-               change.mtu == 0 && change.hops[0].weight == 1 &&
+               change.mtu == 0 && change.hops[0].weight == 1 && !change.aside &&
                change.metric.value_or(metric_of(protocol)) == metric_of(protocol);
     }
     result<void> feed(const route_change& change) {

@@ -110,9 +110,11 @@ class router {
 
     // --- who watches ---
     // Changes of routes by command and batch are told one by one, those of a load or a flush in
-    // sum; churn is not told. The routes of an address come and go with it.
+    // sum; churn is not told. The routes of an address come and go with it; what stands aside for
+    // them, or is back, is told as changed.
     change_feed& changes() { return changes_; }
-    // Tells what is different about links, addresses and neighbours since the last look.
+    // Tells what is different about links, addresses and neighbours, and which routes stand aside
+    // or do not any more, since the last look.
     void look_for_changes();
 
     // --- churn: see churn.hpp ---
@@ -136,6 +138,7 @@ class router {
     json find_routes(unsigned slot, const prefix6& prefix) const;
     result<json> get_route(unsigned slot, std::uint32_t address) const;
     result<json> get_route(unsigned slot, const address6& address) const;
+    json list_aside() const;  // routes that an address's own is used instead of
     json list_tables() const; // with their names, interfaces, and what they cost
     // Number and name of a table, unless it is the main one.
     void add_table(json& row, unsigned slot) const;

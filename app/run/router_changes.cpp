@@ -65,6 +65,7 @@ result<Route> router::to_route(const route_change& change, unsigned slot) const 
     set_prefix(wanted, change);
     wanted.table = static_cast<std::uint8_t>(slot);
     wanted.mtu = change.mtu;
+    wanted.aside = change.aside;
     wanted.protocol = change.protocol.value_or(route_protocol::fixed);
     wanted.metric = change.metric;
     if (!wanted.metric && change.verb != change_verb::del) {

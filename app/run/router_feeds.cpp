@@ -39,7 +39,13 @@ result<void> router::announce(const prefix6& to, const address6& gateway, const 
 
 result<void> router::flush(const feed_place& from, std::size_t& deleted) {
     std::size_t gone = 0;
+    if (changes_.watched()) {
+        changes_.compare_aside(list_aside()); // what came about before
+    }
     const auto done = rib_->flush(from.protocol, gone, from.slot);
+    if (changes_.watched()) {
+        changes_.learn_aside(list_aside());
+    }
     deleted += gone;
     if (!done) {
         return done;
@@ -57,6 +63,7 @@ void router::look_for_changes() {
     changes_.compare("link", list_links());
     changes_.compare("addr", list_addrs());
     changes_.compare("neigh", list_neighs());
+    changes_.compare_aside(list_aside());
 }
 
 namespace {

@@ -143,6 +143,9 @@ json router::route_row(const Route& one) const {
     if (one.metric.value_or(0) != 0) {
         row["metric"] = *one.metric;
     }
+    if (one.aside) {
+        row["aside"] = true;
+    }
     return row;
 }
 
@@ -178,6 +181,17 @@ std::optional<prefix6> router::list_routes(
             each(route_row(one));
         }
     });
+}
+
+json router::list_aside() const {
+    json rows = json::array();
+    for (const route& one : rib_->aside4()) {
+        rows.push_back(route_row(one));
+    }
+    for (const route6& one : rib_->aside6()) {
+        rows.push_back(route_row(one));
+    }
+    return rows;
 }
 
 json router::find_routes(unsigned slot, const prefix4& prefix) const {

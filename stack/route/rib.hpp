@@ -61,6 +61,9 @@ struct route {
     // Told by get, find and visit: by how many other routes its gateways are reached. Routes that
     // are put in the order of their depths find their gateways.
     std::uint8_t depth = 0;
+    // Told by find and visit: an address's own route to the prefix is used instead, until it goes.
+    // To add, replace and append: so be it, if there is one.
+    bool aside = false;
 };
 
 // The same of IPv6.
@@ -72,6 +75,7 @@ struct route6 {
     std::uint16_t mtu = 0;
     std::vector<route_target> targets;
     std::uint8_t depth = 0;
+    bool aside = false;
 };
 
 // A feed's view of a route: no strings, no allocation.
@@ -172,8 +176,9 @@ class rib {
     result<void> set_duties(
         iface_id id, std::uint8_t duties, std::uint16_t ra_interval_s = 600,
         std::uint16_t ra_lifetime_s = 1800);
-    // Adds or deletes an address with its connected, local and broadcast routes. `flags`:
-    // address_*; what is tentative or a duplicate has no local route.
+    // Adds or deletes an address with its connected, local and broadcast routes; others' to the
+    // same prefixes and of metric 0 stand aside as long as those are there. `flags`: address_*;
+    // what is tentative or a duplicate has no local route.
     result<void>
     add_address(iface_id id, std::uint32_t address, unsigned prefix_length, std::uint8_t flags = 0);
     result<void> del_address(iface_id id, std::uint32_t address, unsigned prefix_length);
@@ -198,10 +203,11 @@ class rib {
 
     // --- routes ---
 
-    // A new route. Errors: EEXIST (same prefix and metric), ENETUNREACH (no way to the gateway),
-    // EINVAL, ENOMEM, EAGAIN (workers do not keep up: pump and try again).
+    // A new route. Errors: EEXIST (same prefix and metric), EBUSY (an address's own has the place,
+    // and it is not to stand aside), ENETUNREACH (no way to the gateway), EINVAL, ENOMEM, EAGAIN
+    // (workers do not keep up: pump and try again).
     result<void> add(const route& added);
-    // Adds, or takes the place of the one of the same metric.
+    // Adds, or takes the place of the one of the same metric, or of what stands aside.
     result<void> replace(const route& changed);
     // Adds targets to the route of the same metric (ECMP), or adds it.
     result<void> append(const route& added);
@@ -212,6 +218,9 @@ class rib {
     result<route> get(std::uint32_t address, unsigned table = 0) const;
     // All routes of exactly this prefix, best first.
     std::vector<route> find(const prefix4& prefix, unsigned table = 0) const;
+    // Those that stand aside, of all tables.
+    std::vector<route> aside4() const;
+    std::vector<route6> aside6() const;
     // Visits at most `count` prefixes' routes in order, from `from` on; returns where to go on, or
     // nothing at the end. Changes in between are seen or not, never torn.
     std::optional<prefix4> visit(

@@ -299,6 +299,45 @@ def watchers_are_told_of_changes(router):
             process.wait(LIMIT_S)
 
 
+def a_route_stands_aside_for_an_address(router):
+    def told(event):
+        return event["action"], event.get("protocol"), event.get("aside", False)
+    net, static = "10.88.0.0/24", ("10.88.0.0/24", "via", "10.2.0.2")
+    watcher = subprocess.Popen([router.program, "--json", "--socket", router.socket, "monitor", "route"],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(watcher.stdout.readline())["action"] == "begin"
+        router.ask("route", "add", *static)
+        router.ask("addr", "add", "10.88.0.1/24", "dev", "east", "nodad")
+        assert router.ask("route", "get", "10.88.0.9")["kind"] == "connected"
+        rows = router.ask("route", "show", net)
+        assert [row.get("aside", False) for row in rows] == [False, True], rows
+        assert f"{net} via 10.2.0.2 proto static aside\n" in router.command("route", "show")[1]
+        saved = router.command("route", "save")[1]
+        assert f"replace {net} via 10.2.0.2 proto static aside\n" in saved, saved
+        router.refuses("route", "add", *static, because="addr del")
+        router.ask("route", "replace", net, "via", "10.2.0.3")
+        router.ask("addr", "del", "10.88.0.1/24", "dev", "east")
+        assert router.ask("route", "get", "10.88.0.9")["hops"] == [{"via": "10.2.0.3"}]
+        router.ask("addr", "add", "10.88.0.1/24", "dev", "east", "nodad")
+        router.ask("route", "del", net)
+        router.refuses("route", "del", net, because="addr del")
+        status, _, err = router.command("route", "-b", "-", text=saved)
+        assert status == 0, err
+        assert router.command("route", "save")[1] == saved
+        router.ask("addr", "del", "10.88.0.1/24", "dev", "east")
+        router.ask("route", "del", net)
+        events = []
+        while len(events) < 8:
+            events.append(told(json.loads(watcher.stdout.readline())))
+        kept = [("change", "static", aside) for aside in (True, True, False, True)]
+        assert events == [("add", "static", False), *kept, ("del", "static", True), ("add", "static", True),
+                          ("change", "static", False)], events
+    finally:
+        watcher.kill()
+        watcher.wait(LIMIT_S)
+
+
 def bus_node(router, bus):
     """What the port says of itself to the other stations of its bus."""
     nodes = router.ask("bus", "ls", f"{router.directory}/{bus}.bus")["nodes"]
@@ -463,7 +502,8 @@ TESTS = [
     starts_as_configured, routes_come_and_go, interfaces_and_addresses_change,
     batches_are_made_in_order_or_say_where_they_end, what_leads_nowhere_is_refused_everywhere,
     a_port_hears_the_address_of_its_interfaces, a_port_carries_what_its_interfaces_promise, traffic_all_arrives,
-    a_bus_tells_who_and_what_is_on_it, metrics_and_weights_count, both_families_are_saved_and_restored,
+    a_bus_tells_who_and_what_is_on_it, metrics_and_weights_count,
+    a_route_stands_aside_for_an_address, both_families_are_saved_and_restored,
     what_is_shown_is_what_was_asked_for, the_host_cache_is_shown_and_flushed, tcp_settings_are_shown_and_changed,
     watchers_are_told_of_changes,
     a_table_is_loaded_whole, dumps_of_collectors_are_loaded, a_table_that_does_not_come_holds_nobody_up,

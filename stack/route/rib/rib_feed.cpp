@@ -84,13 +84,16 @@ announce_in(rib_state& state, const basic_feed_route<Prefix>& added, const feed_
     const auto* entry = in.find(added.prefix);
     candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
     const std::uint32_t metric = metric_of(protocol);
-    const bool own = std::any_of(routes.begin(), routes.end(), [&](const candidate& each) {
-        return each.metric == metric && each.protocol == route_protocol::kernel;
-    });
-    if (own) {
-        return error{
-            EBUSY, "the route to " + format(added.prefix) +
-                       " belongs to an address of an interface: 'addr del' takes it away"};
+    if (!routes.empty() && routes.front().protocol == route_protocol::kernel &&
+        routes.front().metric == metric) { // an address's own
+        if (state.aside_of(number, added.prefix) == nullptr) {
+            return error{
+                EBUSY, "the route to " + format(added.prefix) +
+                           " belongs to an address of an interface: 'addr del' takes it away"};
+        }
+        state.hops.use(added.hop);
+        state.set_aside(number, added.prefix, {metric, protocol, added.hop});
+        return {};
     }
     std::erase_if(routes, [&](const candidate& each) { return each.metric == metric; });
     const auto place = std::find_if(
@@ -136,10 +139,11 @@ result<void> withdraw(rib_state& state, const Prefix& prefix, const feed_place& 
     }
     const auto* entry = in.find(prefix);
     candidates routes = entry != nullptr ? state.routes_of(in, *entry) : candidates{};
+    const bool was_aside = state.drop_aside(number, prefix, protocol);
     if (std::erase_if(routes, [which = protocol](const candidate& each) {
             return each.protocol == which;
         }) == 0) {
-        return no_such_route(prefix);
+        return was_aside ? result<void>{} : no_such_route(prefix);
     }
     for (const candidate& each : routes) {
         state.hops.use(each.hop);
@@ -266,6 +270,13 @@ result<void> flush(rib& of, rib_state& state, const feed_place& from, std::size_
         state.rebuild(in, std::move(*images));
         state.refresh();
     }
+    deleted += std::erase_if(state.aside<Prefix>(), [&](const auto& each) {
+        const bool its = each.first.first == from.number && each.second.protocol == from.protocol;
+        if (its) {
+            state.hops.release(each.second.hop);
+        }
+        return its;
+    });
     state.drop_unused(from.number);
     of.pump();
     return done;

@@ -1,10 +1,10 @@
 // The routes that the addresses of interfaces bring.
 //
-// They have metric 0 and the protocol kernel, and take the place of others of metric 0. Several
-// interfaces may bring a route to one prefix: the link that two of them are on, its router anycast
-// address (RFC 4291 2.6.1), the last address of links one within the other. The one that came first
-// is in the table, unless a later one means an address of ours; the others stand behind it, each
-// with its next hop, so that the next takes over without asking for anything.
+// They have metric 0 and the protocol kernel; another's route of metric 0 stands aside meanwhile.
+// Several interfaces may bring a route to one prefix: the link that two of them are on, its router
+// anycast address (RFC 4291 2.6.1), the last address of links one within the other. The one that
+// came first is in the table, unless a later one means an address of ours; the others stand behind
+// it, each with its next hop, so that the next takes over without asking for anything.
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
@@ -179,20 +179,48 @@ void rib_state::put_own(unsigned number, const Prefix& prefix, nexthop_id hop) {
     lead_own(number, prefix, hop);
 }
 
-// What was of metric 0 goes.
+// What an operator or a feed had at metric 0 stands aside, and comes back with the last of ours.
 template <class Prefix>
 void rib_state::lead_own(unsigned number, const Prefix& prefix, std::optional<nexthop_id> hop) {
     auto& in = *tables<Prefix>()[number];
     const auto* entry = in.find(prefix);
     candidates routes = entry != nullptr ? routes_of(in, *entry) : candidates{};
-    std::erase_if(routes, [](const candidate& route) { return route.metric == 0; });
+    if (!routes.empty() && routes.front().metric == 0) {
+        if (routes.front().protocol != route_protocol::kernel) {
+            hops.use(routes.front().hop);
+            set_aside(number, prefix, routes.front());
+        }
+        routes.erase(routes.begin());
+    }
     for (const candidate& kept : routes) {
         hops.use(kept.hop);
     }
     if (hop) {
         routes.insert(routes.begin(), {0, route_protocol::kernel, *hop});
+    } else if (const auto back = aside<Prefix>().find({number, prefix});
+               back != aside<Prefix>().end()) {
+        routes.insert(routes.begin(), back->second);
+        aside<Prefix>().erase(back);
     }
     store(number, prefix, std::move(routes));
+}
+
+template <class Prefix>
+void rib_state::set_aside(unsigned number, const Prefix& prefix, const candidate& route) {
+    drop_aside(number, prefix);
+    aside<Prefix>().emplace(std::pair(number, prefix), route);
+}
+
+template <class Prefix>
+bool rib_state::drop_aside(
+    unsigned number, const Prefix& prefix, std::optional<route_protocol> only) {
+    const auto at = aside<Prefix>().find({number, prefix});
+    if (at == aside<Prefix>().end() || (only && at->second.protocol != *only)) {
+        return false;
+    }
+    hops.release(at->second.hop);
+    aside<Prefix>().erase(at);
+    return true;
 }
 
 template <class Prefix>
@@ -286,6 +314,9 @@ result<void> rib_state::set_flags(iface_id id, Address& of, std::uint8_t flags) 
     template void rib_state::give_back(taken_routes<prefix##family>&);                             \
     template void rib_state::put_own(unsigned, const prefix##family&, nexthop_id);                 \
     template void rib_state::del_own(unsigned, iface_id, const own_route<prefix##family>&);        \
+    template void rib_state::set_aside(unsigned, const prefix##family&, const candidate&);         \
+    template bool rib_state::drop_aside(                                                           \
+        unsigned, const prefix##family&, std::optional<route_protocol>);                           \
     template result<void> rib_state::set_flags(iface_id, iface_address##family&, std::uint8_t);
 
 PANTALA_RIB_OWN(4)

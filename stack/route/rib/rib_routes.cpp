@@ -47,6 +47,7 @@ void fill_route(
     made.mtu = what.mtu;
     made.targets = what.targets;
     made.depth = depth;
+    made.aside = false;
 }
 
 template <class Prefix>
@@ -126,7 +127,8 @@ template <class Prefix>
 error owned(const Prefix& prefix) {
     return {
         EBUSY, "the route to " + format(prefix) +
-                   " belongs to an address of an interface: 'addr del' takes it away"};
+                   " belongs to an address of an interface: 'addr del' takes it away, "
+                   "another may stand 'aside' meanwhile"};
 }
 
 // The routes of a prefix with one more use of each hop, for store().
@@ -146,6 +148,50 @@ void untake(rib_state& state, const candidates& routes) {
     }
 }
 
+// The next hop of a route that is put where `old` is, or nothing, with a use. Errors: what take()
+// says, ENETUNREACH.
+template <class Route>
+result<nexthop_id>
+take_hop(rib_state& state, const Route& asked, const candidate* old, on_same same) {
+    hop_table::spec what{asked.targets, asked.mtu, asked.table};
+    std::optional<nexthop_id> like;
+    if (old != nullptr) {
+        like = old->hop;
+    }
+    if (old != nullptr && same == on_same::append) {
+        std::vector<route_target> all = state.hops.of(old->hop).targets;
+        all.insert(all.end(), what.targets.begin(), what.targets.end());
+        what.targets = std::move(all);
+    }
+    result<nexthop_id> hop = state.hops.take(what, like);
+    if (hop && must_resolve(asked) && !state.hops.live(*hop)) {
+        error refused = no_way(asked, state.hops, *hop);
+        state.hops.release(*hop);
+        return refused;
+    }
+    return hop;
+}
+
+// Where an address's own route has the place: it is used once that one goes.
+template <class Route>
+result<void> put_aside(rib_state& state, const Route& asked, on_same same) {
+    const candidate* old = state.aside_of(asked.table, asked.prefix);
+    if (!asked.aside && (same == on_same::refuse || old == nullptr)) {
+        return owned(asked.prefix);
+    }
+    if (same == on_same::refuse && old != nullptr) {
+        return error{
+            EEXIST, "a route to " + format(asked.prefix) +
+                        " stands aside for an address's own already; replace or append"};
+    }
+    const result<nexthop_id> hop = take_hop(state, asked, old, same);
+    if (!hop) {
+        return hop.failure();
+    }
+    state.set_aside(asked.table, asked.prefix, {0, asked.protocol, *hop});
+    return {};
+}
+
 // A table that was made for it goes again where this fails.
 template <class Route>
 result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
@@ -161,11 +207,9 @@ result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
     candidates routes = taken(state, **in, asked.prefix);
     const auto old = at_metric(routes, metric);
     const bool there = old != routes.end();
-    hop_table::spec what{asked.targets, asked.mtu, asked.table};
-    std::optional<nexthop_id> like;
     if (there && is_own(*old)) {
         untake(state, routes);
-        return owned(asked.prefix);
+        return put_aside(state, asked, same);
     }
     if (there && same == on_same::refuse) {
         untake(state, routes);
@@ -173,24 +217,10 @@ result<void> put_in_place(rib_state& state, const Route& asked, on_same same) {
             EEXIST, "there is a route to " + format(asked.prefix) + " of metric " +
                         std::to_string(metric) + " already; replace or append"};
     }
-    if (there) {
-        like = old->hop;
-    }
-    if (there && same == on_same::append) {
-        std::vector<route_target> all = state.hops.of(old->hop).targets;
-        all.insert(all.end(), what.targets.begin(), what.targets.end());
-        what.targets = std::move(all);
-    }
-    result<nexthop_id> hop = state.hops.take(what, like);
+    const result<nexthop_id> hop = take_hop(state, asked, there ? &*old : nullptr, same);
     if (!hop) {
         untake(state, routes);
         return hop.failure();
-    }
-    if (must_resolve(asked) && !state.hops.live(*hop)) {
-        error refused = no_way(asked, state.hops, *hop);
-        state.hops.release(*hop);
-        untake(state, routes);
-        return refused;
     }
     if (there) {
         state.hops.release(old->hop);
@@ -234,6 +264,30 @@ result<std::vector<route_target>> without(std::vector<route_target> targets, con
     return targets;
 }
 
+// Of a prefix whose route is an address's own: what stands aside for it may go.
+template <class Route>
+result<void> take_aside_away(rib_state& state, const Route& gone) {
+    const candidate* there = state.aside_of(gone.table, gone.prefix);
+    if (there == nullptr) {
+        return owned(gone.prefix);
+    }
+    const hop_table::spec old = state.hops.of(there->hop);
+    const auto left = without(old.targets, gone);
+    if (!left) {
+        return left.failure();
+    }
+    if (gone.targets.empty() || left->empty()) {
+        state.drop_aside(gone.table, gone.prefix);
+        return {};
+    }
+    const result<nexthop_id> hop = state.hops.take({*left, old.mtu, old.table}, there->hop);
+    if (!hop) {
+        return hop.failure();
+    }
+    state.set_aside(gone.table, gone.prefix, {0, there->protocol, *hop});
+    return {};
+}
+
 template <class Route>
 result<void> take_away(rib_state& state, const Route& gone) {
     using Prefix = decltype(gone.prefix);
@@ -252,7 +306,7 @@ result<void> take_away(rib_state& state, const Route& gone) {
     }
     if (is_own(*which)) {
         untake(state, routes);
-        return owned(gone.prefix);
+        return take_aside_away(state, gone);
     }
     const hop_table::spec old = state.hops.of(which->hop);
     result<std::vector<route_target>> left = without(old.targets, gone);
@@ -311,6 +365,20 @@ routes_at(const rib_state& state, const Prefix& prefix, unsigned table) {
             found.push_back(to_route(state.hops, prefix, table, each));
         }
     }
+    if (const candidate* aside = state.aside_of(table, prefix); aside != nullptr) {
+        const auto behind_own = found.begin() + 1;
+        found.insert(behind_own, to_route(state.hops, prefix, table, *aside))->aside = true;
+    }
+    return found;
+}
+
+template <class Prefix>
+std::vector<basic_route<Prefix>> all_aside(const rib_state& state) {
+    std::vector<basic_route<Prefix>> found;
+    for (const auto& [where, each] : state.aside<Prefix>()) {
+        found.push_back(to_route(state.hops, where.second, where.first, each));
+        found.back().aside = true;
+    }
     return found;
 }
 
@@ -337,10 +405,15 @@ std::optional<Prefix> visit_some(
             const candidate only = rib_state::only_route(*entry);
             fill_route(one, state.hops, prefixes[i], table, only, depths.of(only.hop));
             each(one);
-            continue;
+        } else {
+            for (const candidate& choice : in->more.at(entry->more)) {
+                fill_route(one, state.hops, prefixes[i], table, choice, depths.of(choice.hop));
+                each(one);
+            }
         }
-        for (const candidate& choice : in->more.at(entry->more)) {
-            fill_route(one, state.hops, prefixes[i], table, choice, depths.of(choice.hop));
+        if (const candidate* aside = state.aside_of(table, prefixes[i]); aside != nullptr) {
+            fill_route(one, state.hops, prefixes[i], table, *aside, depths.of(aside->hop));
+            one.aside = true;
             each(one);
         }
     }
@@ -386,6 +459,13 @@ std::vector<route> rib::find(const prefix4& prefix, unsigned table) const {
 }
 std::vector<route6> rib::find(const prefix6& prefix, unsigned table) const {
     return routes_at(*state_, prefix, table);
+}
+
+std::vector<route> rib::aside4() const {
+    return all_aside<prefix4>(*state_);
+}
+std::vector<route6> rib::aside6() const {
+    return all_aside<prefix6>(*state_);
 }
 
 bool rib::has_table(unsigned table) const {

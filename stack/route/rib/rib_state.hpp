@@ -164,6 +164,14 @@ struct rib_state {
     void lead_own(unsigned number, const Prefix& prefix, std::optional<nexthop_id> hop);
     template <class Prefix>
     void del_own(unsigned number, iface_id id, const own_route<Prefix>& gone);
+    // What stands aside for an address's own route to a prefix, in the place of what did; with the
+    // use of its next hop.
+    template <class Prefix>
+    void set_aside(unsigned number, const Prefix& prefix, const candidate& route);
+    // Forgets what stands aside; false: nothing does, or not of this protocol.
+    template <class Prefix>
+    bool drop_aside(
+        unsigned number, const Prefix& prefix, std::optional<route_protocol> only = std::nullopt);
     void take_own_away(unsigned number, iface_id id); // of all its addresses
     void drop_own(iface_id id);                       // those that they bring no more
     void move(iface_id id, const iface& wanted, const taken_own& own); // to another table
@@ -256,6 +264,30 @@ struct rib_state {
         } else {
             return owned_too6;
         }
+    }
+    // Routes of metric 0 whose place an address's own has taken, each with a use of its next hop.
+    // Where one is, the prefix has an own route.
+    template <class Prefix>
+    using aside_set = std::map<std::pair<unsigned, Prefix>, candidate>;
+    aside_set<prefix4> aside4;
+    aside_set<prefix6> aside6;
+    template <class Prefix>
+    const aside_set<Prefix>& aside() const {
+        if constexpr (std::is_same_v<Prefix, prefix4>) {
+            return aside4;
+        } else {
+            return aside6;
+        }
+    }
+    template <class Prefix>
+    aside_set<Prefix>& aside() {
+        return const_cast<aside_set<Prefix>&>(std::as_const(*this).template aside<Prefix>());
+    }
+    template <class Prefix>
+    const candidate* aside_of(unsigned number, const Prefix& prefix) const {
+        const auto& all = aside<Prefix>();
+        const auto at = all.empty() ? all.end() : all.find({number, prefix});
+        return at != all.end() ? &at->second : nullptr;
     }
     std::uint64_t revised = 0; // prefixes looked at so
     std::uint64_t given_up = 0;
