@@ -1,4 +1,5 @@
 #include "stack/route/fib/fib4_compiler.hpp"
+#include "stack/route/fib/fib4_encoding.hpp"
 
 #include <algorithm>
 #include <array>
@@ -36,28 +37,6 @@ std::uint64_t run_starts(const std::uint16_t* slots) {
     }
     return starts;
 #endif
-}
-
-// The bytes behind a node's `run_start`: of a narrow one with `longs` long ids, of a wide one.
-constexpr unsigned narrow_bytes(unsigned runs, unsigned longs) {
-    return longs == 0 ? runs : (runs + 1) / 2 * 2 + 2 * longs;
-}
-constexpr unsigned wide_bytes(unsigned runs) {
-    return 2 * runs;
-}
-constexpr unsigned units_for(unsigned bytes) {
-    return 1 + (bytes + 7) / 8;
-}
-static_assert(units_for(narrow_bytes(fib4_slots, fib4_slots)) == node_words_max);
-
-unsigned units_of(const std::uint64_t* node) {
-    const auto runs = static_cast<unsigned>(std::popcount(node[0] | 1));
-    if ((node[0] & 1) != 0) {
-        return units_for(wide_bytes(runs));
-    }
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(&node[1]);
-    const auto longs = std::count(bytes, bytes + runs, std::uint8_t{fib4_more});
-    return units_for(narrow_bytes(runs, static_cast<unsigned>(longs)));
 }
 
 // The node of 64 slots; returns its units. The tail of the last word is zero.
@@ -122,11 +101,14 @@ result<std::unique_ptr<fib4_compiler>> fib4_compiler::make(
     return made;
 }
 
-fib4_compiler::level fib4_compiler::top() {
-    return {values_.data(), lengths_.data(), 0, shape_.slot_shift()};
+// Of a level that is not to be changed nobody writes through what it has.
+fib4_compiler::level fib4_compiler::top() const {
+    return {
+        const_cast<std::uint16_t*>(values_.data()), const_cast<std::uint8_t*>(lengths_.data()), 0,
+        shape_.slot_shift()};
 }
 
-fib4_compiler::level fib4_compiler::below(std::uint16_t flagged, unsigned shift) {
+fib4_compiler::level fib4_compiler::below(std::uint16_t flagged, unsigned shift) const {
     long_block& block = long_at(flagged);
     const std::uint32_t id = flagged & ~fib4_long_flag;
     return {block.values, block.lengths, shape_.roots() + 4 * id, shift - 8};
@@ -253,6 +235,7 @@ void fib4_compiler::close_long(level at, std::uint32_t slot) {
     }
 }
 
+// What a node leaves is free for what takes its place: only one that grows takes more (growth_of).
 void fib4_compiler::emit(level at, std::uint32_t block) {
     if (loading_) {
         return;
@@ -267,9 +250,9 @@ void fib4_compiler::emit(level at, std::uint32_t block) {
         if (fib4_is_uniform(old[0]) && first_value(old) == value) {
             return;
         }
+        release_node(old, old_unit);
         bool fresh = false;
         const std::uint32_t unit = share(value, fresh);
-        release_node(old, old_unit);
         fresh ? emit_node(word, unit, node.data(), units) : emit_word(word, unit);
         return;
     }
@@ -279,8 +262,8 @@ void fib4_compiler::emit(level at, std::uint32_t block) {
         }
         return;
     }
-    const std::uint32_t unit = take(units);
     release_node(old, old_unit);
+    const std::uint32_t unit = take(units);
     emit_node(word, unit, node.data(), units);
 }
 

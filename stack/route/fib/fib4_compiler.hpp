@@ -14,10 +14,12 @@
 #include "stack/route/prefix4.hpp"
 #include "stack/route/rib/route_writer.hpp"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 namespace pantala {
@@ -37,12 +39,15 @@ class fib4_compiler {
         std::uint32_t units_max = fib4_image::units_max);
 
     // Whether a change of `prefix`, or of all of these, is sure to find room: to be asked before
-    // set(). Some room is kept for what must not fail, and for what is `there`: it may change and
-    // go when nothing new can come any more. Errors: ENOMEM.
-    result<void> reserve(const prefix4& prefix, bool there = false) const {
-        return reserve(std::span(&prefix, 1), there);
+    // set() and clear(). Some room is kept for what must not fail, and for what is `there`: it may
+    // change and go when nothing new can come any more. Where even that room is taken, what is
+    // there is refused only if a node may outgrow its place: never if it leads elsewhere than what
+    // is around it, unless `wide_hops`, there may be next hops of two bytes. Errors: ENOMEM.
+    result<void> reserve(const prefix4& prefix, bool there = false, bool wide_hops = true) const {
+        return reserve(std::span(&prefix, 1), there, wide_hops);
     }
-    result<void> reserve(std::span<const prefix4> prefixes, bool there = false) const;
+    result<void>
+    reserve(std::span<const prefix4> prefixes, bool there = false, bool wide_hops = true) const;
     // The most prefixes that load() is sure to find room for: of 8 M units, half a unit each (two
     // runs of two bytes) and 1 M for nodes and next hops, laid out with less than half of it lost.
     static constexpr std::size_t load_max = 6'000'000;
@@ -115,9 +120,21 @@ class fib4_compiler {
     };
     demand demand_of(const prefix4& prefix) const;
     std::uint64_t longs_within(const prefix4& prefix) const;
+    // What nodes may become, by directory word.
+    using outlook = std::unordered_map<std::uint32_t, std::array<std::uint32_t, fib4_slots>>;
+    struct foreseen {
+        std::uint32_t value;
+        std::uint8_t length;
+    };
+    void foresee_range(
+        outlook& nodes, const level& at, std::uint32_t first, std::uint32_t count,
+        const foreseen& what) const;
+    static void
+    foresee_slot(outlook& nodes, const level& at, std::uint32_t slot, std::uint32_t value);
+    std::uint64_t growth_of(std::span<const prefix4> prefixes, bool wide_hops) const;
 
-    level top();
-    level below(std::uint16_t flagged, unsigned shift);
+    level top() const;
+    level below(std::uint16_t flagged, unsigned shift) const;
     long_block& long_at(std::uint16_t flagged) const { return *longs_[flagged & ~fib4_long_flag]; }
 
     void change(const painting& how, int prefixes);

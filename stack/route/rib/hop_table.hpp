@@ -72,6 +72,8 @@ class hop_table {
         return id.value < entries_.size() && entries_[id.value].used;
     }
     std::size_t size() const { return ids_.size(); }
+    // Whether an id that there is, or that the next change takes, may need two bytes in a table.
+    bool may_be_wide() const { return entries_.size() + route_targets_max + 8 >= fib4_more; }
 
     // An id whose record follows another's (the default route), or leads nowhere.
     result<nexthop_id> take_alias(unsigned table, bool is6);

@@ -106,12 +106,18 @@ struct rib_table4 {
     // The difference of a change that the map already has. Not for length 0.
     void compile(const prefix4& of, nexthop_id hop, bool is_new) { compiler->set(of, hop, is_new); }
     void compile_out(const prefix4& gone);
-    // What is there may change and go, though nothing new has room any more.
-    result<void> reserve(const prefix4& of) const {
-        const result<void> room = compiler->reserve(of);
-        return room.ok() || find(of) == nullptr ? room : compiler->reserve(of, true);
+    // What is there may change and go, though nothing new has room any more. `wide_hops`: there
+    // may be next hops of two bytes.
+    result<void> reserve(const prefix4& of, bool wide_hops) const {
+        return reserve(std::span(&of, 1), wide_hops);
     }
-    result<void> reserve(std::span<const prefix4> all) const { return compiler->reserve(all); }
+    result<void> reserve(std::span<const prefix4> all, bool wide_hops) const {
+        const result<void> room = compiler->reserve(all);
+        const bool there = !room.ok() && std::ranges::all_of(all, [this](const prefix4& each) {
+            return find(each) != nullptr;
+        });
+        return there ? compiler->reserve(all, true, wide_hops) : room;
+    }
     result<void> reserve_again(const prefix4& of) const { return compiler->reserve(of); }
     result<void> reserve_out(const prefix4& of) const { return compiler->reserve(of, true); }
     // Whether all of it, and as many prefixes more, is sure to fit an image that is compiled anew.
@@ -167,11 +173,11 @@ struct rib_table6 {
     }
     void compile_out(const prefix6& gone) { compiler->changed(gone, -1); }
     // What is there has room to change and to go.
-    result<void> reserve(const prefix6& of) const {
+    result<void> reserve(const prefix6& of, bool) const {
         const entry* there = trie.find(of);
         return there != nullptr && !there->out ? result<void>{} : compiler->reserve(of);
     }
-    result<void> reserve(std::span<const prefix6> all) const; // the same of several
+    result<void> reserve(std::span<const prefix6> all, bool) const; // the same of several
     // Of what is there, but out.
     result<void> reserve_again(const prefix6& of) const { return compiler->reserve(of); }
     result<void> reserve_out(const prefix6&) const { return {}; } // there, it had room to go

@@ -113,7 +113,7 @@ result<void> rib_state::may_change(const Table& in, const typename Table::prefix
     if (writer.congested()) {
         return error{EAGAIN, "workers do not keep up with route changes; try again"};
     }
-    return prefix.length == 0 ? result<void>{} : in.reserve(prefix);
+    return prefix.length == 0 ? result<void>{} : in.reserve(prefix, hops.may_be_wide());
 }
 
 template <class Table>
@@ -122,7 +122,7 @@ rib_state::may_change_all(const Table& in, std::span<const typename Table::prefi
     if (writer.congested()) {
         return error{EAGAIN, "workers do not keep up with route changes; try again"};
     }
-    return in.reserve(prefixes);
+    return in.reserve(prefixes, hops.may_be_wide());
 }
 
 template <class Table>
@@ -369,7 +369,7 @@ rib_table6::make_compiler(route_writer& writer, fib4_compiler::populate_hook pop
     return {};
 }
 
-result<void> rib_table6::reserve(std::span<const prefix6> all) const {
+result<void> rib_table6::reserve(std::span<const prefix6> all, bool) const {
     std::vector<prefix6> added;
     std::ranges::copy_if(all, std::back_inserter(added), [this](const prefix6& each) {
         const entry* there = trie.find(each);

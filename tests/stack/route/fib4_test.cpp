@@ -1,6 +1,7 @@
 // The IPv4 table by itself: the shape of nodes, places, every length, lookups of many.
 #include "stack/route/fib/fib4_compiler.hpp"
 #include "stack/route/rib.hpp"
+#include "stack/route/rib/rib_table.hpp"
 #include "tests/harness/slow_trie.hpp"
 
 #include <random>
@@ -163,7 +164,7 @@ TEST(fib4, nodes_widen_and_narrow) {
         }
         EXPECT_TRUE(table.compiler->image().mixed());
         const std::size_t grown = table.compiler->image().bytes();
-        EXPECT_GE(grown, narrow + 64);
+        EXPECT_EQ(grown, narrow) << "the room that it leaves is of what it becomes";
         for (unsigned i = 0; i < 20; ++i) {
             const std::uint16_t there = i % 2 == 0 ? 999 : 64;
             table.compiler->set(prefix(at), nexthop_id{there}, false);
@@ -272,6 +273,55 @@ TEST(fib4, what_is_there_changes_and_goes_when_nothing_new_comes) {
         table.compiler->clear(nth(i), {prefix4{}, nexthop_default});
     }
     EXPECT_EQ(table.at(nth(5).address), nexthop_default);
+}
+
+// No node finds a new place any more; all of them have 64 runs.
+TEST(fib4, what_leads_elsewhere_needs_no_room) {
+    constexpr std::uint32_t chunks = 40;
+    compiled table(fib4_root_bits_main, chunks * fib4_allocator::chunk_units);
+    const auto slot = [](std::uint32_t i) { return make_prefix4(i << 9 | 1 << 8, 24); };
+    const auto hop = [](unsigned of) { return nexthop_id{static_cast<std::uint16_t>(of)}; };
+    std::uint32_t made = 0;
+    for (; table.compiler->image().units() <= (chunks - 1) * fib4_allocator::chunk_units; ++made) {
+        table.compiler->set(slot(made), hop(1 + made % 3), true);
+    }
+    const prefix4 all[] = {slot(0), slot(made / 2), slot(made - 1)};
+    EXPECT_FALSE(table.compiler->reserve(slot(made + 32), true, false).ok()) << "a node to come";
+    EXPECT_FALSE(table.compiler->reserve(all, true, true).ok()) << "their nodes may widen";
+    ASSERT_TRUE(table.compiler->reserve(all, true, false).ok());
+    for (std::uint32_t i = 0; i < made; ++i) {
+        ASSERT_TRUE(table.compiler->reserve(slot(i), true, false).ok());
+        table.compiler->set(slot(i), hop(4 + i % 7), false);
+    }
+    for (std::uint32_t i = 0; i < made; ++i) {
+        ASSERT_EQ(table.at(slot(i).address).value, 4 + i % 7);
+        ASSERT_EQ(table.at(slot(i).address + 256).value, 0);
+    }
+    for (std::uint32_t i = 0; i < made; ++i) {
+        ASSERT_TRUE(table.compiler->reserve(slot(i), true, false).ok());
+        table.compiler->clear(slot(i), {prefix4{}, nexthop_default});
+        ASSERT_EQ(table.at(slot(i).address).value, 0);
+    }
+}
+
+// As when an address turns out to be a duplicate: its link and broadcast routes stay.
+TEST(fib4, several_that_are_there_change_when_nothing_new_comes) {
+    route_log log;
+    route_writer writer{log};
+    rib_table4 table(0, nexthop_default);
+    table.compiler = std::move(*fib4_compiler::make(
+        fib4_root_bits_main, 0, nexthop_default, writer, 1300 * fib4_allocator::chunk_units));
+    const auto nth = [](std::uint32_t i) { return make_prefix4(i << 9, 24); };
+    std::uint32_t made = 0;
+    for (; table.reserve(nth(made), true).ok(); ++made) {
+        ASSERT_LT(made, 1U << 23);
+        table.insert(nth(made)).hop = nexthop_id{1};
+        table.compile(nth(made), nexthop_id{1}, true);
+    }
+    const prefix4 there[] = {nth(1), nth(2)};
+    EXPECT_TRUE(table.reserve(there, true).ok());
+    const prefix4 fresh[] = {nth(1), nth(made)};
+    EXPECT_FALSE(table.reserve(fresh, true).ok());
 }
 
 TEST(fib4, loading_equals_setting_one_by_one) {
