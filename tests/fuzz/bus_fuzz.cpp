@@ -32,9 +32,16 @@ geometry small_shape() {
     return shape;
 }
 
+// Gone with the process.
+struct bus_path {
+    bus_path() : name("/dev/shm/pantala-fuzz-" + std::to_string(getpid())) {}
+    ~bus_path() { unlink(name.c_str()); }
+    std::string name;
+};
+
 const std::string& path() {
-    static const std::string name = "/dev/shm/pantala-fuzz-" + std::to_string(getpid());
-    return name;
+    static const bus_path file;
+    return file.name;
 }
 
 // A bus with one node and some frames; a fresh one each time.
