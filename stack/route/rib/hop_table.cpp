@@ -195,6 +195,10 @@ result<nexthop_id> hop_table::keep(entry made, key made_key) {
 void hop_table::release(nexthop_id id) {
     entry& gone = entries_[id.value];
     PANTALA_ASSERT(gone.uses > 0);
+    if (holding_ && gone.uses == 1) {
+        held_.push_back(id);
+        return;
+    }
     if (--gone.uses != 0) {
         return;
     }
@@ -206,6 +210,20 @@ void hop_table::release(nexthop_id id) {
     entries_[id.value] = entry{};
     free_.push_back(id.value);
     drop_group(old); // may release members, and so change entries_
+}
+
+void hop_table::let_go() {
+    holding_ = false;
+    for (const nexthop_id id : std::exchange(held_, {})) {
+        release(id);
+    }
+}
+
+bool hop_table::names(iface_id id) const {
+    return std::ranges::any_of(entries_, [id](const entry& each) {
+        return std::ranges::find(each.what.targets, id, &route_target::interface) !=
+               each.what.targets.end();
+    });
 }
 
 void hop_table::forget_key(const key& of, nexthop_id id) {

@@ -62,6 +62,10 @@ class hop_table {
     bool is_choice(nexthop_id id) const { return entries_[id.value].choice; }
     void use(nexthop_id id) { ++entries_[id.value].uses; }
     void release(nexthop_id id);
+    // Hops that lose their last use from hold() on stay as they are until let_go(): the tables that
+    // workers read lead to them for so long. Their ids are taken meanwhile.
+    void hold() { holding_ = true; }
+    void let_go();
     std::uint32_t uses(nexthop_id id) const { return entries_[id.value].uses; }
     const spec& of(nexthop_id id) const { return entries_[id.value].what; }
     bool live(nexthop_id id) const { return entries_[id.value].live; }
@@ -74,6 +78,8 @@ class hop_table {
     std::size_t size() const { return ids_.size(); }
     // Whether an id that there is, or that the next change takes, may need two bytes in a table.
     bool may_be_wide() const { return entries_.size() + route_targets_max + 8 >= fib4_more; }
+    // Whether some hop leaves by it. Cost: a look at every hop.
+    bool names(iface_id id) const;
 
     // An id whose record follows another's (the default route), or leads nowhere.
     result<nexthop_id> take_alias(unsigned table, bool is6);
@@ -156,6 +162,8 @@ class hop_table {
     std::set<lookup> gateways_;
     std::map<std::pair<unsigned, bool>, nexthop_id> defaults_; // by table and whether IPv6
     std::size_t dead_ = 0;                                     // in use, but leading nowhere
+    std::vector<nexthop_id> held_;                             // each with its last use
+    bool holding_ = false;
 };
 
 } // namespace pantala

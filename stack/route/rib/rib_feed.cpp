@@ -213,6 +213,7 @@ result<void> load_in(
     }
     in.reserve_entries(in.size() + routes.size());
     in.compiler->pause();
+    state.hops.hold();
     for (const auto& each : routes) {
         if (!state.swap_only(to.number, each.prefix, each.hop, to.protocol)) {
             const result<void> done = announce_in(state, each, to);
@@ -221,6 +222,7 @@ result<void> load_in(
     }
     state.rebuild(in, std::move(*images));
     state.refresh();
+    state.hops.let_go();
     of.pump();
     return {};
 }
@@ -258,6 +260,7 @@ result<void> flush(rib& of, rib_state& state, const feed_place& from, std::size_
     }
     if (images) {
         in.compiler->pause();
+        state.hops.hold();
     }
     result<void> done;
     for (const Prefix& prefix : gone) {
@@ -269,6 +272,7 @@ result<void> flush(rib& of, rib_state& state, const feed_place& from, std::size_
     if (images) {
         state.rebuild(in, std::move(*images));
         state.refresh();
+        state.hops.let_go();
     }
     deleted += std::erase_if(state.aside<Prefix>(), [&](const auto& each) {
         const bool its = each.first.first == from.number && each.second.protocol == from.protocol;

@@ -75,10 +75,14 @@ result<iface_id> rib::add_interface(const iface& made) {
     if (made.mtu < mtu_min) {
         return error{EINVAL, "the MTU is 68 to 65535 bytes"};
     }
-    const auto free =
-        std::find_if(ifaces.begin(), ifaces.end(), [](const iface& each) { return !each.present; });
+    // What routes still name is no other interface's: theirs do not come alive on another link.
+    const auto free = std::find_if(ifaces.begin(), ifaces.end(), [&](const iface& each) {
+        return !each.present &&
+               !state_->hops.names(iface_id{static_cast<std::uint16_t>(&each - ifaces.data())});
+    });
     if (free == ifaces.end()) {
-        return error{ENOSPC, "all 256 interfaces are in use"};
+        return error{
+            ENOSPC, "all 256 interfaces are in use, or named by routes that outlived theirs"};
     }
     if (result<void> there = state_->make_tables(made.table); !there) {
         return there.failure();

@@ -162,6 +162,7 @@ take_hop(rib_state& state, const Route& asked, const candidate* old, on_same sam
         std::vector<route_target> all = state.hops.of(old->hop).targets;
         all.insert(all.end(), what.targets.begin(), what.targets.end());
         what.targets = std::move(all);
+        what.mtu = asked.mtu != 0 ? asked.mtu : state.hops.of(old->hop).mtu;
     }
     result<nexthop_id> hop = state.hops.take(what, like);
     if (hop && must_resolve(asked) && !state.hops.live(*hop)) {

@@ -184,13 +184,13 @@ void rib_state::store(unsigned number, const Prefix& prefix, candidates routes) 
             compile(in, prefix, hop, comes_in);
         }
     }
+    settle(number, prefix, was_live); // what led through these leads elsewhere before they go
     for (const candidate& gone : before) {
         hops.release(gone.hop);
     }
     if (choice_before) {
         hops.release(*choice_before);
     }
-    settle(number, prefix, was_live);
 }
 
 // The common case of a feed: the prefix is new, or has one plain route of the same protocol.
@@ -218,10 +218,10 @@ bool rib_state::swap_only(
     entry->out = false;
     hops.use(hop);
     compile(in, prefix, hop, comes_in);
+    settle(number, prefix, was_live);
     if (!is_new) {
         hops.release(before);
     }
-    settle(number, prefix, was_live);
     return true;
 }
 
@@ -240,8 +240,8 @@ bool rib_state::erase_only(unsigned number, const Prefix& prefix, route_protocol
     if (!was_out) {
         compile_out(in, prefix);
     }
-    hops.release(before);
     settle(number, prefix, was_live);
+    hops.release(before);
     return true;
 }
 
