@@ -472,7 +472,10 @@ void stack::iface_changed(iface_id id) {
     neighbors_.iface_changed(id);
     next_.iface_changed(id, [&](nexthop_id hop) { return routes_.hop(hop); });
     if (owner_ != nullptr) {
-        if (before.up && !after.up) {
+        const bool other = before.port != after.port || before.vlan != after.vlan;
+        if (before.present && (!after.present || other)) {
+            owner_->flush(id, neighbor_owner::flush_of::all);
+        } else if (before.up && !after.up) {
             owner_->flush(id);
         }
         announcer_.changed(id, before, after, now_);

@@ -78,7 +78,7 @@ void adjacencies::set(nexthop_id id, const nexthop& record) {
         }
         neighbor* gateway = neighbors_.find(gateway_of(entry));
         if (gateway != nullptr) {
-            gateway->gateway = true;
+            neighbors_.keep_fresh(*gateway);
             resolve(entry, gateway->out);
         }
     }
@@ -94,7 +94,7 @@ void adjacencies::neighbor_changed(const neighbor_key& key) {
             continue;
         }
         if (changed != nullptr) {
-            changed->gateway = true;
+            neighbors_.keep_fresh(*changed);
             resolve(entry, changed->out);
         } else {
             entry.kind = adjacency_kind::resolve;

@@ -422,11 +422,11 @@ bool neighbor_owner::remove(const neighbor_key& key) {
     return record != nullptr && forget(*record);
 }
 
-void neighbor_owner::flush(iface_id id) {
+void neighbor_owner::flush(iface_id id, flush_of which) {
     for (std::uint32_t i = 0; i < map_.capacity(); ++i) {
         neighbor_record& record = map_.at(i);
-        if (record.state == neighbor_state::unknown || record.state == neighbor_state::permanent ||
-            record.key.iface != id) {
+        const bool kept = record.state == neighbor_state::permanent && which != flush_of::all;
+        if (record.state == neighbor_state::unknown || kept || record.key.iface != id) {
             continue;
         }
         if (!forget(record)) {

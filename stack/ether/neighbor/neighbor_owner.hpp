@@ -106,8 +106,10 @@ class neighbor_owner {
     neighbor_state check_gateway(const neighbor_key& key, instant now);
     // Of the neighbours of `id`, from their next change of state on; 0: as the settings say.
     void set_times(iface_id id, std::uint64_t reachable_ns, std::uint64_t retry_ns);
-    // The interface went down or lost its addresses: forget its neighbours, but for permanent ones.
-    void flush(iface_id id);
+    // The interface went down or lost its addresses: forget its neighbours, but for permanent ones;
+    // or it is no more: forget them all.
+    enum class flush_of { heard, all };
+    void flush(iface_id id, flush_of which = flush_of::heard);
 
     struct row {
         neighbor_key key;

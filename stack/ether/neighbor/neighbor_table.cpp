@@ -149,8 +149,12 @@ void neighbor_table::give_up(neighbor& entry, drop_reason reason) {
 }
 
 void neighbor_table::forget(neighbor& entry) {
+    if (entry.untold) {
+        drop_untold(entry);
+    }
     set_view(entry, neighbor_view::unknown);
     entry.gateway = false;
+    entry.untold = false;
     entry.out = {};
     map_.erase(entry);
 }
@@ -177,6 +181,7 @@ bool neighbor_table::apply(const neighbor_update& update) {
         }
         return before.kind != entry->out.kind || before.rewrite != entry->out.rewrite;
     }
+    const bool led_to = entry->gateway; // of others no next hop has the address
     give_up(*entry, drop_reason::neighbor_failed);
     if (update.view == neighbor_view::failed) {
         entry->out.kind = adjacency_kind::resolve;
@@ -184,7 +189,7 @@ bool neighbor_table::apply(const neighbor_update& update) {
     } else {
         forget(*entry);
     }
-    return true;
+    return led_to;
 }
 
 void neighbor_table::replied(neighbor_report& report) {
@@ -196,33 +201,44 @@ void neighbor_table::replied(neighbor_report& report) {
         }
     }
     reports_.put(report);
+    tell_untold();
+}
+
+neighbor_report* neighbor_table::message(neighbor_event event, const neighbor_key& key) {
+    if (reports_.left() <= neighbor_reports_kept && event != neighbor_event::conflicted) {
+        const neighbor* about = map_.find(key);
+        if (about == nullptr || !about->gateway) {
+            return nullptr;
+        }
+    }
+    neighbor_report* news = reports_.get();
+    if (news != nullptr) {
+        news->event = event;
+        news->key = key;
+        news->gateway = false;
+    }
+    return news;
 }
 
 bool neighbor_table::report(
     neighbor_event event, const neighbor_key& key, const wire::mac_address& mac) {
-    neighbor_report* news = reports_.get();
+    neighbor_report* news = message(event, key);
     if (news == nullptr) {
         return false;
     }
-    news->event = event;
-    news->key = key;
     news->mac = mac;
-    news->gateway = false;
     send_report(*news);
     return true;
 }
 
 bool neighbor_table::report_query(
     const neighbor_key& group, std::uint32_t response_ms, bool version1) {
-    neighbor_report* news = reports_.get();
+    neighbor_report* news = message(neighbor_event::queried, group);
     if (news == nullptr) {
         return false;
     }
-    news->event = neighbor_event::queried;
-    news->key = group;
     news->value_ms = response_ms;
     news->version1 = version1;
-    news->gateway = false;
     send_report(*news);
     return true;
 }
@@ -230,29 +246,64 @@ bool neighbor_table::report_query(
 bool neighbor_table::report_advertised(
     const neighbor_key& key, const std::optional<wire::mac_address>& mac,
     neighbor_advertisement what) {
-    neighbor_report* news = reports_.get();
+    neighbor_report* news = message(neighbor_event::advertised, key);
     if (news == nullptr) {
         return false;
     }
-    news->event = neighbor_event::advertised;
-    news->key = key;
     news->mac = mac.value_or(wire::mac_address{});
     news->advertisement = what;
     news->advertisement.has_mac = mac.has_value();
-    news->gateway = false;
     send_report(*news);
     return true;
 }
 
 void neighbor_table::tell_used(neighbor& entry) {
-    neighbor_report* news = reports_.get();
+    neighbor_report* news = message(neighbor_event::used, entry.key);
     entry.told = news != nullptr;
     if (news != nullptr) {
-        news->event = neighbor_event::used;
-        news->key = entry.key;
         news->gateway = entry.gateway;
         send_report(*news);
+    } else if (entry.gateway && !entry.untold) {
+        tell_later(entry);
     }
+}
+
+void neighbor_table::keep_fresh(neighbor& entry) {
+    entry.gateway = true;
+    if (entry.view == neighbor_view::stale && !entry.told) {
+        tell_used(entry);
+    }
+}
+
+void neighbor_table::tell_later(neighbor& entry) {
+    const std::uint32_t index = map_.index_of(entry);
+    entry.untold = true;
+    entry.untold_next = none;
+    (untold_first_ == none ? untold_first_ : map_.at(untold_last_).untold_next) = index;
+    untold_last_ = index;
+}
+
+// Packets tell of hosts, but nobody else of a gateway.
+void neighbor_table::tell_untold() {
+    while (untold_first_ != none && reports_.left() > 0) {
+        neighbor& entry = map_.at(untold_first_);
+        untold_first_ = entry.untold_next;
+        entry.untold = false;
+        if (entry.view == neighbor_view::stale && !entry.told) {
+            tell_used(entry);
+        }
+    }
+}
+
+// Cost: a look at those before it. Few gateways are forgotten, and fewer untold of.
+void neighbor_table::drop_untold(const neighbor& gone) {
+    const std::uint32_t index = map_.index_of(gone);
+    std::uint32_t before = none;
+    for (std::uint32_t at = untold_first_; at != index; at = map_.at(at).untold_next) {
+        before = at;
+    }
+    (before == none ? untold_first_ : map_.at(before).untold_next) = gone.untold_next;
+    untold_last_ = untold_last_ == index ? before : untold_last_;
 }
 
 void neighbor_table::iface_changed(iface_id id) {

@@ -31,10 +31,12 @@ struct alignas(sharing_range_bytes) neighbor {
     std::uint32_t hash_next = 0;
     std::uint32_t queue_first = 0;
     std::uint32_t queue_last = 0;
+    std::uint32_t untold_next = 0;
     std::uint16_t queue_count = 0;
     neighbor_view view = neighbor_view::unknown;
     bool gateway = false; // some next hop's: refreshed whether packets pass or not
     bool told = false;    // stale, and worker 0 was told that it is in use
+    bool untold = false;  // a gateway that worker 0 is to be told of when a message is back
 };
 static_assert(sizeof(neighbor) == 128);
 
@@ -69,14 +71,18 @@ class neighbor_table {
     // The neighbour if it is in the table at all.
     neighbor* find(const neighbor_key& key) { return map_.find(key); }
 
+    // It is the gateway of some next hop: worker 0 keeps it fresh from now on.
+    void keep_fresh(neighbor& entry);
+
     // Makes the state of `update` true here: waiting packets leave, or become undeliverable.
-    // Returns whether what is sent to the neighbour changed.
+    // Returns whether a next hop that it is the gateway of may have to follow.
     bool apply(const neighbor_update& update);
 
     // The answer to a report of this worker came back.
     void replied(neighbor_report& report);
 
-    // Tells worker 0 of something that was heard; false: no message free.
+    // Tells worker 0 of something that was heard; false: no message free. The last of them are for
+    // what is heard of gateways, and of addresses of ours that others have.
     bool report(neighbor_event event, const neighbor_key& key, const wire::mac_address& mac);
     bool report_query(const neighbor_key& group, std::uint32_t response_ms, bool version1);
     bool report_advertised(
@@ -109,7 +115,11 @@ class neighbor_table {
     void give_up(neighbor& entry, drop_reason reason);
     void forget(neighbor& entry);
     void set_view(neighbor& entry, neighbor_view view);
+    neighbor_report* message(neighbor_event event, const neighbor_key& key);
     void tell_used(neighbor& entry);
+    void tell_later(neighbor& entry);
+    void tell_untold();
+    void drop_untold(const neighbor& gone);
     void send_report(neighbor_report& report);
 
     worker_services& worker_;
@@ -121,6 +131,8 @@ class neighbor_table {
     std::uint32_t free_slot_ = none;
     unsigned slots_used_ = 0;
     unsigned waiting_entries_ = 0;
+    std::uint32_t untold_first_ = none;
+    std::uint32_t untold_last_ = none;
 };
 
 } // namespace pantala
