@@ -59,6 +59,26 @@ content_of(const iface& here, const wire::ipv6_address& target, wire::nd_option_
     return content;
 }
 
+// What we speak with anyway, if it is of this link; else any address of the interface (RFC 4861
+// 7.2.2), from which the answer finds back if one does. nullptr: it has none.
+const iface_address6*
+asking_address(const link_table& links, iface_id id, const wire::ipv6_address& target) {
+    const auto source = select_source(links, id, target);
+    const iface_address6* best = source ? find_address(links[id], *source) : nullptr;
+    if (best != nullptr) {
+        return best;
+    }
+    const auto rank = [&target](const iface_address6& mine) {
+        return mine.on_link(target.bytes) ? 2 : mine.is_link_local() ? 1 : 0;
+    };
+    for (const iface_address6& mine : links[id].ip6()) {
+        if (is_usable(mine) && (best == nullptr || rank(mine) > rank(*best))) {
+            best = &mine;
+        }
+    }
+    return best;
+}
+
 } // namespace
 
 void write_icmp6(char* at, const wire::ipv6_header& ip, const nd_packet& message) {
@@ -106,9 +126,7 @@ void nd_send(
 void nd_solicit(
     nd_context& context, iface_id id, const wire::ipv6_address& target,
     const wire::mac_address* known) {
-    const auto source = select_source(context.links, id, target);
-    // Of this link: the answer has to find back.
-    const iface_address6* mine = source ? find_address(context.links[id], *source) : nullptr;
+    const iface_address6* mine = asking_address(context.links, id, target);
     if (mine == nullptr) {
         return;
     }
@@ -117,7 +135,7 @@ void nd_solicit(
     nd_packet message;
     message.type = wire::icmp6_type::neighbor_solicitation;
     message.content = content.bytes(!address_on_trust(mine->flags)); // RFC 4429 3.2
-    message.source = *source;
+    message.source = address_of(*mine);
     message.destination = known != nullptr ? target : wire::solicited_node(target);
     context.counters.solicitations_out.add(1);
     nd_send(context, id, message, known);

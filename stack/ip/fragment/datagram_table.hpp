@@ -72,10 +72,6 @@ class datagram_table {
     datagram* add(const Key& key, rte_mbuf* fragment, const fragment_place& place, instant now) {
         datagram* whole = find(key);
         if (whole == nullptr) {
-            if (mbufs_ >= reassembly_mbufs_max) {
-                drops_.drop(fragment, reasons_.full);
-                return nullptr;
-            }
             whole = begin(key, now);
         }
         const std::uint32_t end_offset = place.offset + place.bytes;
@@ -95,6 +91,9 @@ class datagram_table {
             drops_.drop(fragment, reasons_.overlap);
             give_up(*whole, reasons_.overlap);
             return nullptr;
+        }
+        if (mbufs_ >= reassembly_mbufs_max && &oldest_first_.front() != whole) {
+            give_up(oldest_first_.front(), reasons_.full);
         }
         if (whole->count == reassembly_fragments_max || mbufs_ >= reassembly_mbufs_max) {
             drops_.drop(fragment, reasons_.full);
@@ -177,7 +176,7 @@ class datagram_table {
     }
     datagram* begin(const Key& key, instant now) {
         if (free_ == nullptr) {
-            // The oldest makes room: a flood of first fragments must not lock others out.
+            // The oldest makes room, as in add(): a flood of fragments must not lock others out.
             give_up(oldest_first_.front(), reasons_.full);
         }
         datagram* fresh = free_;

@@ -294,5 +294,28 @@ TEST_F(icmp4_echo, larger_than_a_packet_may_be) {
     EXPECT_EQ(net.worker_stack().ip4_counts().reassembled.read(), 1u);
 }
 
+// As many pieces as may wait, of datagrams that never are whole: the oldest make room.
+TEST_F(icmp4_echo, in_pieces_while_others_send_pieces_alone) {
+    ip4_fields piece{host, router_inside, ip_protocol::icmp};
+    for (unsigned i = 0; i < reassembly_mbufs_max; ++i) {
+        piece.identification = static_cast<std::uint16_t>(1000 + i / reassembly_fragments_max);
+        piece.flags_offset = static_cast<std::uint16_t>(0x2000 | i % reassembly_fragments_max);
+        from_host(ip4(piece, payload(8)));
+    }
+    ASSERT_EQ(net.dropped(drop_reason::ip4_reassembly_full), 0u);
+    for (std::uint16_t id = 1; id <= 40; ++id) { // more than there were of those
+        const bytes message = icmp4(icmp4_type::echo, 0, id, 1, payload(56));
+        ip4_fields fields{host, router_inside, ip_protocol::icmp};
+        fields.identification = id;
+        fields.flags_offset = 0x2000;
+        from_host(ip4(fields, bytes(message.begin(), message.begin() + 32)));
+        fields.flags_offset = 4;
+        from_host(ip4(fields, bytes(message.begin() + 32, message.end())));
+        EXPECT_EQ(net.sent_ip(0).size(), 1u) << id;
+    }
+    // One at a time is enough: what is whole gives its places back.
+    EXPECT_EQ(net.dropped(drop_reason::ip4_reassembly_full), reassembly_fragments_max);
+}
+
 } // namespace
 } // namespace pantala::test
