@@ -97,16 +97,24 @@ result<Route> router::to_route(const route_change& change, unsigned slot) const 
     return wanted;
 }
 
-// Of the routes of a prefix that a deletion may mean, the best.
+// Of the routes of a prefix that a deletion may mean, the best that has all targets it names. If
+// none has, the best, which can say why.
 template <class Route>
 result<Route> router::deletion(Route wanted, const route_change& change) const {
-    for (const Route& one : rib_->find(wanted.prefix, wanted.table)) {
-        const bool meant = (!change.metric || one.metric.value_or(0) == *change.metric) &&
-                           (!change.protocol || one.protocol == *change.protocol);
-        if (meant) {
-            wanted.metric = one.metric.value_or(0);
-            return wanted;
-        }
+    std::vector<Route> meant = rib_->find(wanted.prefix, wanted.table);
+    std::erase_if(meant, [&](const Route& one) {
+        return (change.metric && one.metric.value_or(0) != *change.metric) ||
+               (change.protocol && one.protocol != *change.protocol);
+    });
+    const auto best = std::ranges::find_if(meant, [&](const Route& one) {
+        return std::ranges::all_of(wanted.targets, [&](const route_target& named) {
+            return std::ranges::any_of(
+                one.targets, [&](const route_target& each) { return names(named, each); });
+        });
+    });
+    if (!meant.empty()) {
+        wanted.metric = (best != meant.end() ? *best : meant.front()).metric.value_or(0);
+        return wanted;
     }
     return error{
         ESRCH, fmt::format(

@@ -48,6 +48,9 @@ struct route_target {
 
 inline constexpr unsigned route_targets_max = 64;
 
+// Whether a target that a deletion names is this one of a route; what it leaves open fits any.
+bool names(const route_target& named, const route_target& target);
+
 // Of a route that leads nowhere at present.
 inline constexpr std::uint8_t route_depth_dead = 0xff;
 

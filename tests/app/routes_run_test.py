@@ -127,6 +127,24 @@ def a_configuration_has_its_routes_in_any_order(router):
         assert status == (1 if why else 0) and why in err and (not why or "40.0.0.1" in err), err
 
 
+def a_deletion_means_the_route_that_has_what_it_names(router):
+    router.ask("addr", "add", "10.9.0.1/24", "dev", "west")
+    router.ask("route", "add", "10.9.0.0/24", "via", "10.1.0.2", "metric", "5")  # behind the address's own
+    router.refuses("route", "del", "10.9.0.0/24", because="addr del")
+    router.refuses("route", "del", "10.9.0.0/24", "via", "10.1.0.77", because="addr del")
+    router.ask("route", "del", "10.9.0.0/24", "via", "10.1.0.2")
+    assert len(router.ask("route", "show", "10.9.0.0/24")) == 1
+    router.ask("addr", "del", "10.9.0.1/24", "dev", "west")
+    batch(router, "add 44.0.0.0/8 via 10.1.0.2 metric 1\nadd 44.0.0.0/8 via 10.1.0.3 metric 2\n"
+                  "add 44.0.0.0/8 nexthop via 10.1.0.3 nexthop via 10.1.0.4 metric 3\n")
+    router.ask("route", "del", "44.0.0.0/8", "via", "10.1.0.3")
+    assert [each["metric"] for each in router.ask("route", "show", "44.0.0.0/8")] == [1, 3]
+    router.refuses("route", "del", "44.0.0.0/8", "via", "10.1.0.4", "metric", "1", because="no such route")
+    router.ask("route", "del", "44.0.0.0/8", "via", "10.1.0.4")
+    router.refuses("route", "del", "44.0.0.0/8", "via", "10.1.0.9", because="no such route")
+    flush_all(router)
+
+
 def a_link_too_small_for_ipv6_is_refused(router):
     router.refuses("link", "set", "east", "mtu", "1000", because="1280")
     assert {link["name"]: link for link in router.ask("link")}["east"]["mtu"] == 1500
@@ -138,7 +156,7 @@ def a_link_too_small_for_ipv6_is_refused(router):
 
 
 TESTS = [
-    a_link_too_small_for_ipv6_is_refused,
+    a_link_too_small_for_ipv6_is_refused, a_deletion_means_the_route_that_has_what_it_names,
     what_is_saved_is_restored, one_family_is_saved, a_pipe_that_pauses_is_not_waited_for,
     a_batch_that_fails_says_how_much_was_made, a_configuration_has_its_routes_in_any_order,
 ]

@@ -247,13 +247,6 @@ result<void> put(rib_state& state, const Route& asked, on_same same) {
     return done;
 }
 
-// Whether a target that a deletion names is this one; what it leaves open fits any.
-bool names(const route_target& named, const route_target& target) {
-    return named.kind == target.kind && named.gateway == target.gateway &&
-           named.gateway6 == target.gateway6 &&
-           (!named.interface || named.interface == target.interface);
-}
-
 // What is left of a route's targets. Errors: ESRCH, when one of `gone` is not among them.
 template <class Route>
 result<std::vector<route_target>> without(std::vector<route_target> targets, const Route& gone) {
@@ -422,6 +415,12 @@ std::optional<Prefix> visit_some(
 }
 
 } // namespace
+
+bool names(const route_target& named, const route_target& target) {
+    return named.kind == target.kind && named.gateway == target.gateway &&
+           named.gateway6 == target.gateway6 &&
+           (!named.interface || named.interface == target.interface);
+}
 
 result<void> rib::add(const route& added) {
     return put(*state_, added, on_same::refuse);
