@@ -326,6 +326,9 @@ void stack::handle_reports() {
     while (neighbor_report* report = reports_.pop()) {
         if (!duties_->take(*report, now_)) {
             owner_->on_report(*report, now_);
+            if (report->router_gone) [[unlikely]] {
+                nd_router_gone(nd_, report->key);
+            }
         }
         worker_.messages.reply(*report);
     }

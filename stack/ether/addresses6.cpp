@@ -1,5 +1,7 @@
 #include "stack/ether/addresses6.hpp"
 
+#include "stack/route/prefix6.hpp"
+
 #include <algorithm>
 #include <bit>
 
@@ -96,12 +98,32 @@ owner_of(const link_table& links, const ipv6_address& address, unsigned table) {
     return std::nullopt;
 }
 
+std::optional<ipv6_address> router_anycast(const iface& here, const iface_address6& mine) {
+    const ipv6_address own = address_of(mine);
+    const address6 first = make_prefix6({own.high(), own.low()}, mine.prefix_length).address;
+    const auto anycast = ipv6_address::from_halves(first.high, first.low);
+    if (!is_usable(mine) || mine.is_link_local() || mine.prefix_length >= 127 || anycast == own ||
+        (here.duties & iface_accept_ra) != 0) {
+        return std::nullopt;
+    }
+    return anycast;
+}
+
+const iface_address6* find_router_anycast(const iface& here, const ipv6_address& anycast) {
+    const auto all = here.ip6();
+    const auto at = std::ranges::find_if(
+        all, [&](const iface_address6& mine) { return router_anycast(here, mine) == anycast; });
+    return at != all.end() ? &*at : nullptr;
+}
+
 bool has_joined(const iface& here, const ipv6_address& group) {
     if (group == wire::ipv6_all_nodes || group == wire::ipv6_all_routers) {
         return true;
     }
     return std::ranges::any_of(here.ip6(), [&](const iface_address6& mine) {
-        return wire::solicited_node(address_of(mine)) == group;
+        const auto anycast = router_anycast(here, mine);
+        return wire::solicited_node(address_of(mine)) == group ||
+               (anycast && wire::solicited_node(*anycast) == group);
     });
 }
 

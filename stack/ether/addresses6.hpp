@@ -27,8 +27,17 @@ const iface_address6* find_address(const iface& here, const wire::ipv6_address& 
 std::optional<iface_id>
 owner_of(const link_table& links, const wire::ipv6_address& address, unsigned table);
 
+// The subnet's router anycast address of an address of this interface (RFC 4291 2.6.1), where that
+// is usable. None of a link-local address, of a link of two (RFC 6164), and where others' router
+// advertisements are believed: there we are a host.
+std::optional<wire::ipv6_address> router_anycast(const iface& here, const iface_address6& mine);
+
+// The address of this interface that `anycast` is the subnet's router anycast address of; nullptr:
+// it is none.
+const iface_address6* find_router_anycast(const iface& here, const wire::ipv6_address& anycast);
+
 // Does the interface listen to this group: all nodes, all routers, the solicited-node groups of its
-// addresses (RFC 4291 2.8)?
+// addresses and of the router anycast addresses of their subnets (RFC 4291 2.8)?
 bool has_joined(const iface& here, const wire::ipv6_address& group);
 
 // Is it on the link of an address of this interface? Link-local addresses always are.

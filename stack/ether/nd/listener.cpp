@@ -28,17 +28,23 @@ constexpr std::array<std::uint8_t, 8> alert_header = {
     0};
 
 // The groups that an interface listens to and says so; all nodes is never reported.
-unsigned
-groups_of(const iface& here, std::array<wire::ipv6_address, iface_addresses_max + 1>& groups) {
+unsigned groups_of(
+    const iface& here, std::array<wire::ipv6_address, multicast_listener::wanted_max>& groups) {
     unsigned count = 0;
     if (!here.present || !here.up || here.ip6().empty()) {
         return 0;
     }
     groups[count++] = wire::ipv6_all_routers;
-    for (const iface_address6& mine : here.ip6()) {
-        const wire::ipv6_address group = wire::solicited_node(address_of(mine));
+    const auto join = [&](const wire::ipv6_address& address) {
+        const wire::ipv6_address group = wire::solicited_node(address);
         if (std::find(groups.begin(), groups.begin() + count, group) == groups.begin() + count) {
             groups[count++] = group;
+        }
+    };
+    for (const iface_address6& mine : here.ip6()) {
+        join(address_of(mine));
+        if (const auto anycast = router_anycast(here, mine)) {
+            join(*anycast);
         }
     }
     return count;
@@ -79,7 +85,7 @@ void multicast_listener::join(state& of, const wire::ipv6_address& group, instan
 void multicast_listener::changed(iface_id id, instant now) {
     state& mine = (*states_)[id.value];
     const iface& here = nd_.links[id];
-    std::array<wire::ipv6_address, iface_addresses_max + 1> wanted;
+    std::array<wire::ipv6_address, wanted_max> wanted;
     const unsigned count = groups_of(here, wanted);
     if (!here.present || !here.up) { // nobody hears that we leave
         mine = {};

@@ -21,10 +21,12 @@ struct listener_query {
 
 class multicast_listener {
   public:
-    static constexpr unsigned robustness = 2;                       // [Robustness Variable]
-    static constexpr std::uint32_t repeat_max_ns = 1'000'000'000;   // [Unsolicited Report Interval]
-    static constexpr std::uint64_t version1_ns = 260 * ns_per_s;    // RFC 3810 9.12
-    static constexpr unsigned groups_max = 2 * iface_addresses_max; // those we leave, too
+    static constexpr unsigned robustness = 2;                     // [Robustness Variable]
+    static constexpr std::uint32_t repeat_max_ns = 1'000'000'000; // [Unsolicited Report Interval]
+    static constexpr std::uint64_t version1_ns = 260 * ns_per_s;  // RFC 3810 9.12
+    // All routers, two of each address; and as many that we leave.
+    static constexpr unsigned wanted_max = 1 + 2 * iface_addresses_max;
+    static constexpr unsigned groups_max = 2 * wanted_max;
 
     explicit multicast_listener(nd_context& nd)
         : nd_(nd), states_(std::make_unique<std::array<state, ifaces_max>>()) {}

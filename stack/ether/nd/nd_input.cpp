@@ -52,9 +52,11 @@ drop_reason solicited(nd_context& context, const nd_view& view) {
     context.counters.solicitations_in.add(1);
     const iface& here = context.links[view.arrived];
     const iface_address6* mine = find_address(here, target);
+    const iface_address6* anycast = mine == nullptr ? find_router_anycast(here, target) : nullptr;
+    const bool ours = mine != nullptr || anycast != nullptr;
     if (options->source && is_on_link(here, view.ip.source)) {
         context.neighbors.report(
-            mine != nullptr ? neighbor_event::seen_asking : neighbor_event::seen,
+            ours ? neighbor_event::seen_asking : neighbor_event::seen,
             make_neighbor_key(view.arrived, view.ip.source), *options->source);
     }
     if (probe && mine != nullptr && (mine->flags & address_tentative) != 0) {
@@ -64,10 +66,15 @@ drop_reason solicited(nd_context& context, const nd_view& view) {
             neighbor_event::conflicted, make_neighbor_key(view.arrived, target), nonce);
         return drop_reason::nd_done; // RFC 4862 5.4.3
     }
-    if (mine == nullptr || !is_usable(*mine)) {
+    if (!ours || (mine != nullptr && !is_usable(*mine))) {
         return drop_reason::nd_done;
     }
-    nd_answer answer{target, view.ip.source, !probe, !address_on_trust(mine->flags)};
+    nd_answer answer{target, view.ip.source, !probe, false};
+    if (mine != nullptr) {
+        answer.override_known = !address_on_trust(mine->flags);
+    } else { // another router's answer is as good (RFC 4861 7.2.7)
+        answer.source = address_of(*anycast);
+    }
     if (probe) {
         answer.destination = wire::ipv6_all_nodes;
     }
@@ -121,6 +128,15 @@ drop_reason router_solicited(nd_context& context, const nd_view& view) {
     return drop_reason::nd_done;
 }
 
+void tell_control(nd_context& context, router_report& report, const neighbor_key& router) {
+    report.handler = router_report_handler;
+    report.on_reply = router_report_replied;
+    report.home = &context.routers;
+    report.iface = router.iface;
+    report.router = wire::ipv6_address::from_halves(router.high, router.low);
+    context.worker.messages.send(context.worker.workers, report);
+}
+
 // RFC 4861 6.1.2, 6.3.4. What follows of it is control's (autoconf.hpp).
 drop_reason router_advertised(nd_context& context, const nd_view& view) {
     const auto options = view.options<wire::nd_router_advertisement>();
@@ -140,20 +156,17 @@ drop_reason router_advertised(nd_context& context, const nd_view& view) {
     if (options->source) {
         context.neighbors.report(neighbor_event::seen, router, *options->source);
     }
-    context.neighbors.report(neighbor_event::router_heard, router, {});
-    report->handler = router_report_handler;
-    report->on_reply = router_report_replied;
-    report->home = &context.routers;
-    report->iface = view.arrived;
-    report->router = view.ip.source;
     const auto said = view.as<wire::nd_router_advertisement>();
+    if (said.lifetime_s() != 0) { // else we go on asking for others (RFC 4861 6.3.7)
+        context.neighbors.report(neighbor_event::router_heard, router, {});
+    }
     report->lifetime_s = said.lifetime_s();
     report->reachable_ms = said.reachable_ms.host();
     report->retransmit_ms = said.retransmit_ms.host();
     report->mtu = options->mtu;
     report->prefix_count = options->prefix_count;
     report->prefixes = options->prefixes;
-    context.worker.messages.send(context.worker.workers, *report);
+    tell_control(context, *report, router);
     return drop_reason::nd_done;
 }
 
@@ -210,6 +223,21 @@ drop_reason consume(nd_context& context, const nd_view& view) {
 }
 
 } // namespace
+
+void nd_router_gone(nd_context& context, const neighbor_key& router) {
+    const auto address = wire::ipv6_address::from_halves(router.high, router.low);
+    const bool believed = (context.links[router.iface].duties & iface_accept_ra) != 0;
+    router_report* report = believed && address.is_link_local() ? context.routers.get() : nullptr;
+    if (report == nullptr) {
+        return;
+    }
+    report->lifetime_s = 0;
+    report->reachable_ms = 0;
+    report->retransmit_ms = 0;
+    report->mtu = 0;
+    report->prefix_count = 0;
+    tell_control(context, *report, router);
+}
 
 void nd_input(nd_context& context, mbuf_burst& packets) {
     std::array<std::uint8_t, message_bytes_max> room;

@@ -10,4 +10,8 @@ namespace pantala {
 // addresses are answered; what was heard of neighbours is reported to worker 0.
 void nd_input(nd_context& context, mbuf_burst& packets);
 
+// A router says that it is none any more (RFC 4861 7.2.5): for control, as if it had advertised
+// itself for no time, and nothing else.
+void nd_router_gone(nd_context& context, const neighbor_key& router);
+
 } // namespace pantala

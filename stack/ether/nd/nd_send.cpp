@@ -150,7 +150,7 @@ void nd_advertise(
     message.rest = wire::nd_flag_router | (answer.solicited ? wire::nd_flag_solicited : 0) |
                    (answer.override_known ? wire::nd_flag_override : 0);
     message.content = content.bytes(true);
-    message.source = answer.target;
+    message.source = answer.source.is_unspecified() ? answer.target : answer.source;
     message.destination = answer.destination;
     context.counters.advertisements_out.add(1);
     nd_send(context, id, message, to);

@@ -39,6 +39,7 @@ struct nd_answer {
     wire::ipv6_address destination; // all nodes: unsolicited
     bool solicited = false;
     bool override_known = true;
+    wire::ipv6_address source{}; // unspecified: the target
 };
 // Says that `target` is here (RFC 4861 7.2.4); `to`: the asker's address on the link, if it said
 // so.

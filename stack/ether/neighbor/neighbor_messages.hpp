@@ -41,8 +41,9 @@ struct neighbor_advertisement {
 
 struct neighbor_report : netmsg {
     neighbor_event event = neighbor_event::needed;
-    bool gateway = false; // events needed, used: a route's; these have room when others do not
-    bool refused = false; // in the reply: no room
+    bool gateway = false;     // events needed, used: a route's; these have room when others do not
+    bool refused = false;     // in the reply: no room
+    bool router_gone = false; // the same: a neighbour that routes lead to says that it is no router
     neighbor_key key;
     wire::mac_address mac; // events seen_*, answered, advertised; conflicted: a nonce or zero
     neighbor_advertisement advertisement;

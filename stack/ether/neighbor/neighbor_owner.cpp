@@ -132,7 +132,7 @@ void neighbor_owner::heard(const neighbor_report& report, instant now) {
 }
 
 // RFC 4861 7.2.5.
-void neighbor_owner::advertised(const neighbor_report& report, instant now) {
+void neighbor_owner::advertised(neighbor_report& report, instant now) {
     neighbor_record* record = map_.find(report.key);
     if (record == nullptr || record->state == neighbor_state::permanent) {
         return;
@@ -151,6 +151,7 @@ void neighbor_owner::advertised(const neighbor_report& report, instant now) {
         }
         return;
     }
+    report.router_gone = (record->router || record->gateway) && !what.router;
     record->router = what.router;
     if (other || unresolved) {
         record->mac = report.mac;

@@ -88,7 +88,8 @@ class neighbor_owner {
         netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
         const neighbor_settings& settings, const neighbor_secret& secret);
 
-    // A report of any worker; sets `refused` if there is no room for what is needed. A gateway
+    // A report of any worker; sets `refused` if there is no room for what is needed, `router_gone`
+    // if a router says that it is none (RFC 4861 7.2.5). A gateway
     // finds room in a full table: what is kept for them, else the place of the host that failed,
     // was last heard of or has waited the longest.
     void on_report(neighbor_report& report, instant now);
@@ -132,7 +133,7 @@ class neighbor_owner {
     void needed(neighbor_report& report, instant now);
     void used(const neighbor_report& report, instant now);
     void heard(const neighbor_report& report, instant now);
-    void advertised(const neighbor_report& report, instant now);
+    void advertised(neighbor_report& report, instant now);
     neighbor_record* create(const neighbor_key& key, instant now, bool gateway = false);
     bool make_room(instant now, bool gateway);
     neighbor_record* oldest_host(neighbor_state state);

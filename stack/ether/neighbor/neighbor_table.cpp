@@ -89,6 +89,7 @@ void neighbor_table::send_report(neighbor_report& report) {
     report.handler = handlers_.report;
     report.on_reply = handlers_.report_replied;
     report.refused = false;
+    report.router_gone = false;
     worker_.messages.send(0, report);
 }
 
