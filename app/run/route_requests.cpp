@@ -29,13 +29,12 @@ result<job_pointer> change_route(router& of, control_request& request) {
     return answer(json::object());
 }
 
-// Whole tables, some hundred prefixes a turn: all routes of each, or in passes, so that each route
-// comes behind those that it finds its gateways by.
+// Whole tables, some hundred prefixes a turn: in the order of prefixes, or in one that restores.
 class show_job final : public control_job {
   public:
     struct how {
         unsigned family = 0; // 4, 6, or 0: both
-        bool in_passes = false;
+        bool to_restore = false;
     };
     show_job(router& of, show_question asked, std::vector<std::uint32_t> tables, how shown)
         : router_(of), asked_(std::move(asked)), tables_(std::move(tables)), how_(shown) {
@@ -43,7 +42,6 @@ class show_job final : public control_job {
     }
     result<std::optional<json>> turn(control_reply& reply) override {
         constexpr std::size_t rows_a_turn = 300;
-        depth_pass* const pass = how_.in_passes ? &pass_ : nullptr;
         const auto tell = [&](json row) {
             if (asked_.wants(row)) {
                 reply.row(std::move(row));
@@ -52,15 +50,22 @@ class show_job final : public control_job {
         };
         const auto slot = router_.slot_of(tables_);
         if (!slot) {
-            return next_pass();
+            return std::optional<json>{{{"rows", rows_}}};
         }
         if (tables_.at() != begun_) {
             begin();
         }
-        if (at_) {
-            at_ = router_.list_routes(*slot, *at_, rows_a_turn, tell, pass);
-        } else if (at6_) {
-            at6_ = router_.list_routes(*slot, *at6_, rows_a_turn, tell, pass);
+        const auto go_on = [&](auto& at) {
+            if (!how_.to_restore) {
+                at.from = router_.list_routes(*slot, *at.from, rows_a_turn, tell);
+            } else if (router_.list_to_restore(*slot, at.walk, rows_a_turn, tell)) {
+                at = {};
+            }
+        };
+        if (at4_.from) {
+            go_on(at4_);
+        } else if (at6_.from) {
+            go_on(at6_);
         } else {
             tables_.next();
         }
@@ -68,30 +73,30 @@ class show_job final : public control_job {
     }
 
   private:
+    template <class Prefix>
+    struct place {
+        std::optional<Prefix> from; // nothing: at the end
+        restore_walk<Prefix> walk;
+    };
     void begin() {
         begun_ = tables_.at();
-        at_ = how_.family != 6 ? std::optional(prefix4{}) : std::nullopt;
-        at6_ = how_.family != 4 ? std::optional(prefix6{}) : std::nullopt;
-    }
-    // All tables once more, or the end.
-    std::optional<json> next_pass() {
-        if (!pass_.next) {
-            return json{{"rows", rows_}};
+        at4_ = {};
+        at6_ = {};
+        if (how_.family != 6) {
+            at4_.from = prefix4{};
         }
-        pass_ = {*pass_.next, {}};
-        tables_.restart();
-        begin();
-        return {};
+        if (how_.family != 4) {
+            at6_.from = prefix6{};
+        }
     }
 
     router& router_;
     show_question asked_;
     table_walk tables_;
     how how_;
-    depth_pass pass_;
     std::size_t begun_ = 0;
-    std::optional<prefix4> at_;
-    std::optional<prefix6> at6_;
+    place<prefix4> at4_;
+    place<prefix6> at6_;
     std::uint64_t rows_ = 0;
 };
 
@@ -111,9 +116,9 @@ result<job_pointer> show_routes(router& of, control_request& request) {
     }
     if (!asked.prefix) {
         const auto order = request.args.find("order");
-        const bool in_passes = order != request.args.end() && *order == "restore";
+        const bool to_restore = order != request.args.end() && *order == "restore";
         return job_pointer(new show_job(
-            of, std::move(asked), std::move(*tables), {family_of(request), in_passes}));
+            of, std::move(asked), std::move(*tables), {family_of(request), to_restore}));
     }
     const route_change& to = *asked.prefix;
     json rows = json::array();

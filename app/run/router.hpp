@@ -52,13 +52,6 @@ struct feed_place {
 
 struct show_question; // app/questions.hpp
 
-// One of several passes over all routes: only those of this depth (route::depth); the least of the
-// greater ones that were passed over is the next.
-struct depth_pass {
-    std::uint8_t depth = 0;
-    std::optional<std::uint8_t> next{};
-};
-
 struct load_counts {
     std::uint64_t routes4 = 0;
     std::uint64_t routes6 = 0;
@@ -130,10 +123,17 @@ class router {
     // them.
     std::optional<prefix4> list_routes(
         unsigned slot, const prefix4& from, std::size_t count,
-        const std::function<void(json)>& each, depth_pass* pass = nullptr) const;
+        const std::function<void(json)>& each) const;
     std::optional<prefix6> list_routes(
         unsigned slot, const prefix6& from, std::size_t count,
-        const std::function<void(json)>& each, depth_pass* pass = nullptr) const;
+        const std::function<void(json)>& each) const;
+    // The same in an order that restores, until it answers true: see rib::visit_to_restore.
+    bool list_to_restore(
+        unsigned slot, restore_walk<prefix4>& walk, std::size_t count,
+        const std::function<void(json)>& each) const;
+    bool list_to_restore(
+        unsigned slot, restore_walk<prefix6>& walk, std::size_t count,
+        const std::function<void(json)>& each) const;
     json find_routes(unsigned slot, const prefix4& prefix) const;
     json find_routes(unsigned slot, const prefix6& prefix) const;
     result<json> get_route(unsigned slot, std::uint32_t address) const;

@@ -149,38 +149,29 @@ json router::route_row(const Route& one) const {
     return row;
 }
 
-namespace {
-
-bool is_in(depth_pass* pass, std::uint8_t depth) {
-    if (pass == nullptr || depth == pass->depth) {
-        return true;
-    }
-    if (depth > pass->depth && (!pass->next || depth < *pass->next)) {
-        pass->next = depth;
-    }
-    return false;
-}
-
-} // namespace
-
 std::optional<prefix4> router::list_routes(
-    unsigned slot, const prefix4& from, std::size_t count, const std::function<void(json)>& each,
-    depth_pass* pass) const {
-    return rib_->visit(slot, from, count, [&](const route& one) {
-        if (is_in(pass, one.depth)) {
-            each(route_row(one));
-        }
-    });
+    unsigned slot, const prefix4& from, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit(slot, from, count, [&](const route& one) { each(route_row(one)); });
 }
 
 std::optional<prefix6> router::list_routes(
-    unsigned slot, const prefix6& from, std::size_t count, const std::function<void(json)>& each,
-    depth_pass* pass) const {
-    return rib_->visit(slot, from, count, [&](const route6& one) {
-        if (is_in(pass, one.depth)) {
-            each(route_row(one));
-        }
-    });
+    unsigned slot, const prefix6& from, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit(slot, from, count, [&](const route6& one) { each(route_row(one)); });
+}
+
+bool router::list_to_restore(
+    unsigned slot, restore_walk<prefix4>& walk, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit_to_restore(
+        slot, walk, count, [&](const route& one) { each(route_row(one)); });
+}
+bool router::list_to_restore(
+    unsigned slot, restore_walk<prefix6>& walk, std::size_t count,
+    const std::function<void(json)>& each) const {
+    return rib_->visit_to_restore(
+        slot, walk, count, [&](const route6& one) { each(route_row(one)); });
 }
 
 json router::list_aside() const {

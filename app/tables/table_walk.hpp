@@ -27,7 +27,6 @@ class table_walk {
         return std::nullopt;
     }
     void next() { ++at_; }
-    void restart() { at_ = 0; }
     std::size_t at() const { return at_; } // another one: a walk through it begins
 
   private:

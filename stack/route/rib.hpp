@@ -27,8 +27,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pantala {
@@ -51,9 +53,6 @@ inline constexpr unsigned route_targets_max = 64;
 // Whether a target that a deletion names is this one of a route; what it leaves open fits any.
 bool names(const route_target& named, const route_target& target);
 
-// Of a route that leads nowhere at present.
-inline constexpr std::uint8_t route_depth_dead = 0xff;
-
 struct route {
     prefix4 prefix;
     std::uint8_t table = 0;
@@ -61,9 +60,6 @@ struct route {
     std::optional<std::uint32_t> metric{}; // lower is better; none: 0, or to del() the lowest
     std::uint16_t mtu = 0;                 // bytes of L3 (IPv6: from 1280 on); 0: the interface's
     std::vector<route_target> targets;
-    // Told by get, find and visit: by how many other routes its gateways are reached. Routes that
-    // are put in the order of their depths find their gateways.
-    std::uint8_t depth = 0;
     // Told by find and visit: an address's own route to the prefix is used instead, until it goes.
     // To add, replace and append: so be it, if there is one.
     bool aside = false;
@@ -77,8 +73,18 @@ struct route6 {
     std::optional<std::uint32_t> metric{};
     std::uint16_t mtu = 0;
     std::vector<route_target> targets;
-    std::uint8_t depth = 0;
     bool aside = false;
+};
+
+// Where a walk in an order that restores is (rib::visit_to_restore, which alone looks inside).
+template <class Prefix>
+struct restore_walk {
+    using key = std::pair<Prefix, std::uint32_t>; // a route: with its metric
+    std::optional<Prefix> next = Prefix{};
+    std::vector<key> told; // in order, those when it was their turn
+    std::set<key> ahead;   // those before, for others
+    std::vector<key> late; // those that led nowhere, in order, and how many of them are told
+    std::size_t late_told = 0;
 };
 
 // A feed's view of a route: no strings, no allocation.
@@ -229,6 +235,16 @@ class rib {
     std::optional<prefix4> visit(
         unsigned table, const prefix4& from, std::size_t count,
         const std::function<void(const route&)>& each) const;
+
+    // The same in an order that restores: each route behind one that its gateways are reached by,
+    // those that lead nowhere last. What is there all the time is told once, whatever dies or comes
+    // alive meanwhile. Until it answers true. Memory: some 12 bytes a route (IPv6: 32).
+    bool visit_to_restore(
+        unsigned table, restore_walk<prefix4>& walk, std::size_t count,
+        const std::function<void(const route&)>& each) const;
+    bool visit_to_restore(
+        unsigned table, restore_walk<prefix6>& walk, std::size_t count,
+        const std::function<void(const route6&)>& each) const;
 
     // The same for IPv6.
     result<void> add(const route6& added);

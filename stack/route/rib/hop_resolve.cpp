@@ -96,33 +96,6 @@ hop_table::resolve_gateway(const route_target& target, const spec& what, unsigne
     return record;
 }
 
-// A choice or a group leads somewhere as soon as one of its members does.
-std::uint8_t hop_table::depth(nexthop_id id, unsigned level) const {
-    const entry& of = entries_[id.value];
-    if (!of.live || level > resolve_depth_max) {
-        return route_depth_dead;
-    }
-    if (of.alias) {
-        return depth(*of.follows, level);
-    }
-    if (!of.members.empty()) {
-        const auto first =
-            std::ranges::find_if(of.members, [this](nexthop_id member) { return live(member); });
-        return first != of.members.end() ? depth(*first, level) : route_depth_dead;
-    }
-    const route_target& target = of.what.targets.front();
-    if (target.kind != nexthop_kind::gateway || target.interface) {
-        return 0;
-    }
-    constexpr unsigned longer_than_any = 129;
-    std::uint8_t below = route_depth_dead;
-    for (std::optional<way> next = find_(of.what.table, target, longer_than_any);
-         next && below == route_depth_dead; next = find_(of.what.table, target, next->length)) {
-        below = depth(next->hop, level + 1);
-    }
-    return below == route_depth_dead ? below : static_cast<std::uint8_t>(below + 1);
-}
-
 // Of a hop whose routes are of one family for certain.
 nexthop hop_table::fallback(const entry& dead) const {
     if (dead.alias) {

@@ -69,8 +69,6 @@ class hop_table {
     std::uint32_t uses(nexthop_id id) const { return entries_[id.value].uses; }
     const spec& of(nexthop_id id) const { return entries_[id.value].what; }
     bool live(nexthop_id id) const { return entries_[id.value].live; }
-    // By how many routes its gateways are reached, or route_depth_dead.
-    std::uint8_t depth(nexthop_id id, unsigned level = 0) const;
     bool any_dead() const { return dead_ != 0; }
     bool in_use(nexthop_id id) const {
         return id.value < entries_.size() && entries_[id.value].used;

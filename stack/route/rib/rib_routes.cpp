@@ -1,4 +1,4 @@
-// Routes as people name them: add, replace, append, delete, get, list.
+// Routes as people name them: add, replace, append, delete.
 #include "stack/route/rib/rib_state.hpp"
 
 #include <algorithm>
@@ -7,56 +7,6 @@
 namespace pantala {
 
 namespace {
-
-constexpr std::size_t visit_ahead = 8; // entries under way while one is shown
-
-// Depths of next hops that were asked for, good as long as no route changes: each costs look-ups of
-// gateways, and a walk over a table meets the same few hops again and again.
-class depth_memory {
-  public:
-    explicit depth_memory(const hop_table& of) : hops_(of) {}
-
-    std::uint8_t of(nexthop_id hop) {
-        place& here = places_[hop.value % places_.size()];
-        if (!here.known || here.hop != hop) {
-            here = {hop, hops_.depth(hop), true};
-        }
-        return here.depth;
-    }
-
-  private:
-    struct place {
-        nexthop_id hop{};
-        std::uint8_t depth = 0;
-        bool known = false;
-    };
-    const hop_table& hops_;
-    std::array<place, 256> places_{};
-};
-
-// Into a route that may have been another before: its targets keep their memory.
-template <class Prefix>
-void fill_route(
-    basic_route<Prefix>& made, const hop_table& hops, const Prefix& prefix, unsigned table,
-    const candidate& from, std::uint8_t depth) {
-    const hop_table::spec& what = hops.of(from.hop);
-    made.prefix = prefix;
-    made.table = static_cast<std::uint8_t>(table);
-    made.protocol = from.protocol;
-    made.metric = from.metric;
-    made.mtu = what.mtu;
-    made.targets = what.targets;
-    made.depth = depth;
-    made.aside = false;
-}
-
-template <class Prefix>
-basic_route<Prefix>
-to_route(const hop_table& hops, const Prefix& prefix, unsigned table, const candidate& from) {
-    basic_route<Prefix> made;
-    fill_route(made, hops, prefix, table, from, hops.depth(from.hop));
-    return made;
-}
 
 auto at_metric(candidates& routes, std::uint32_t metric) {
     return std::find_if(
@@ -325,95 +275,6 @@ result<void> take_away(rib_state& state, const Route& gone) {
     return {};
 }
 
-template <class Prefix>
-result<basic_route<Prefix>> route_of(
-    const rib_state& state, const typename rib_table<Prefix>::address& address,
-    const std::string& text, unsigned table) {
-    const auto* in = state.table_if<Prefix>(table);
-    if (in == nullptr) {
-        return error{ENETUNREACH, "no route to " + text};
-    }
-    const auto* entry = in->longest(address);
-    while (entry != nullptr && !state.hops.live(entry->hop)) {
-        entry = in->cover(entry->prefix());
-    }
-    entry = entry != nullptr ? entry : in->find(Prefix{});
-    if (entry != nullptr && state.hops.live(entry->hop)) {
-        for (const candidate& each : state.routes_of(*in, *entry)) {
-            if (state.hops.live(each.hop)) {
-                return to_route(state.hops, entry->prefix(), table, each);
-            }
-        }
-    }
-    return error{ENETUNREACH, "no route to " + text};
-}
-
-template <class Prefix>
-std::vector<basic_route<Prefix>>
-routes_at(const rib_state& state, const Prefix& prefix, unsigned table) {
-    std::vector<basic_route<Prefix>> found;
-    const auto* in = state.table_if<Prefix>(table);
-    const auto* entry = in != nullptr ? in->find(prefix) : nullptr;
-    if (entry != nullptr) {
-        for (const candidate& each : state.routes_of(*in, *entry)) {
-            found.push_back(to_route(state.hops, prefix, table, each));
-        }
-    }
-    if (const candidate* aside = state.aside_of(table, prefix); aside != nullptr) {
-        const auto behind_own = found.begin() + 1;
-        found.insert(behind_own, to_route(state.hops, prefix, table, *aside))->aside = true;
-    }
-    return found;
-}
-
-template <class Prefix>
-std::vector<basic_route<Prefix>> all_aside(const rib_state& state) {
-    std::vector<basic_route<Prefix>> found;
-    for (const auto& [where, each] : state.aside<Prefix>()) {
-        found.push_back(to_route(state.hops, where.second, where.first, each));
-        found.back().aside = true;
-    }
-    return found;
-}
-
-template <class Prefix>
-std::optional<Prefix> visit_some(
-    const rib_state& state, unsigned table, const Prefix& from, std::size_t count,
-    const std::function<void(const basic_route<Prefix>&)>& each) {
-    const auto* in = state.table_if<Prefix>(table);
-    if (in == nullptr) {
-        return std::nullopt;
-    }
-    std::vector<Prefix> prefixes;
-    const std::optional<Prefix> next = in->walk(from, count, prefixes);
-    const std::size_t shown = std::min(count, prefixes.size());
-    basic_route<Prefix> one;
-    depth_memory depths(state.hops);
-    for (std::size_t i = 0; i < shown; ++i) {
-        in->prefetch(prefixes[std::min(i + visit_ahead, shown - 1)]);
-        const auto* entry = in->find(prefixes[i]);
-        if (entry == nullptr) {
-            continue;
-        }
-        if (entry->more == 0) {
-            const candidate only = rib_state::only_route(*entry);
-            fill_route(one, state.hops, prefixes[i], table, only, depths.of(only.hop));
-            each(one);
-        } else {
-            for (const candidate& choice : in->more.at(entry->more)) {
-                fill_route(one, state.hops, prefixes[i], table, choice, depths.of(choice.hop));
-                each(one);
-            }
-        }
-        if (const candidate* aside = state.aside_of(table, prefixes[i]); aside != nullptr) {
-            fill_route(one, state.hops, prefixes[i], table, *aside, depths.of(aside->hop));
-            one.aside = true;
-            each(one);
-        }
-    }
-    return shown < prefixes.size() ? std::optional{prefixes[shown]} : next;
-}
-
 } // namespace
 
 bool names(const route_target& named, const route_target& target) {
@@ -447,41 +308,9 @@ result<void> rib::del(const route6& gone) {
     return take_away(*state_, gone);
 }
 
-result<route> rib::get(std::uint32_t address, unsigned table) const {
-    return route_of<prefix4>(*state_, address, format_address4(address), table);
-}
-result<route6> rib::get(const address6& address, unsigned table) const {
-    return route_of<prefix6>(*state_, address, format_address6(address), table);
-}
-
-std::vector<route> rib::find(const prefix4& prefix, unsigned table) const {
-    return routes_at(*state_, prefix, table);
-}
-std::vector<route6> rib::find(const prefix6& prefix, unsigned table) const {
-    return routes_at(*state_, prefix, table);
-}
-
-std::vector<route> rib::aside4() const {
-    return all_aside<prefix4>(*state_);
-}
-std::vector<route6> rib::aside6() const {
-    return all_aside<prefix6>(*state_);
-}
-
 bool rib::has_table(unsigned table) const {
     return state_->table_if<prefix4>(table) != nullptr ||
            state_->table_if<prefix6>(table) != nullptr;
-}
-
-std::optional<prefix4> rib::visit(
-    unsigned table, const prefix4& from, std::size_t count,
-    const std::function<void(const route&)>& each) const {
-    return visit_some(*state_, table, from, count, each);
-}
-std::optional<prefix6> rib::visit(
-    unsigned table, const prefix6& from, std::size_t count,
-    const std::function<void(const route6&)>& each) const {
-    return visit_some(*state_, table, from, count, each);
 }
 
 } // namespace pantala
