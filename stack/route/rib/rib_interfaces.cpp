@@ -14,16 +14,21 @@ constexpr unsigned mtu_min = 68; // RFC 791
 // An address, or a route that names the interface.
 bool has_six(rib_state& state, iface_id id) {
     bool any = state.records->ifaces[id.value].address6_count != 0;
+    const auto goes_over_it = [&](const candidate& each) {
+        return std::ranges::any_of(
+            state.hops.of(each.hop).targets,
+            [id](const route_target& target) { return target.interface == id; });
+    };
+    for (const auto& each : state.aside6) {
+        any = any || goes_over_it(each.second);
+    }
     for (const auto& table : state.tables6) {
         if (any || !table) {
             continue;
         }
         table->for_each([&](const rib_entry6& entry) {
             for (const candidate& each : any ? candidates{} : state.routes_of(*table, entry)) {
-                any = any || std::ranges::any_of(
-                                 state.hops.of(each.hop).targets, [id](const route_target& target) {
-                                     return target.interface == id;
-                                 });
+                any = any || goes_over_it(each);
             }
         });
     }

@@ -142,6 +142,18 @@ TEST_F(aside_test, what_stands_aside_is_changed_and_put_by_who_says_so) {
     EXPECT_EQ(control->counts().hops, hops);
 }
 
+TEST_F(aside_test, ipv6_that_stands_aside_wants_its_link_as_large) {
+    route6 made{net6()};
+    made.protocol = route_protocol::fixed;
+    made.targets = {{.interface = link[0], .gateway6 = address6{0xfe80000000000000, 9}}};
+    ASSERT_TRUE(control->add(made).ok());
+    ASSERT_TRUE(control->add_address(link[1], own6(1), 64).ok());
+    ASSERT_EQ(control->aside6().size(), 1U);
+    EXPECT_FALSE(control->set_mtu(link[0], 1000).ok());
+    ASSERT_TRUE(control->del(made).ok());
+    EXPECT_TRUE(control->set_mtu(link[0], 1000).ok());
+}
+
 // As a router's advertisement has it.
 TEST_F(aside_test, an_address_that_comes_by_itself_displaces_nothing_for_good) {
     route6 made{net6()};
