@@ -154,6 +154,7 @@ void hop_table::settle_one(nexthop_id id) {
         spread(of);
     }
     write(id.value, of.live ? resolve_hop(id, 0) : fallback(of));
+    give_retired(); // of a group that nobody has yet
 }
 
 // What leads somewhere first, then what leads to that, what leads nowhere last.
@@ -189,6 +190,7 @@ bool hop_table::refresh() {
             break;
         }
     }
+    give_retired();
     return turned;
 }
 

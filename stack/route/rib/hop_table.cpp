@@ -295,9 +295,7 @@ result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) 
         }
         made.members.clear();
     };
-    unsigned weights = 0;
     for (route_target target : made.what.targets) {
-        weights += target.weight;
         target.weight = 1;
         result<nexthop_id> member = take({{target}, made.what.mtu, made.what.table});
         if (!member) {
@@ -306,11 +304,10 @@ result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) 
         }
         made.members.push_back(*member);
     }
-    // Eight buckets a weight: shares are within an eighth of a bucket's weight of what was asked.
-    const unsigned enough = std::min(std::bit_ceil(weights * 8), group_run_max);
+    const unsigned enough = buckets_for(made, false);
     const entry* before = like && entries_[like->value].group() ? &entries_[like->value] : nullptr;
     const auto were = before != nullptr ? static_cast<unsigned>(before->owners.size()) : 0U;
-    unsigned count = std::max(enough, were);
+    unsigned count = std::max(buckets_for(made, true), were);
     std::optional<std::uint16_t> first = space_.take(count);
     if (!first && count > enough) {
         count = enough;
@@ -323,10 +320,56 @@ result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) 
     made.first_bucket = *first;
     made.owners.assign(count, bucket_of_nobody);
     made.served.assign(made.members.size(), false);
+    made.leads.assign(count, nexthop_none);
+    made.inner.assign(made.members.size(), 0);
     if (before != nullptr) {
         lay_out(made, *before);
     }
     return {};
+}
+
+// Eight buckets a weight: shares are within an eighth of a bucket's weight of what was asked.
+// `nested`: and half of its buckets for each group that a member is reached over.
+unsigned hop_table::buckets_for(const entry& group, bool nested) const {
+    unsigned weights = 0;
+    for (const route_target& target : group.what.targets) {
+        weights += target.weight;
+    }
+    unsigned enough = weights * 8;
+    for (std::size_t m = 0; nested && m < group.members.size(); ++m) {
+        const nexthop& record = records_.hops[group.members[m].value];
+        if (record.kind == nexthop_kind::group) {
+            enough = std::max(
+                enough, record.group_count * weights / (2U * group.what.targets[m].weight));
+        }
+    }
+    return std::min(std::bit_ceil(enough), group_run_max);
+}
+
+// Where a member has come to be reached over a large group. No flow moves; where there is no room,
+// the group stays as it is.
+void hop_table::grow(entry& group) {
+    const auto before = static_cast<unsigned>(group.owners.size());
+    const unsigned wanted = buckets_for(group, true);
+    const std::optional<std::uint16_t> first =
+        wanted > before ? space_.take(wanted) : std::optional<std::uint16_t>();
+    if (!first) {
+        return;
+    }
+    retired_.emplace_back(group.first_bucket, before);
+    group.first_bucket = *first;
+    for (unsigned i = before; i < wanted; ++i) {
+        group.owners.push_back(group.owners[i % before]);
+        group.leads.push_back(group.leads[i % before]);
+    }
+}
+
+// Once no record names them: what is written into them from now on is another's.
+void hop_table::give_retired() {
+    for (const auto& [first, count] : retired_) {
+        space_.give(first, count);
+    }
+    retired_.clear();
 }
 
 void hop_table::drop_group(entry& gone) {
@@ -343,11 +386,13 @@ void hop_table::lay_out(entry& made, const entry& like) {
     for (std::size_t i = 0; i < made.owners.size(); ++i) {
         const std::uint16_t owner = like.owners[i % like.owners.size()];
         made.owners[i] = owner == bucket_of_nobody ? bucket_of_nobody : places[owner];
+        made.leads[i] = like.leads[i % like.leads.size()];
     }
     bool reweighed = false;
     for (std::size_t m = 0; m < places.size(); ++m) {
         if (places[m] != bucket_of_nobody) {
             made.served[places[m]] = like.served[m];
+            made.inner[places[m]] = like.inner[m];
             const bool other = like.what.targets[m].weight != made.what.targets[places[m]].weight;
             reweighed = reweighed || (other && like.served[m]); // the dead come anew anyway
         }
@@ -390,6 +435,7 @@ void hop_table::spread(entry& group) {
     if (std::ranges::all_of(weights, [](unsigned weight) { return weight == 0; })) {
         return;
     }
+    grow(group);
     bucket_shares shares(group.owners, weights);
     shares.give_out_free();
     for (std::uint16_t m = 0; m < members; ++m) {
@@ -401,22 +447,73 @@ void hop_table::spread(entry& group) {
     write_buckets(group);
 }
 
-// A member that is itself reached over ECMP lends one of its buckets: groups never nest.
-void hop_table::write_buckets(const entry& group) {
-    std::array<nexthop_id, group_run_max> now;
-    const auto count = static_cast<unsigned>(group.owners.size());
-    for (unsigned i = 0; i < count; ++i) {
-        const nexthop_id member = group.members[group.owners[i]];
-        const nexthop& record = records_.hops[member.value];
-        now[i] = record.kind == nexthop_kind::group
-                     ? records_.buckets[group_bucket(record.group_first, record.group_count, i)]
-                     : member;
+// Among the hops of the group that a member is reached over, as that has shared itself out: those
+// that lead to one of them already go on to do so, unless one has just come, or the group is
+// another.
+void hop_table::share_inner(entry& group, std::uint16_t member, const nexthop& over) {
+    std::map<std::uint16_t, unsigned> shares_of; // by hop
+    for (unsigned i = 0; i < over.group_count; ++i) {
+        ++shares_of[records_.buckets[over.group_first + i].value];
     }
+    std::vector<nexthop_id> hops;
+    std::vector<unsigned> weights;
+    for (const auto& [hop, share] : shares_of) {
+        hops.push_back(nexthop_id{hop});
+        weights.push_back(share);
+    }
+    std::vector<std::size_t> places; // of the member's buckets
+    std::vector<std::uint16_t> owners;
+    std::vector<bool> there(hops.size(), false);
+    for (std::size_t i = 0; i < group.owners.size(); ++i) {
+        if (group.owners[i] != member) {
+            continue;
+        }
+        const auto known = std::ranges::find(hops, group.leads[i]);
+        const auto at = static_cast<std::uint16_t>(known - hops.begin());
+        places.push_back(i);
+        owners.push_back(known != hops.end() ? at : bucket_of_nobody);
+        if (known != hops.end()) {
+            there[at] = true;
+        }
+    }
+    bucket_shares shares(owners, weights);
+    shares.give_out_free();
+    const std::uint32_t name = std::uint32_t{over.group_first} + 1;
+    for (const bool those_there : {false, true}) {
+        for (std::uint16_t h = 0; h < hops.size() && !owners.empty(); ++h) {
+            if (there[h] == those_there && (!those_there || group.inner[member] != name)) {
+                shares.serve(h);
+            }
+        }
+    }
+    group.inner[member] = name;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+        group.leads[places[i]] = hops[owners[i]];
+    }
+}
+
+// A member that is itself reached over ECMP lends that one's hops: groups never nest.
+void hop_table::write_buckets(entry& group) {
+    const auto count = static_cast<unsigned>(group.owners.size());
+    for (std::uint16_t m = 0; m < group.members.size(); ++m) {
+        const nexthop& record = records_.hops[group.members[m].value];
+        if (record.kind == nexthop_kind::group) {
+            share_inner(group, m, record);
+        } else {
+            group.inner[m] = 0;
+        }
+    }
+    for (unsigned i = 0; i < count; ++i) {
+        if (group.inner[group.owners[i]] == 0) {
+            group.leads[i] = group.members[group.owners[i]];
+        }
+    }
+    const std::vector<nexthop_id>& now = group.leads;
     nexthop_id* written = &records_.buckets[group.first_bucket];
-    if (std::equal(now.begin(), now.begin() + count, written)) {
+    if (std::ranges::equal(now, std::span(written, count))) {
         return;
     }
-    std::copy_n(now.begin(), count, written);
+    std::ranges::copy(now, written);
     for (unsigned done = 0; done < count; done += buckets_a_write) {
         const unsigned some = std::min(count - done, buckets_a_write);
         std::array<std::uint64_t, 1 + buckets_a_write * sizeof(nexthop_id) / 8> body{};

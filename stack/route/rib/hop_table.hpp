@@ -2,10 +2,12 @@
 // workers see. A gateway without an interface is resolved through the table, recursively, so a
 // change of the way to it rewrites records only. A set of targets is a group of buckets
 // (fib/bucket_shares.hpp): a member that dies or is taken away gives up its own, one that comes
-// takes its share, and the rest stay where they are (resilient ECMP). Groups of the same targets
-// that came to be in different ways may differ in their buckets; up to 16 such are kept apart. A
-// choice is the hops of one prefix's routes in the order of their metrics: its record is that of
-// the first live one, so that the next metric takes over without a table being touched.
+// takes its share, and the rest stay where they are (resilient ECMP). A member that is reached over
+// a group has its buckets shared out among that one's hops, by their shares of it: weights
+// multiply. Groups of the same targets that came to be in different ways may differ in their
+// buckets; up to 16 such are kept apart. A choice is the hops of one prefix's routes in the order
+// of their metrics: its record is that of the first live one, so that the next metric takes over
+// without a table being touched.
 //
 // A hop is live if it leads somewhere. The record of a dead one is that of its table's default
 // route, which most of its prefixes would fall back to (rib_fallback.cpp sees to the others).
@@ -27,6 +29,7 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace pantala {
@@ -99,6 +102,8 @@ class hop_table {
         std::vector<nexthop_id> members;   // of a group, one a target; or what a choice is among
         std::vector<std::uint16_t> owners; // which member has each bucket
         std::vector<bool> served;          // by member: it was alive when buckets were spread last
+        std::vector<nexthop_id> leads;     // the hop that each bucket leads to
+        std::vector<std::uint32_t> inner;  // by member: the group it was reached over last, or none
         std::uint16_t first_bucket = 0;
         std::optional<nexthop_id> follows; // of an alias
         bool alias = false;
@@ -135,6 +140,10 @@ class hop_table {
     static bool goes_on(const entry& before, const entry& now);
     // Gives the dead members' buckets to those that lack most, and their share to those who came.
     void spread(entry& group);
+    unsigned buckets_for(const entry& group, bool nested) const;
+    void grow(entry& group);
+    void share_inner(entry& group, std::uint16_t member, const nexthop& over);
+    void give_retired();
     // --- hop_resolve.cpp ---
     nexthop resolve_hop(nexthop_id id, unsigned depth) const;
     nexthop resolve(const route_target& target, const spec& what, unsigned depth) const;
@@ -147,14 +156,15 @@ class hop_table {
     void write_records();
     bool iface_up(iface_id id) const { return records_.ifaces[id.value].up; }
     void write(std::uint16_t id, const nexthop& record);
-    void write_buckets(const entry& group);
+    void write_buckets(entry& group);
     void note_gateway(const entry& made, std::uint16_t id, bool there);
 
     route_records& records_;
     route_writer& writer_;
     route_finder find_;
     bucket_space space_;
-    std::vector<entry> entries_; // by id
+    std::vector<std::pair<std::uint16_t, unsigned>> retired_; // runs that records may still name
+    std::vector<entry> entries_;                              // by id
     std::vector<std::uint16_t> free_;
     std::multimap<key, std::uint16_t> ids_;
     std::set<lookup> gateways_;

@@ -98,6 +98,152 @@ class groups_test : public testing::Test {
     iface_id link[group_links];
 };
 
+// Gateways that are reached over groups themselves.
+class nested_groups_test : public groups_test {
+  protected:
+    nested_groups_test() {
+        EXPECT_TRUE(control->add(near(0)).ok());
+        EXPECT_TRUE(control->add(near(1)).ok());
+    }
+    // One of a weight of 1 and one of 2; four alike.
+    route near(unsigned which, unsigned scale = 1) const {
+        route made =
+            to(make_prefix4(0x32000000 + (which << 24), 8),
+               which == 0 ? group_members{{gateway_at(0, 0), 1}, {gateway_at(0, 1), 2}}
+                          : group_members{
+                                {gateway_at(1, 0), 1},
+                                {gateway_at(1, 1), 1},
+                                {gateway_at(1, 2), 1},
+                                {gateway_at(1, 3), 1}});
+        return scaled(made, scale);
+    }
+    route far(unsigned scale = 1) const {
+        route made{prefix(0)};
+        made.targets = {via(0x32000001, 1), via(0x33000001, 3)};
+        return scaled(made, scale);
+    }
+    static route scaled(route made, unsigned scale) {
+        for (route_target& each : made.targets) {
+            each.weight = static_cast<std::uint16_t>(each.weight * scale);
+        }
+        return made;
+    }
+    group_members seen_shares() {
+        group_members shares;
+        for (const std::uint32_t gateway : seen(prefix(0))) {
+            ++shares[gateway];
+        }
+        return shares;
+    }
+    // Of twelfths of all flows.
+    void expect_shares(const std::map<std::uint32_t, double>& twelfths, const char* when) {
+        const group_members shares = seen_shares();
+        EXPECT_EQ(shares.size(), twelfths.size()) << when;
+        for (const auto& [gateway, part] : twelfths) {
+            const auto found = shares.find(gateway);
+            const double has = found != shares.end() ? found->second : 0;
+            EXPECT_NEAR(has, flows * part / 12, flows * 1.5 / buckets(prefix(0)))
+                << when << ", gateway " << link_of(gateway) << " " << (gateway & 0xff);
+        }
+    }
+    std::map<std::uint32_t, double> whole() const {
+        return {{gateway_at(0, 0), 1},    {gateway_at(0, 1), 2},    {gateway_at(1, 0), 2.25},
+                {gateway_at(1, 1), 2.25}, {gateway_at(1, 2), 2.25}, {gateway_at(1, 3), 2.25}};
+    }
+    group_members all_but(std::uint32_t gone) const {
+        group_members others;
+        for (const auto& each : whole()) {
+            others[each.first] = each.first != gone ? 1 : 0;
+        }
+        others.erase(gone);
+        return others;
+    }
+};
+
+TEST_F(nested_groups_test, weights_multiply) {
+    ASSERT_TRUE(control->add(far()).ok());
+    expect_shares(whole(), "at first");
+}
+
+// Two gateways alike, each over two alike: all four are used.
+TEST_F(nested_groups_test, every_member_behind_a_member_is_used) {
+    for (const unsigned which : {2U, 3U}) {
+        const group_members two{{gateway_at(which - 1, 0), 1}, {gateway_at(which - 1, 4), 1}};
+        ASSERT_TRUE(control->add(to(make_prefix4(0x32000000 + (which << 24), 8), two)).ok());
+    }
+    route made{prefix(0)};
+    made.targets = {via(0x34000001), via(0x35000001)};
+    ASSERT_TRUE(control->add(made).ok());
+    expect_shares(
+        {{gateway_at(1, 0), 3},
+         {gateway_at(1, 4), 3},
+         {gateway_at(2, 0), 3},
+         {gateway_at(2, 4), 3}},
+        "four");
+}
+
+TEST_F(nested_groups_test, a_member_behind_a_member_that_goes_and_comes_moves_its_own_flows) {
+    ASSERT_TRUE(control->add(far()).ok());
+    const flow_map before = seen(prefix(0));
+    const std::uint32_t gone = gateway_at(1, 3);
+    route taken = near(1);
+    taken.targets = {via(gone)};
+    ASSERT_TRUE(control->del(taken).ok());
+    const flow_map without = seen(prefix(0));
+    expect_stayed(before, without, all_but(gone), "the deletion");
+    expect_shares(
+        {{gateway_at(0, 0), 1},
+         {gateway_at(0, 1), 2},
+         {gateway_at(1, 0), 3},
+         {gateway_at(1, 1), 3},
+         {gateway_at(1, 2), 3}},
+        "without one");
+    ASSERT_TRUE(control->append(taken).ok());
+    const flow_map again = seen(prefix(0));
+    for (unsigned flow = 0; flow < flows; ++flow) {
+        ASSERT_TRUE(again[flow] == gone || again[flow] == without[flow]) << flow;
+    }
+    expect_shares(whole(), "again");
+}
+
+TEST_F(nested_groups_test, a_group_behind_a_member_that_dies_moves_its_own_flows) {
+    ASSERT_TRUE(control->add(far()).ok());
+    const flow_map before = seen(prefix(0));
+    ASSERT_TRUE(control->set_up(link[0], false).ok());
+    expect_stayed(
+        before, seen(prefix(0)),
+        {{gateway_at(1, 0), 1},
+         {gateway_at(1, 1), 1},
+         {gateway_at(1, 2), 1},
+         {gateway_at(1, 3), 1}},
+        "the link");
+    ASSERT_TRUE(control->set_up(link[0], true).ok());
+    expect_shares(whole(), "up again");
+}
+
+// The far route was there first, over one gateway each: its group grows, and no run of buckets is
+// lost, of 65,536.
+TEST_F(nested_groups_test, a_group_that_comes_later_is_shared_out_as_well) {
+    constexpr unsigned scale = 8;
+    for (unsigned turn = 0; turn < 270; ++turn) {
+        for (const unsigned which : {0U, 1U}) {
+            route one = near(which);
+            one.targets.resize(1);
+            ASSERT_TRUE(control->replace(one).ok());
+        }
+        ASSERT_TRUE(control->add(far(scale)).ok());
+        ASSERT_EQ(buckets(prefix(0)), 256U);
+        for (const unsigned which : {0U, 1U}) {
+            ASSERT_TRUE(control->replace(near(which, scale)).ok());
+        }
+        ASSERT_EQ(buckets(prefix(0)), 512U) << turn;
+        if (turn == 0) {
+            expect_shares(whole(), "grown");
+        }
+        ASSERT_TRUE(control->del(far()).ok());
+    }
+}
+
 TEST_F(groups_test, a_deletion_moves_no_flow_of_those_that_stay) {
     ASSERT_TRUE(control->add(to(prefix(0), some(0, 3))).ok());
     const flow_map before = seen(prefix(0));
