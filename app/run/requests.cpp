@@ -42,8 +42,12 @@ control_handler link_lister(router& of, const char* object, List list, bool of_f
         if (!good) {
             return good.failure();
         }
+        result<json> all = (of.*list)();
+        if (!all) {
+            return all.failure();
+        }
         json rows = json::array();
-        for (json& row : (of.*list)()) {
+        for (json& row : *all) {
             if (asked.wants(row) && (!of_families || is_of(row, family_of(request)))) {
                 rows.push_back(std::move(row));
             }
@@ -59,7 +63,8 @@ control_handler lister(router& of, const char* object, List list) {
         if (auto good = parse_show_nothing(text, object); !good) {
             return good.failure();
         }
-        return answer_rows((of.*list)());
+        result<json> rows = (of.*list)();
+        return rows ? answer_rows(std::move(*rows)) : result<job_pointer>(rows.failure());
     };
 }
 
@@ -76,15 +81,23 @@ result<job_pointer> hosts(router& of, control_request& request) {
                   : ip_address::from(wire::ipv4_address::from(asked.address->address));
     }
     if (!asked.flush) {
+        result<json> all = of.list_host_cache(one);
+        if (!all) {
+            return all.failure();
+        }
         json rows = json::array();
-        for (json& row : of.list_host_cache(one)) {
+        for (json& row : *all) {
             if (is_of(row, family_of(request))) {
                 rows.push_back(std::move(row));
             }
         }
         return answer_rows(std::move(rows));
     }
-    const unsigned known = of.flush_host_cache(one);
+    const auto flushed = of.flush_host_cache(one);
+    if (!flushed) {
+        return flushed.failure();
+    }
+    const unsigned known = *flushed;
     return known == 0 ? result<job_pointer>(error{ENOENT, "hostcache flush: no worker knows it"})
                       : answer(json{{"workers", known}});
 }

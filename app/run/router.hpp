@@ -10,6 +10,7 @@
 #include "app/run/links.hpp"
 #include "app/run/table_file.hpp"
 #include "app/run/worker_program.hpp"
+#include "app/run/worker_questions.hpp"
 #include "app/tables/table_names.hpp"
 #include "app/tables/table_walk.hpp"
 #include "engine/base/result.hpp"
@@ -119,8 +120,7 @@ class router {
     bool churning() const { return churn_.has_value(); }
 
     // --- questions ---
-    // At most `count` prefixes' routes from `from` on, as rows; where to go on. `pass`: some of
-    // them.
+    // At most `count` prefixes' routes from `from` on, as rows; where to go on.
     std::optional<prefix4> list_routes(
         unsigned slot, const prefix4& from, std::size_t count,
         const std::function<void(json)>& each) const;
@@ -146,7 +146,8 @@ class router {
     result<void> is_link(const std::string& name) const;
     json list_links() const;
     json list_addrs() const;
-    json list_neighs();
+    // What workers are asked for fails with ETIMEDOUT where one does not answer.
+    result<json> list_neighs();
     json list_netisr();
     json list_stats(bool all);
     json list_tcp_stats(bool all) const;
@@ -155,11 +156,11 @@ class router {
     // Changes one on all workers; how many there are. It holds for connections that begin from now
     // on, intervals also for timers that are set from now on.
     result<unsigned> set_tcp(const std::string& name, const std::string& value);
-    json list_sockets(); // TCP's, at most sockets_listed_max
+    result<json> list_sockets(); // TCP's, at most sockets_listed_max
     // Every worker's, or what they remember of one address.
-    json list_host_cache(const std::optional<ip_address>& of);
+    result<json> list_host_cache(const std::optional<ip_address>& of);
     // How many workers knew the address; of all: how many workers there are.
-    unsigned flush_host_cache(const std::optional<ip_address>& of);
+    result<unsigned> flush_host_cache(const std::optional<ip_address>& of);
     json summary();
 
     // --- control's loop ---
@@ -231,6 +232,7 @@ class router {
     std::unique_ptr<rib> rib_;
     tcp_config tcp_;                 // as it stands
     host_settings host_settings_;    // what was made of it
+    worker_questions questions_;     // outlives the workers
     std::unique_ptr<engine> engine_; // none while a configuration is only checked
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;

@@ -272,18 +272,17 @@ result<void> router::make_change(const neigh_change& change) {
     if (!engine_) {
         return {}; // a check: no worker has a table of them
     }
-    neighbor_command command;
-    command.key = change.six ? neighbor_key{change.six->high, change.six->low, dev->id}
-                             : make_neighbor_key(dev->id, be32::from(change.address));
+    worker_questions::question<neighbor_command> command(questions_);
+    command->key = change.six ? neighbor_key{change.six->high, change.six->low, dev->id}
+                              : make_neighbor_key(dev->id, be32::from(change.address));
     const std::string name = change.six ? format_address6(*change.six) : format_ip4(change.address);
-    command.operation =
+    command->operation =
         change.verb == change_verb::del ? neighbor_operation::remove : neighbor_operation::add;
     if (change.lladdr) {
-        command.mac.bytes = *change.lladdr;
+        command->mac.bytes = *change.lladdr;
     }
-    engine_->control().call(0, command);
-    if (command.done) {
-        return {};
+    if (auto answered = command.ask(engine_->control(), 0); !answered || command->done) {
+        return answered;
     }
     return change.verb == change_verb::del
                ? error{ESRCH, fmt::format("no neighbour {} on {}", name, change.dev)}

@@ -62,7 +62,9 @@ result<void> router::flush(const feed_place& from, std::size_t& deleted) {
 void router::look_for_changes() {
     changes_.compare("link", list_links());
     changes_.compare("addr", list_addrs());
-    changes_.compare("neigh", list_neighs());
+    if (const auto neighs = list_neighs(); neighs) {
+        changes_.compare("neigh", *neighs);
+    }
     changes_.compare_aside(list_aside());
 }
 

@@ -154,7 +154,6 @@ std::optional<prefix4> router::list_routes(
     const std::function<void(json)>& each) const {
     return rib_->visit(slot, from, count, [&](const route& one) { each(route_row(one)); });
 }
-
 std::optional<prefix6> router::list_routes(
     unsigned slot, const prefix6& from, std::size_t count,
     const std::function<void(json)>& each) const {
@@ -292,14 +291,16 @@ json router::list_addrs() const {
     return rows;
 }
 
-json router::list_neighs() {
+result<json> router::list_neighs() {
     json rows = json::array();
-    neighbor_command command;
-    command.operation = neighbor_operation::list;
+    worker_questions::question<neighbor_command> command(questions_);
+    command->operation = neighbor_operation::list;
     do {
-        engine_->control().call(0, command);
-        for (unsigned i = 0; i < command.count; ++i) {
-            const neighbor_owner::row& row = command.rows[i];
+        if (auto answered = command.ask(engine_->control(), 0); !answered) {
+            return answered.failure();
+        }
+        for (unsigned i = 0; i < command->count; ++i) {
+            const neighbor_owner::row& row = command->rows[i];
             const bool resolved = !row.mac.is_zero();
             rows.push_back(
                 {{"address", row.key.is_ip4() ? format_address4(row.key.ip4().host())
@@ -309,7 +310,7 @@ json router::list_neighs() {
                  {"state", name_of(row.state)},
                  {"age_ms", row.age_ns / ns_per_ms}});
         }
-    } while (!command.done);
+    } while (!command->done);
     return rows;
 }
 

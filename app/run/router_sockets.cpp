@@ -123,49 +123,60 @@ constexpr tcp_counter_name tcp_counter_names[] = {
 
 } // namespace
 
-json router::list_sockets() {
+result<json> router::list_sockets() {
     json rows = json::array();
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
-        socket_list list;
+        worker_questions::question<socket_list> list(questions_);
         do {
-            engine_->control().call(w, list);
-            for (unsigned i = 0; i < list.count; ++i) {
-                rows.push_back(row_of(list.rows[i], w));
+            if (auto answered = list.ask(engine_->control(), w); !answered) {
+                return answered.failure();
             }
-        } while (!list.done && rows.size() < sockets_listed_max);
+            for (unsigned i = 0; i < list->count; ++i) {
+                rows.push_back(row_of(list->rows[i], w));
+            }
+        } while (!list->done && rows.size() < sockets_listed_max);
     }
     return rows;
 }
 
-json router::list_host_cache(const std::optional<ip_address>& of) {
+result<json> router::list_host_cache(const std::optional<ip_address>& of) {
     json rows = json::array();
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
-        host_cache_command command;
-        command.one = of.has_value();
-        command.remote = of.value_or(ip_address{});
+        worker_questions::question<host_cache_command> command(questions_);
+        command->one = of.has_value();
+        command->remote = of.value_or(ip_address{});
         do {
-            engine_->control().call(w, command);
-            for (unsigned i = 0; i < command.count; ++i) {
-                rows.push_back(row_of(command.rows[i], w));
+            if (auto answered = command.ask(engine_->control(), w); !answered) {
+                return answered.failure();
             }
-        } while (!command.done && rows.size() < hosts_listed_max);
+            for (unsigned i = 0; i < command->count; ++i) {
+                rows.push_back(row_of(command->rows[i], w));
+            }
+        } while (!command->done && rows.size() < hosts_listed_max);
     }
     return rows;
 }
 
-unsigned router::flush_host_cache(const std::optional<ip_address>& of) {
+// Those that answer do it though another does not.
+result<unsigned> router::flush_host_cache(const std::optional<ip_address>& of) {
     unsigned known = 0;
+    result<void> done;
     for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
-        host_cache_command command;
-        command.flush = true;
-        command.one = of.has_value();
-        command.remote = of.value_or(ip_address{});
+        worker_questions::question<host_cache_command> command(questions_);
+        command->flush = true;
+        command->one = of.has_value();
+        command->remote = of.value_or(ip_address{});
+        result<void> answered;
         do {
-            engine_->control().call(w, command);
-        } while (!command.done);
-        known += of ? command.count : 1;
+            answered = command.ask(engine_->control(), w);
+        } while (answered && !command->done);
+        if (answered) {
+            known += of ? command->count : 1;
+        } else {
+            done = answered;
+        }
     }
-    return known;
+    return done ? result<unsigned>(known) : done.failure();
 }
 
 json router::list_tcp(const std::string& name) const {
@@ -189,14 +200,17 @@ result<unsigned> router::set_tcp(const std::string& name, const std::string& val
         return good.failure();
     }
     choose_tcp(tcp_, host_settings_);
-    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
-        tcp_command command;
-        command.settings = host_settings_.tcp;
-        command.peer_conns = host_settings_.limits.peer_conns;
-        command.listeners_backlog_max = host_settings_.limits.listeners_backlog_max;
-        engine_->control().call(w, command);
+    result<void> done;
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) { // who is stuck makes it later
+        worker_questions::question<tcp_command> command(questions_);
+        command->settings = host_settings_.tcp;
+        command->peer_conns = host_settings_.limits.peer_conns;
+        command->listeners_backlog_max = host_settings_.limits.listeners_backlog_max;
+        if (auto answered = command.ask(engine_->control(), w); !answered) {
+            done = answered;
+        }
     }
-    return engine_->workers();
+    return done ? result<unsigned>(engine_->workers()) : done.failure();
 }
 
 json router::list_tcp_stats(bool all) const {
