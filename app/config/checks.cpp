@@ -68,6 +68,15 @@ result<void> check_tcp(const tcp_config& from) {
     }
     return {};
 }
+// What datagrams learn of a path has no connection to outlive: it would be forgotten at once.
+result<void> check_hostcache(const hostcache_config& from) {
+    return from.expire >= from.min_expire
+               ? result<void>()
+               : error{
+                     EINVAL, fmt::format(
+                                 "expire ({}) is less than min_expire ({})", from.expire,
+                                 from.min_expire)};
+}
 result<void> is_dad(const std::string& value) {
     return one_of(value, {"optimistic", "strict", "off"});
 }

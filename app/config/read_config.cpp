@@ -149,6 +149,18 @@ class reader {
     const std::string& name_;
 };
 
+// Whether the keys of a section agree with each other.
+template <class T>
+result<void> fits_together(const T& section) {
+    if constexpr (std::is_same_v<T, tcp_config>) {
+        return check_tcp(section);
+    } else if constexpr (std::is_same_v<T, hostcache_config>) {
+        return check_hostcache(section);
+    } else {
+        return {};
+    }
+}
+
 result<void> read_sections(reader& in, toml::table& root, config& into) {
     std::set<std::string_view> known;
     auto good = each_section(
@@ -159,13 +171,12 @@ result<void> read_sections(reader& in, toml::table& root, config& into) {
             if (node == nullptr) {
                 return {};
             }
-            if constexpr (std::is_same_v<T, tcp_config>) {
+            if constexpr (std::is_same_v<decltype(member), T config::*>) {
                 auto read = in.section(name, keys, *node, into.*member);
-                const auto fits = read ? check_tcp(into.*member) : result<void>();
-                return !read || fits ? std::move(read)
-                                     : in.at(*node, fmt::format("tcp.{}", fits.failure().text));
-            } else if constexpr (std::is_same_v<decltype(member), T config::*>) {
-                return in.section(name, keys, *node, into.*member);
+                const auto fits = read ? fits_together(into.*member) : result<void>();
+                return !read || fits
+                           ? std::move(read)
+                           : in.at(*node, fmt::format("{}.{}", name, fits.failure().text));
             } else {
                 return in.sections(name, keys, *node, into.*member);
             }

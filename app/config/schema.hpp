@@ -29,6 +29,7 @@ result<void> is_vrf(const std::string& value);
 
 // What keys of [tcp] say of each other.
 result<void> check_tcp(const tcp_config& from);
+result<void> check_hostcache(const hostcache_config& from);
 
 inline constexpr std::uint32_t any_number = std::numeric_limits<std::uint32_t>::max();
 
@@ -62,8 +63,9 @@ inline constexpr key<ip6_config> ip6_keys[] = {
 };
 
 inline constexpr key<hostcache_config> hostcache_keys[] = {
-    {"expire", number_key<hostcache_config>{&hostcache_config::expire, 0, 86'400},
-     "seconds that what is remembered of a destination outlives its last connection"},
+    {"expire", number_key<hostcache_config>{&hostcache_config::expire, 1, 86'400},
+     "seconds that what is remembered of a destination outlives its last connection; not under "
+     "min_expire"},
     {"min_expire", number_key<hostcache_config>{&hostcache_config::min_expire, 1, 86'400},
      "seconds under which a full cache does not bring that down"},
     {"sweep", number_key<hostcache_config>{&hostcache_config::sweep, 1, 86'400},

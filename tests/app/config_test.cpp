@@ -102,6 +102,11 @@ TEST(config, keys_of_tcp_that_cannot_work_together_are_refused) {
     EXPECT_EQ(failure("[tcp]\npersist_min_ms = 50\npersist_max_ms = 200\n"), "");
 }
 
+TEST(config, what_is_remembered_of_destinations_may_go_as_soon_as_the_least_time_says) {
+    EXPECT_EQ(failure("[hostcache]\nexpire = 10\n"), "");
+    EXPECT_EQ(failure("[hostcache]\nexpire = 1\nmin_expire = 1\n"), "");
+}
+
 // Every key of [tcp] reaches TCP, at start and while it runs.
 TEST(config, keys_of_tcp_reach_it) {
     const auto read = parse_config(
@@ -193,6 +198,9 @@ TEST(config, errors_name_file_line_and_what_is_wrong) {
         {"[tcp]\nttl = 256\n", "router.toml:2:", "1 to 255"},
         {"[tcp]\nsack = 1\n", "router.toml:2:", "true"},
         {"\n[tcp]\nport_last = 2000\n", "router.toml:2:", "port_first (32768) is more"},
+        {"[hostcache]\nexpire = 0\n", "router.toml:2:", "1 to 86400"},
+        {"\n[hostcache]\nexpire = 9\n", "router.toml:2:", "expire (9) is less than min_expire (10)"},
+        {"[hostcache]\nmin_expire = 3601\n", "router.toml:1:", "min_expire (3601)"},
         {"[[tcp]]\n", "router.toml:1:", "[tcp]"},
         {"[engine\n", "router.toml:1:", ""},
         {"[engine]\nworkers = 1\nworkers = 2\n", "router.toml:3:", ""},
