@@ -449,8 +449,7 @@ stack::stack(const worker_services& services, route_replica& routes, const stack
     if (worker_.self == worker_id{0}) {
         owner_ = std::make_unique<neighbor_owner>(
             worker_.messages, neighbor_wiring::handlers,
-            neighbor_solicitor{neighbor_wiring::solicit, this}, settings.neighbors,
-            neighbor_secret::drawn(worker_.random));
+            neighbor_solicitor{neighbor_wiring::solicit, this}, settings.neighbors, worker_.random);
         duties_ = std::make_unique<link_duties>(nd_, arp_counts_, settings.duties);
     }
     for (std::uint16_t id = 0; id < ifaces_max; ++id) {

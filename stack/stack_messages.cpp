@@ -44,6 +44,7 @@ void stack::run(router_check& check) {
         const link_timers& said = check.links[i];
         owner_->set_times(
             said.iface, said.reachable_ms * ns_per_ms, said.retransmit_ms * ns_per_ms);
+        duties_->prober.set_interval6(said.iface, said.retransmit_ms * ns_per_ms);
     }
     for (unsigned i = 0; i < check.router_count; ++i) {
         check.routers[i].state = owner_->check_gateway(check.routers[i].key, now_);

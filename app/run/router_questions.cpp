@@ -415,8 +415,8 @@ json router::list_stats(bool all) {
     rows.add("routes", "stuck", counts.given_up, "times that a worker did not read the log");
     if (automatic_) {
         rows.add(
-            "routes", "advertised_mtus_put_off", automatic_->mtus_put_off(),
-            "router advertisements that changed a link's MTU too soon after the last");
+            "routes", "advertised_limits_put_off", automatic_->limits_put_off(),
+            "router advertisements that changed a link's MTU or hop limit too soon after the last");
     }
     for (const json& table : list_tables()) {
         if (table["table"] != main_table) {

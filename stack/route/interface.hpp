@@ -97,6 +97,7 @@ struct iface {
     std::uint8_t address4_count = 0;
     std::uint8_t address6_count = 0;
     std::uint8_t duties = 0;            // iface_*
+    std::uint8_t hop_limit6 = 0;        // what routers say of our own packets; 0: nothing
     std::uint16_t ra_interval_s = 600;  // MaxRtrAdvInterval, 4..1800
     std::uint16_t ra_lifetime_s = 1800; // AdvDefaultLifetime; 0: no default router
     std::array<iface_address4, iface_addresses_max> addresses4{};

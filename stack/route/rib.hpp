@@ -173,6 +173,8 @@ class rib {
     // What routers on the link say of IPv6 packets; 0: nothing. Errors: EINVAL: under 1280 or over
     // the interface's own.
     result<void> set_mtu6(iface_id id, std::uint16_t mtu);
+    // The same of the hop limit of our own IPv6 packets.
+    result<void> set_hop_limit6(iface_id id, std::uint8_t limit);
     result<void> set_mac(iface_id id, std::array<std::uint8_t, 6> mac);
     // Puts it into another routing table, with the routes that its addresses bring; routes that
     // name it stay where they are. All of it or nothing. Errors: EINVAL, EEXIST (another interface

@@ -311,6 +311,7 @@ error host::send(const flow_key& key, std::span<const std::byte> bytes, marks ho
         header.checksum = be16::from_raw(0xffff); // RFC 768: zero would mean "none"
     }
     std::memcpy(at + l3, &header, sizeof header);
+    const bool unsaid = how.hop_limit == 0 && config.ttl == settings{}.ttl;
     how.hop_limit = how.hop_limit != 0 ? how.hop_limit : config.ttl;
     if (v4) {
         const be16 id =
@@ -318,6 +319,7 @@ error host::send(const flow_key& key, std::span<const std::byte> bytes, marks ho
         write_ip4(key, how, id, *packet, at);
     } else {
         note_sent6(key);
+        how.hop_limit = unsaid ? std::uint8_t{0} : how.hop_limit; // the link's
         write_ip6(key, how, length, at);
     }
     if (out_.full()) {

@@ -80,7 +80,7 @@ enum class error : std::uint8_t { none, in_use, no_room, invalid, no_route, too_
 // How a datagram leaves.
 struct marks {
     std::uint8_t traffic_class = 0; // IPv4's TOS
-    std::uint8_t hop_limit = 0;     // IPv4's TTL; 0: settings::ttl
+    std::uint8_t hop_limit = 0;     // IPv4's TTL; 0: settings::ttl, IPv6: what the link says
 };
 
 struct services {

@@ -26,6 +26,8 @@ void require(const result<void>& outcome) {
 router::router(mbuf_pool& pool, const router_settings& settings)
     : pool_(pool), now_(settings.start), ports_(settings.ports), fabric_(settings.workers),
       lanes_(settings.workers, 64), rib_(require(rib::make(log_))) {
+    stack_settings of_stack = settings.stack;
+    of_stack.neighbors.reachable_spread = settings.reachable_spread;
     for (port_state& port : ports_) {
         port.arrived.resize(settings.workers);
     }
@@ -40,8 +42,7 @@ router::router(mbuf_pool& pool, const router_settings& settings)
             rig.rx.emplace_back(port_id{static_cast<std::uint16_t>(p)}, take, &queues_.back());
             rig.tx[p].bind(transmit, &queues_.back(), &rig.drops);
         }
-        stacks_.push_back(
-            std::make_unique<stack>(rig.services(), *replicas_.back(), settings.stack));
+        stacks_.push_back(std::make_unique<stack>(rig.services(), *replicas_.back(), of_stack));
         fabric_.set_context(w, stacks_.back().get());
         loops_.push_back(std::make_unique<worker<stack>>(rig, *stacks_.back()));
     }

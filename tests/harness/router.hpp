@@ -22,6 +22,7 @@ struct router_settings {
     unsigned workers = 1;
     std::uint64_t seed = 1;
     stack_settings stack;
+    bool reachable_spread = false; // neighbours stay reachable for as long as is said
     instant start{1'000 * ns_per_s};
 };
 

@@ -3,6 +3,7 @@
 #include "stack/ether/addresses6.hpp"
 #include "stack/ether/duties/control_context.hpp"
 #include "stack/ether/nd/nd_send.hpp"
+#include "stack/ether/neighbor/neighbor_owner.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -78,7 +79,8 @@ static_assert(sizeof(target_and_nonce) == 24);
 address_prober::address_prober(
     nd_context& nd, arp_counters& arp, const address_prober_settings& settings)
     : nd_(nd), arp_(arp), settings_(settings),
-      slots_(std::make_unique<slot[]>(ifaces_max * slots_per_iface)) {
+      slots_(std::make_unique<slot[]>(ifaces_max * slots_per_iface)),
+      intervals6_(std::make_unique<std::uint64_t[]>(ifaces_max)) {
     const std::uint64_t random = nd.worker.random.next() | 1; // never zero
     std::memcpy(nonce_.bytes.data(), &random, nonce_.bytes.size());
 }
@@ -149,6 +151,7 @@ void address_prober::begin(const neighbor_key& key, instant now) {
     }
     one->asking = true;
     one->left = key.is_ip4() ? settings_.probes4 : settings_.transmits6;
+    one->asked = instant::never();
     const auto delay = static_cast<std::uint32_t>(settings_.delay_max_ns);
     due_at(*one, now + nd_.worker.random.below(delay));
 }
@@ -223,7 +226,22 @@ void address_prober::ask(slot& one, instant now) {
     message.destination = wire::solicited_node(target);
     nd_.counters.solicitations_out.add(1);
     nd_send(nd_, one.key.iface, message);
-    due_at(one, now + settings_.interval6_ns);
+    one.asked = now;
+    due_at(one, now + interval6(one.key.iface));
+}
+
+std::uint64_t address_prober::interval6(iface_id id) const {
+    return intervals6_[id.value] != 0 ? intervals6_[id.value] : settings_.interval6_ns;
+}
+
+void address_prober::set_interval6(iface_id id, std::uint64_t interval_ns) {
+    intervals6_[id.value] =
+        interval_ns != 0 ? std::clamp(interval_ns, retry_least_ns, retry_most_ns) : 0;
+    for (slot& one : slots(id)) {
+        if (one.used && one.asking && !one.key.is_ip4() && one.asked != instant::never()) {
+            due_at(one, one.asked + interval6(id));
+        }
+    }
 }
 
 void address_prober::expire(instant now) {

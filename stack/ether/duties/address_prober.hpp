@@ -74,6 +74,10 @@ class address_prober {
     // Somebody else has, wants or speaks with this address. `nonce`: of an IPv6 solicitation, zero
     // if it had none; our own is an echo of what we asked (RFC 7527).
     void heard(const neighbor_key& key, const wire::mac_address& nonce, instant now);
+    // The time between questions on a link and after the last (RFC 4862 5.1), as its routers say,
+    // within the bounds of neighbor_owner.hpp; 0: as the settings say. For what is being asked,
+    // too.
+    void set_interval6(iface_id id, std::uint64_t interval_ns);
     void expire(instant now);
     instant next_deadline() const { return next_; }
     // The answer to a verdict came back.
@@ -91,6 +95,7 @@ class address_prober {
         bool asking = false;      // tentative; else it is ours, and the slot remembers a defence
         unsigned left = 0;        // questions to ask
         instant due = instant::never();
+        instant asked = instant::never(); // the last question; never: there was none yet
         instant defended{};
         address_verdict verdict;
     };
@@ -105,12 +110,14 @@ class address_prober {
     void defend(const neighbor_key& key, instant now);
     void conclude(slot& one, std::uint8_t flags);
     void due_at(slot& one, instant at);
+    std::uint64_t interval6(iface_id id) const;
 
     nd_context& nd_;
     arp_counters& arp_;
     address_prober_settings settings_;
     std::unique_ptr<slot[]> slots_;
-    wire::mac_address nonce_; // of our questions
+    std::unique_ptr<std::uint64_t[]> intervals6_; // by interface; 0: not said
+    wire::mac_address nonce_;                     // of our questions
     instant next_ = instant::never();
     instant now_{}; // of the last round
 };

@@ -88,7 +88,7 @@ void autoconf::heard(const router_report& report) {
         return;
     }
     take_router(report);
-    take_mtu(report);
+    take_limits(report);
     take_timers(report);
     for (unsigned i = 0; i < report.prefix_count; ++i) {
         take_prefix(report.iface, report.prefixes[i]);
@@ -120,30 +120,37 @@ void autoconf::take_router(const router_report& report) {
     }
 }
 
-// What an interface cannot carry is nobody's to promise, and less than IPv6 needs is no link's.
-void autoconf::take_mtu(const router_report& report) {
-    const iface& here = routes_.interface(report.iface);
-    if (report.mtu < wire::ipv6_minimum_mtu_bytes || report.mtu > here.mtu) {
+// An MTU that an interface cannot carry is nobody's to promise, and less than IPv6 needs is no
+// link's. What is not said stays as it was (RFC 4861 6.3.4).
+void autoconf::take_limits(const router_report& report) {
+    const bool sound = report.mtu >= wire::ipv6_minimum_mtu_bytes &&
+                       report.mtu <= routes_.interface(report.iface).mtu;
+    if (!sound && report.hop_limit == 0) {
         return;
     }
-    const auto known = std::ranges::find(mtus_, report.iface, &link_mtu::iface);
-    link_mtu& of = known == mtus_.end() ? mtus_.emplace_back() : *known;
+    const auto known = std::ranges::find(limits_, report.iface, &link_limits::iface);
+    link_limits& of = known == limits_.end() ? limits_.emplace_back() : *known;
     of.iface = report.iface;
-    of.wanted = static_cast<std::uint16_t>(report.mtu);
-    mtus_put_off_ += set_mtu(of) ? 0 : 1;
+    of.mtu = sound ? static_cast<std::uint16_t>(report.mtu) : of.mtu;
+    of.hop_limit = report.hop_limit != 0 ? report.hop_limit : of.hop_limit;
+    limits_put_off_ += set_limits(of) ? 0 : 1;
 }
 
 // False: the last change is too young.
-bool autoconf::set_mtu(link_mtu& of) {
+bool autoconf::set_limits(link_limits& of) {
     const iface& here = routes_.interface(of.iface);
-    if (of.wanted == here.mtu6) {
+    const bool other_mtu = of.mtu != 0 && of.mtu != here.mtu6;
+    const bool other_hops = of.hop_limit != 0 && of.hop_limit != here.hop_limit6;
+    if (!other_mtu && !other_hops) {
         return true;
     }
     if (now_ < of.next) {
         return false;
     }
-    if (routes_.set_mtu6(of.iface, of.wanted).ok()) {
-        of.next = now_ + mtu_pause_ns;
+    const bool narrower = other_mtu && routes_.set_mtu6(of.iface, of.mtu).ok();
+    const bool shorter = other_hops && routes_.set_hop_limit6(of.iface, of.hop_limit).ok();
+    if (narrower || shorter) {
+        of.next = now_ + limits_pause_ns;
     }
     return true;
 }
@@ -357,9 +364,14 @@ void autoconf::tick(instant now, netmsg_endpoint* control) {
     if (control != nullptr) {
         check_routers(*control);
     }
-    std::erase_if(mtus_, [&](link_mtu& each) {
-        static_cast<void>(accepts(each.iface) && set_mtu(each));
-        return !accepts(each.iface) && (static_cast<void>(routes_.set_mtu6(each.iface, 0)), true);
+    std::erase_if(limits_, [&](link_limits& each) {
+        if (accepts(each.iface)) {
+            set_limits(each);
+            return false;
+        }
+        static_cast<void>(routes_.set_mtu6(each.iface, 0));
+        static_cast<void>(routes_.set_hop_limit6(each.iface, 0));
+        return true;
     });
     std::erase_if(addresses_, [&](address& each) {
         const auto mine = routes_.interface(each.iface).ip6();

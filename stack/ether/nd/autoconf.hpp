@@ -14,9 +14,10 @@
 //
 // The MTU that an advertisement names is that of IPv6 packets on the interface from then on (RFC
 // 4861 6.3.4), as long as advertisements are believed there. It is 1280 bytes to the interface's
-// own MTU; anything else is passed over. A change of it makes every worker look through its next
-// hops and neighbours, so it is made at most every ten seconds: what is heard meanwhile waits, and
-// the last of it counts.
+// own MTU; anything else is passed over. The hop limit that it names is that of our own packets
+// there. A change of either is a new record of the interface, for which every worker looks through
+// its next hops and neighbours, so it is made at most every ten seconds: what is heard meanwhile
+// waits, and the last of it counts.
 // The times that it names for neighbours are told to worker 0, which takes them within bounds
 // (neighbor_owner.hpp).
 #pragma once
@@ -41,7 +42,7 @@ class autoconf {
     static constexpr std::uint64_t check_ns = 1 * ns_per_s;
     static constexpr unsigned addresses_max = 4; // of an interface
     static constexpr std::uint32_t two_hours_s = 7200;
-    static constexpr std::uint64_t mtu_pause_ns = 10 * ns_per_s;
+    static constexpr std::uint64_t limits_pause_ns = 10 * ns_per_s;
 
     static constexpr unsigned attempts_max = 4; // addresses of a prefix (RFC 7217 5: 3 retries)
 
@@ -56,7 +57,8 @@ class autoconf {
 
     std::size_t routers() const { return routers_.size(); }
     std::size_t addresses() const { return addresses_.size(); }
-    std::uint64_t mtus_put_off() const { return mtus_put_off_; } // advertisements, since the start
+    // Advertisements whose MTU or hop limit had to wait, since the start.
+    std::uint64_t limits_put_off() const { return limits_put_off_; }
     std::size_t prefixes() const { return prefixes_.size(); }
 
   private:
@@ -82,15 +84,17 @@ class autoconf {
         unsigned attempt = 0; // others had the addresses of those before
     };
 
-    struct link_mtu {
+    // What the last advertisements named; 0: nothing.
+    struct link_limits {
         iface_id iface{};
-        std::uint16_t wanted = 0; // that the last advertisement named
-        instant next{};           // from then on it may be changed
+        std::uint16_t mtu = 0;
+        std::uint8_t hop_limit = 0;
+        instant next{}; // from then on they may be changed
     };
 
     void take_router(const router_report& report);
-    void take_mtu(const router_report& report);
-    bool set_mtu(link_mtu& of);
+    void take_limits(const router_report& report);
+    bool set_limits(link_limits& of);
     void take_timers(const router_report& report);
     void take_link_prefix(iface_id id, const wire::nd_prefix_option& option);
     bool has_address_of(iface_id id, const prefix6& prefix) const;
@@ -111,8 +115,8 @@ class autoconf {
     instant now_{};
     std::vector<router> routers_;
     std::vector<address> addresses_;
-    std::vector<link_mtu> mtus_; // of interfaces where one was advertised
-    std::uint64_t mtus_put_off_ = 0;
+    std::vector<link_limits> limits_; // of interfaces where one was advertised
+    std::uint64_t limits_put_off_ = 0;
     std::vector<link_prefix> prefixes_;
     std::vector<link_timers> timed_; // with advertised times; those of no duty wait to be told
     bool timers_due_ = false;

@@ -161,6 +161,7 @@ drop_reason router_advertised(nd_context& context, const nd_view& view) {
         context.neighbors.report(neighbor_event::router_heard, router, {});
     }
     report->lifetime_s = said.lifetime_s();
+    report->hop_limit = said.hop_limit();
     report->reachable_ms = said.reachable_ms.host();
     report->retransmit_ms = said.retransmit_ms.host();
     report->mtu = options->mtu;

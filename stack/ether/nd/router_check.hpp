@@ -1,7 +1,8 @@
 // What control and worker 0 say to each other about the routers that advertise themselves, once a
 // second while there is something to say: control (autoconf) names them and what they said of the
-// timers of their link; worker 0 answers with how it stands with each, and asks for those that do
-// not answer, so that it is seen when they do again (RFC 4861 6.3.4, 6.3.6).
+// timers of their link, by which neighbours are looked after and addresses are asked for (RFC 4862
+// 5.1); worker 0 answers with how it stands with each, and asks for those that do not answer, so
+// that it is seen when they do again (RFC 4861 6.3.4, 6.3.6).
 #pragma once
 
 #include "engine/netmsg.hpp"

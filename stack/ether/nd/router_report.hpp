@@ -15,6 +15,7 @@ struct router_report : netmsg {
     iface_id iface{};
     wire::ipv6_address router;
     std::uint16_t lifetime_s = 0; // 0: no default router
+    std::uint8_t hop_limit = 0;   // 0: not said
     std::uint32_t mtu = 0;        // 0: not said, as in all that follow
     std::uint32_t reachable_ms = 0;
     std::uint32_t retransmit_ms = 0;

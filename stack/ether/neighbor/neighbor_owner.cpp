@@ -41,9 +41,13 @@ const char* name_of(neighbor_state state) {
 
 neighbor_owner::neighbor_owner(
     netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
-    const neighbor_settings& settings, const neighbor_secret& secret)
+    const neighbor_settings& settings, random_source& random)
     : messages_(messages), handlers_(handlers), solicitor_(solicitor), settings_(settings),
-      map_(settings.capacity, secret), updates_(updates_max) {}
+      random_(random), map_(settings.capacity, neighbor_secret::drawn(random)),
+      updates_(updates_max) {
+    paces_[0].base_ns = settings.reachable_ns;
+    paces_[0].reachable_ns = draw(settings.reachable_ns);
+}
 
 void neighbor_owner::on_report(neighbor_report& report, instant now) {
     switch (report.event) {
@@ -238,7 +242,7 @@ std::uint64_t neighbor_owner::length_ns(neighbor_state state, const pace& of) co
     case neighbor_state::probe:
         return of.retry_ns != 0 ? of.retry_ns : settings_.retry_ns;
     case neighbor_state::reachable:
-        return of.reachable_ns != 0 ? of.reachable_ns : settings_.reachable_ns;
+        return of.reachable_ns;
     case neighbor_state::stale:
         return settings_.stale_ns;
     case neighbor_state::delay:
@@ -252,7 +256,25 @@ std::uint64_t neighbor_owner::length_ns(neighbor_state state, const pace& of) co
     return forever;
 }
 
+// RFC 4861 6.3.2: MIN_RANDOM_FACTOR to MAX_RANDOM_FACTOR of the base, so that not all who heard of
+// it look after their neighbours in step.
+std::uint64_t neighbor_owner::draw(std::uint64_t base_ns) {
+    constexpr std::uint32_t parts = 1024;
+    return settings_.reachable_spread ? base_ns / 2 + base_ns / parts * random_.below(parts + 1)
+                                      : base_ns;
+}
+
+void neighbor_owner::draw_all(instant now) {
+    for (std::uint8_t i = 0; i < paces_used_; ++i) {
+        paces_[i].reachable_ns = draw(paces_[i].base_ns);
+    }
+    draw_at_ = now + reachable_drawn_ns;
+}
+
 void neighbor_owner::expire(instant now, unsigned budget) {
+    if (now >= draw_at_) [[unlikely]] {
+        draw_all(now);
+    }
     for (std::uint8_t i = 0; i < paces_used_; ++i) {
         for (const neighbor_state state : timed_states) {
             state_list& list = list_of(paces_[i], state);
@@ -336,7 +358,13 @@ void neighbor_owner::set_times(iface_id id, std::uint64_t reachable_ns, std::uin
     pace& of = paces_[at];
     of.taken = wanted; // those on its lists end by its times all the same
     of.iface = id;
-    of.reachable_ns = bounded(reachable_ns, reachable_least_ns, reachable_most_ns);
+    const std::uint64_t base_ns = reachable_ns != 0
+                                      ? bounded(reachable_ns, reachable_least_ns, reachable_most_ns)
+                                      : settings_.reachable_ns;
+    if (base_ns != of.base_ns) {
+        of.base_ns = base_ns;
+        of.reachable_ns = draw(base_ns);
+    }
     of.retry_ns = bounded(retry_ns, retry_least_ns, retry_most_ns);
     paces_used_ = std::max(paces_used_, static_cast<std::uint8_t>(at + 1));
 }

@@ -22,6 +22,7 @@
 #include "engine/base/clock.hpp"
 #include "engine/base/intrusive_list.hpp"
 #include "engine/netmsg.hpp"
+#include "engine/random.hpp"
 #include "stack/ether/neighbor/neighbor_map.hpp"
 #include "stack/ether/neighbor/neighbor_messages.hpp"
 
@@ -50,11 +51,13 @@ struct neighbor_settings {
     unsigned gateways_kept = 64;    // of the capacity, at most half: for routes' gateways alone
     unsigned tries = 3;             // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
     std::uint64_t retry_ns = 1 * ns_per_s;      // RETRANS_TIMER
-    std::uint64_t reachable_ns = 30 * ns_per_s; // REACHABLE_TIME
-    std::uint64_t delay_ns = 5 * ns_per_s;      // DELAY_FIRST_PROBE_TIME
-    std::uint64_t stale_ns = 1200 * ns_per_s;   // BSD's arpt_keep
-    std::uint64_t failed_ns = 3 * ns_per_s;     // how long it is not asked for again
-    std::uint64_t recycle_ns = 60 * ns_per_s;   // stale for this long may make room for another
+    std::uint64_t reachable_ns = 30 * ns_per_s; // REACHABLE_TIME: BaseReachableTime to begin with
+    // ReachableTime is half to one and a half of it, drawn for each link (RFC 4861 6.3.2).
+    bool reachable_spread = true;
+    std::uint64_t delay_ns = 5 * ns_per_s;    // DELAY_FIRST_PROBE_TIME
+    std::uint64_t stale_ns = 1200 * ns_per_s; // BSD's arpt_keep
+    std::uint64_t failed_ns = 3 * ns_per_s;   // how long it is not asked for again
+    std::uint64_t recycle_ns = 60 * ns_per_s; // stale for this long may make room for another
 };
 
 struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirty_list_tag> {
@@ -72,6 +75,8 @@ struct neighbor_record : list_hook<struct state_list_tag>, list_hook<struct dirt
 // What routers may say of the times of a link; what is beyond is taken as the bound.
 inline constexpr std::uint64_t reachable_least_ns = 1 * ns_per_s;
 inline constexpr std::uint64_t reachable_most_ns = 3600 * ns_per_s; // RFC 4861 6.2.1
+// How often ReachableTime is drawn anew where the base stays as it is: "every few hours".
+inline constexpr std::uint64_t reachable_drawn_ns = 7200 * ns_per_s;
 inline constexpr std::uint64_t retry_least_ns = 100 * ns_per_ms;
 inline constexpr std::uint64_t retry_most_ns = 10 * ns_per_s;
 
@@ -86,7 +91,7 @@ class neighbor_owner {
   public:
     neighbor_owner(
         netmsg_endpoint& messages, const neighbor_handlers& handlers, neighbor_solicitor solicitor,
-        const neighbor_settings& settings, const neighbor_secret& secret);
+        const neighbor_settings& settings, random_source& random);
 
     // A report of any worker; sets `refused` if there is no room for what is needed, `router_gone`
     // if a router says that it is none (RFC 4861 7.2.5). A gateway
@@ -146,13 +151,16 @@ class neighbor_owner {
     struct pace {
         bool taken = false;
         iface_id iface{};
-        std::uint64_t reachable_ns = 0;
+        std::uint64_t base_ns = 0;      // BaseReachableTime
+        std::uint64_t reachable_ns = 0; // as drawn
         std::uint64_t retry_ns = 0;
         std::array<state_list, neighbor_states> lists;
     };
     static constexpr std::uint8_t paces_max = 9; // the first is everybody's
 
     std::uint8_t pace_of(iface_id id) const;
+    std::uint64_t draw(std::uint64_t base_ns);
+    void draw_all(instant now);
     std::uint64_t length_ns(neighbor_state state, const pace& of) const;
     static state_list& list_of(pace& of, neighbor_state state) {
         return of.lists[static_cast<std::size_t>(state)];
@@ -162,6 +170,8 @@ class neighbor_owner {
     neighbor_handlers handlers_;
     neighbor_solicitor solicitor_;
     neighbor_settings settings_;
+    random_source& random_;
+    instant draw_at_{};
     neighbor_map<neighbor_record> map_;
     message_pool<neighbor_update> updates_;
     std::array<pace, paces_max> paces_;

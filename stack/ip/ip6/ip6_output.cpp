@@ -42,6 +42,7 @@ struct finished_way {
     wire::ipv6_address destination;
     std::uint16_t mtu = 0;
     std::uint16_t datagram_mtu = 0;
+    std::uint8_t hop_limit = 0; // of packets that say none
     bool shared = false; // by other flows between the two: not where paths are chosen by flow
 };
 
@@ -59,6 +60,23 @@ iface_id link_of(const link_table& links, const wire::ipv6_address& source) {
 bool is_ours_on(const iface& here, const wire::ipv6_address& address) {
     const iface_address6* mine = find_address(here, address);
     return mine != nullptr && is_usable(*mine);
+}
+
+// RFC 4861 6.3.4: what routers of the link say, unless somebody has said otherwise here.
+std::uint8_t hop_limit_on(const ip6_context& context, iface_id link) {
+    const std::uint8_t said = context.links[link].hop_limit6;
+    return said != 0 ? said : context.settings.hop_limit;
+}
+
+// Of a packet that says none, or TCP's that says what is usual.
+void set_hop_limit(const ip6_context& context, rte_mbuf& packet, std::uint8_t limit) {
+    constexpr std::size_t next_header_at = offsetof(wire::ipv6_header, next_header);
+    auto* header = rte_pktmbuf_mtod(&packet, std::uint8_t*);
+    std::uint8_t& of = header[offsetof(wire::ipv6_header, hop_limit)];
+    const bool is_tcp = header[next_header_at] == static_cast<std::uint8_t>(wire::ip_protocol::tcp);
+    if (of != limit && (of == 0 || (is_tcp && of == context.settings.hop_limit))) {
+        of = limit;
+    }
 }
 
 finished_way find_way(
@@ -85,6 +103,7 @@ finished_way find_way(
         const adjacency* direct = context.neighbors.resolved(key);
         way.via = direct != nullptr && direct->mtu6 <= way.via.mtu6 ? *direct : way.via;
     }
+    way.hop_limit = hop_limit_on(context, way.via.iface);
     const ip_address to = ip_address::from(destination);
     way.mtu = std::min(way.via.mtu6, context.hosts.find_mtu(to, context.now));
     way.datagram_mtu =
@@ -106,6 +125,7 @@ void send_back(ip6_context& context, rte_mbuf* packet, const finished_way& way) 
 }
 
 void send_finished(ip6_context& context, const finished_way& way, rte_mbuf* packet) {
+    set_hop_limit(context, *packet, way.hop_limit);
     if (way.via.kind == adjacency_kind::local) {
         return send_back(context, packet, way);
     }
@@ -232,7 +252,6 @@ void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& heade
     ip.version_class_flow = be32::from(6u << 28 | std::uint32_t{header.traffic_class} << 20);
     ip.payload_length = be16::from(static_cast<std::uint16_t>(length));
     ip.next_header = static_cast<std::uint8_t>(header.protocol);
-    ip.hop_limit = header.hop_limit != 0 ? header.hop_limit : context.settings.hop_limit;
     ip.source = header.source;
     ip.destination = header.destination;
     std::memcpy(at, &ip, sizeof ip); // the flow hash reads it
@@ -242,6 +261,7 @@ void ip6_output(ip6_context& context, rte_mbuf* payload, const ip6_packet& heade
     if (!can_send(via.kind)) {
         return context.worker.drops.drop(payload, drop_reason::ip6_no_route);
     }
+    ip.hop_limit = header.hop_limit != 0 ? header.hop_limit : hop_limit_on(context, via.iface);
     if (ip.source.is_unspecified()) {
         const auto source = select_source(context.links, via.iface, header.destination);
         if (!source) {

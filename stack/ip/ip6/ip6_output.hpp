@@ -16,7 +16,7 @@ struct ip6_packet {
     iface_id link{};             // where a link-local or group destination lies
     wire::ip_protocol protocol{};
     std::uint8_t traffic_class = 0;
-    std::uint8_t hop_limit = 0; // 0: settings.hop_limit
+    std::uint8_t hop_limit = 0; // 0: what routers of the link say, else settings.hop_limit
     std::uint8_t table = 0;     // routing table
     // ICMPv6: its checksum covers the addresses, so it is filled in here.
     bool fill_icmp_checksum = false;
@@ -37,10 +37,11 @@ adjacency ip6_way(
     std::uint8_t table, std::uint32_t flow_hash);
 
 // Sends finished packets of our own, data at the IPv6 header, without extension headers, through
-// the main routing table; what is larger than the path carries is cut. A link-local destination is
-// on the link that has the source address. Those to addresses of our own come back: they go to
-// context.local, for the next round. Takes all and empties the burst. Cost: packets that follow one
-// another between the same addresses share the lookup.
+// the main routing table; what is larger than the path carries is cut. A hop limit of 0, and TCP's
+// usual one, becomes what routers of the link say, else settings.hop_limit. A link-local
+// destination is on the link that has the source address. Those to addresses of our own come back:
+// they go to context.local, for the next round. Takes all and empties the burst. Cost: packets that
+// follow one another between the same addresses share the lookup.
 void ip6_output_finished(ip6_context& context, mbuf_burst& packets);
 
 // What the way to `destination` carries, in bytes of L3; 0: there is no way.

@@ -238,6 +238,18 @@ result<void> rib::set_mtu6(iface_id id, std::uint16_t mtu) {
     return {};
 }
 
+result<void> rib::set_hop_limit6(iface_id id, std::uint8_t limit) {
+    result<iface*> record = state_->iface_at(id);
+    if (!record) {
+        return record.failure();
+    }
+    if ((*record)->hop_limit6 != limit) {
+        (*record)->hop_limit6 = limit;
+        state_->write_iface(id);
+    }
+    return {};
+}
+
 result<void> rib::set_duties(
     iface_id id, std::uint8_t duties, std::uint16_t ra_interval_s, std::uint16_t ra_lifetime_s) {
     result<iface*> record = state_->iface_at(id);

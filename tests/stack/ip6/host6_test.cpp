@@ -174,5 +174,186 @@ TEST_F(host6, times_of_the_link_are_taken_within_bounds) {
     EXPECT_EQ(stale_after(), 30u);
 }
 
+// RFC 4861 6.3.4: of our own packets on that link, unless they say another themselves.
+struct hop_limits : host6 {
+    hop_limits() {
+        other = net.add_iface(1, {});
+        net.add_address6(other, "2001:db8:2::1/64");
+        for (const iface_id link : {id, other}) {
+            net.learn6(link, station(link), other_mac);
+        }
+        net.advance(10 * ns_per_s);
+        forget();
+    }
+    ipv6_address station(iface_id link) const { return ip6_host(link == id ? 1 : 2, 0, 9); }
+    ipv6_address ours(iface_id link) const { return ip6_host(link == id ? 1 : 2, 0, 1); }
+    void forget() {
+        net.sent(0);
+        net.sent(1);
+    }
+    void say(std::uint8_t hop_limit) {
+        hear(
+            icmp6_type::router_advertisement, std::uint32_t{hop_limit} << 24 | 9000,
+            {link_local(peer_mac), wire::ipv6_all_nodes}, bytes(8));
+        net.advance(ns_per_s);
+        forget();
+    }
+    // Of what we send to the station of a link when it has sent this; 0: nothing.
+    unsigned answered(iface_id link, wire::ip_protocol protocol, const bytes& content) {
+        const ip6_fields fields{station(link), ours(link), protocol};
+        const unsigned port = link == id ? 0 : 1;
+        net.receive(
+            port,
+            ethernet(
+                {router::mac_of(port), other_mac}, wire::ether_type::ipv6, ip6(fields, content)));
+        net.run();
+        return sent_to(link);
+    }
+    unsigned sent_to(iface_id link) {
+        for (const bytes& frame : net.sent_ip6(link == id ? 0 : 1)) {
+            if (const auto packet = parse_ip6_frame(frame);
+                packet && packet->header.destination == station(link)) {
+                return packet->header.hop_limit;
+            }
+        }
+        return 0;
+    }
+    unsigned echo(iface_id link) {
+        const ip6_fields fields{station(link), ours(link)};
+        return answered(
+            link, wire::ip_protocol::icmpv6,
+            icmp6(fields, icmp6_type::echo_request, 0, 7, payload(8)));
+    }
+    // A SYN to a port where nobody listens is reset.
+    unsigned reset(iface_id link) {
+        bytes segment(20);
+        segment[1] = 9; // ports 9 and 7
+        segment[3] = 7;
+        segment[12] = 0x50; // five words
+        segment[13] = 2;    // SYN
+        const bytes all = bytes_of(station(link)) + bytes_of(ours(link)) +
+                          bytes{0, 0, 0, 20, 0, 0, 0, 6} + segment;
+        std::uint32_t sum = 0;
+        for (std::size_t i = 0; i < all.size(); i += 2) {
+            sum += std::uint32_t{all[i]} << 8 | all[i + 1];
+        }
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = ~((sum & 0xffff) + (sum >> 16));
+        segment[16] = static_cast<std::uint8_t>(sum >> 8);
+        segment[17] = static_cast<std::uint8_t>(sum);
+        return answered(link, wire::ip_protocol::tcp, segment);
+    }
+    unsigned datagram(iface_id link, std::uint8_t own = 0) {
+        const flow_key key{
+            ip_address::from(ours(link)), ip_address::from(station(link)),
+            l4_port{be16::from(53)}, l4_port{be16::from(54)}};
+        net.worker_stack().host().udp.send(key, {}, {0, own});
+        net.run();
+        return sent_to(link);
+    }
+    iface_id other{};
+};
+
+TEST_F(hop_limits, what_routers_say_is_that_of_our_packets_there) {
+    duties(iface_accept_ra);
+    EXPECT_EQ(echo(id), 64u);
+    say(0); // not said
+    EXPECT_EQ(echo(id), 64u);
+    say(31);
+    EXPECT_EQ(echo(id), 31u);
+    EXPECT_EQ(reset(id), 31u);
+    EXPECT_EQ(datagram(id), 31u);
+    EXPECT_EQ(datagram(id, 64), 64u) << "it says so itself";
+    EXPECT_EQ(echo(other), 64u) << "nobody said so there";
+    EXPECT_EQ(reset(other), 64u);
+    EXPECT_EQ(datagram(other), 64u);
+    say(0);
+    EXPECT_EQ(echo(id), 31u) << "as before";
+    net.advance(10 * ns_per_s);
+    say(200);
+    EXPECT_EQ(reset(id), 200u);
+    duties(0);
+    net.advance(2 * ns_per_s);
+    forget();
+    EXPECT_EQ(echo(id), 64u);
+    EXPECT_EQ(datagram(id), 64u);
+}
+
+TEST_F(hop_limits, it_changes_at_most_every_ten_seconds) {
+    duties(iface_accept_ra);
+    for (unsigned i = 1; i <= 100; ++i) {
+        hear(
+            icmp6_type::router_advertisement, i << 24, {link_local(peer_mac), wire::ipv6_all_nodes},
+            bytes(8));
+    }
+    forget();
+    EXPECT_EQ(echo(id), 1u);
+    EXPECT_EQ(net.automatic().limits_put_off(), 99u);
+    net.advance(11 * ns_per_s);
+    forget();
+    EXPECT_EQ(echo(id), 100u) << "the last counts";
+}
+
+// RFC 4862 5.1: the time that a router names is waited after a question.
+TEST_F(host6, addresses_are_asked_for_as_slowly_as_the_link_says) {
+    duties(iface_accept_ra);
+    bytes times(8);
+    const be32 retransmit = be32::from(6000);
+    std::memcpy(&times[4], &retransmit, sizeof retransmit);
+    hear_router(peer_mac, times + prefix_option(7200, 3600));
+    unsigned asked = 0;
+    unsigned seconds = 0;
+    for (; (made()->flags & address_tentative) != 0 && seconds < 30; ++seconds) {
+        net.advance(ns_per_s);
+        asked += static_cast<unsigned>(sent(icmp6_type::neighbor_solicitation).size());
+    }
+    EXPECT_EQ(asked, 1u);
+    EXPECT_GE(seconds, 6u);
+    EXPECT_LE(seconds, 8u);
+    duties(0);
+    net.advance(2 * ns_per_s);
+    net.add_address6(id, "2001:db8:5::5/64", address_probed | address_tentative);
+    net.advance(3 * ns_per_s);
+    for (const iface_address6& mine : net.routes().interface(id).ip6()) {
+        EXPECT_EQ(mine.flags & address_tentative, 0) << "a second again";
+    }
+}
+
+// RFC 4861 6.3.2: half to one and a half of what is said, another one in the next hours.
+TEST(reachable_time, is_drawn) {
+    mbuf_pool pool;
+    unsigned least = 1000;
+    unsigned most = 0;
+    unsigned changed = 0;
+    for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+        router net(pool, {.workers = 1, .seed = seed, .reachable_spread = true});
+        const iface_id id = net.add_iface(0, {});
+        net.add_address6(id, "2001:db8:1::1/64");
+        const ipv6_address neighbor = ip6_host(1, 0, 9);
+        const auto stale_after = [&] {
+            net.learn6(id, neighbor, mac(0x45));
+            unsigned seconds = 0;
+            neighbor_owner& owner = *net.worker_stack().neighbors_owner();
+            while (owner.state_of(make_neighbor_key(id, neighbor)) == neighbor_state::reachable) {
+                net.advance(ns_per_s);
+                ++seconds;
+            }
+            net.forget6(id, neighbor);
+            return seconds;
+        };
+        const unsigned first = stale_after();
+        EXPECT_EQ(stale_after(), first) << "not drawn so soon";
+        net.advance(2 * reachable_drawn_ns);
+        const unsigned second = stale_after();
+        least = std::min({least, first, second});
+        most = std::max({most, first, second});
+        changed += first != second ? 1 : 0;
+    }
+    EXPECT_GE(least, 15u);
+    EXPECT_LE(most, 45u);
+    EXPECT_GE(most - least, 10u);
+    EXPECT_GE(changed, 6u);
+}
+
 } // namespace
 } // namespace pantala::test

@@ -78,7 +78,7 @@ TEST_F(link_mtu, only_what_the_interface_carries_and_ipv6_needs_is_believed) {
     for (const std::uint32_t good : {1280U, 1499U, 1500U, 1400U}) {
         advertise(good);
         EXPECT_EQ(good, advertised());
-        net.advance(autoconf::mtu_pause_ns);
+        net.advance(autoconf::limits_pause_ns);
     }
     for (const std::uint32_t bad : {0U, 68U, 1279U, 1501U, 65'535U, 65'536U + 1'400U, ~0U}) {
         advertise(bad);
@@ -101,12 +101,12 @@ TEST_F(link_mtu, one_that_never_rests_is_changed_every_ten_seconds) {
         EXPECT_EQ(1400, advertised());
     }
     EXPECT_EQ(before, net.routes().counts().generation) << "workers hear nothing of it";
-    EXPECT_EQ(200U, net.automatic().mtus_put_off());
-    net.advance(autoconf::mtu_pause_ns + ns_per_s);
+    EXPECT_EQ(200U, net.automatic().limits_put_off());
+    net.advance(autoconf::limits_pause_ns + ns_per_s);
     EXPECT_EQ(1280 + 199 % 7, advertised()) << "the last that was heard";
     EXPECT_EQ(1280 + 199 % 7, path_mtu(ip_address::from(far_away)));
     advertise(1280 + 199 % 7);
-    EXPECT_EQ(200U, net.automatic().mtus_put_off()) << "nothing to change";
+    EXPECT_EQ(200U, net.automatic().limits_put_off()) << "nothing to change";
 }
 
 TEST_F(link_mtu, it_counts_for_as_long_as_routers_are_believed) {
