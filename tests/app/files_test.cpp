@@ -1,6 +1,6 @@
 #include "app/eal/devices.hpp"
 #include "app/gen/table/slow_table.hpp"
-#include "app/run/table_file.hpp"
+#include "app/tables/table_file.hpp"
 
 #include <atomic>
 #include <cerrno>

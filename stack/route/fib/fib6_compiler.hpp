@@ -13,7 +13,7 @@
 #include "engine/base/result.hpp"
 #include "stack/route/fib/fib6_image.hpp"
 #include "stack/route/fib/fib6_space.hpp"
-#include "stack/route/rib/prefix_trie6.hpp"
+#include "stack/route/index/prefix_trie6.hpp"
 #include "stack/route/rib/route_writer.hpp"
 
 #include <array>

@@ -5,10 +5,10 @@
 
 #include "stack/route/fib/fib4_compiler.hpp"
 #include "stack/route/fib/fib6_compiler.hpp"
+#include "stack/route/index/prefix_index4.hpp"
+#include "stack/route/index/prefix_map4.hpp"
+#include "stack/route/index/prefix_trie6.hpp"
 #include "stack/route/rib.hpp"
-#include "stack/route/rib/prefix_index4.hpp"
-#include "stack/route/rib/prefix_map4.hpp"
-#include "stack/route/rib/prefix_trie6.hpp"
 
 #include <algorithm>
 #include <cstdint>

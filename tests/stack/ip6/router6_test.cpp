@@ -335,8 +335,8 @@ TEST_F(link6, a_query_is_answered_with_all_groups_in_time) {
     };
     ask(query, 1);
     net.advance(1 * ns_per_s);
-    // All routers, and the groups of the link-local and the global address.
-    EXPECT_EQ(records_of(net.sent(0)).size(), 3u);
+    // All routers, the groups of the link-local and the global address, and the anycast address's.
+    EXPECT_EQ(records_of(net.sent(0)).size(), 4u);
     EXPECT_EQ(net.worker_stack(1).nd_counts().listener_queries_in.read(), 1u);
     const std::uint64_t before = net.dropped(drop_reason::nd_format);
     ask(query, 2); // from afar

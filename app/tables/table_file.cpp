@@ -1,4 +1,4 @@
-#include "app/run/table_file.hpp"
+#include "app/tables/table_file.hpp"
 
 #include "stack/route/feed/prefix_file.hpp"
 

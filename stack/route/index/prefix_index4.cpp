@@ -1,4 +1,4 @@
-#include "stack/route/rib/prefix_index4.hpp"
+#include "stack/route/index/prefix_index4.hpp"
 
 #include <algorithm>
 #include <bit>

@@ -1,4 +1,4 @@
-#include "stack/route/rib/prefix_trie6.hpp"
+#include "stack/route/index/prefix_trie6.hpp"
 
 #include "engine/base/check.hpp"
 
