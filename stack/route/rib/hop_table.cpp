@@ -1,11 +1,6 @@
 #include "stack/route/rib/hop_table.hpp"
 
-#include "stack/route/fib/bucket_shares.hpp"
-
 #include <algorithm>
-#include <array>
-#include <bit>
-#include <cstring>
 #include <iterator>
 
 namespace pantala {
