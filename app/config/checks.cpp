@@ -73,9 +73,9 @@ result<void> check_hostcache(const hostcache_config& from) {
     return from.expire >= from.min_expire
                ? result<void>()
                : error{
-                     EINVAL, fmt::format(
-                                 "expire ({}) is less than min_expire ({})", from.expire,
-                                 from.min_expire)};
+                     EINVAL,
+                     fmt::format(
+                         "expire ({}) is less than min_expire ({})", from.expire, from.min_expire)};
 }
 result<void> is_dad(const std::string& value) {
     return one_of(value, {"optimistic", "strict", "off"});

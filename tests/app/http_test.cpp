@@ -67,7 +67,8 @@ TEST(HttpServer, AnswersOneAfterAnother) {
     EXPECT_FALSE(web.client.at_end());
 }
 
-// From the second time on in a second an answer is lent as a whole; large bodies are from the first.
+// From the second time on in a second an answer is lent as a whole; large bodies are from the
+// first.
 TEST(HttpServer, AnswersTheSameAgainAndAgain) {
     for (const std::size_t bytes : {5U, 1'000U, 9'000U, 32'000U, 40'000U}) {
         served web(http_content::fixed(bytes));

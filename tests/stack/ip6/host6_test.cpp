@@ -245,8 +245,8 @@ struct hop_limits : host6 {
     }
     unsigned datagram(iface_id link, std::uint8_t own = 0) {
         const flow_key key{
-            ip_address::from(ours(link)), ip_address::from(station(link)),
-            l4_port{be16::from(53)}, l4_port{be16::from(54)}};
+            ip_address::from(ours(link)), ip_address::from(station(link)), l4_port{be16::from(53)},
+            l4_port{be16::from(54)}};
         net.worker_stack().host().udp.send(key, {}, {0, own});
         net.run();
         return sent_to(link);
