@@ -153,15 +153,16 @@ class restore_turn {
     void go_on_late(std::size_t count) {
         const std::size_t end = std::min(walk_.late_told + count, walk_.late.size());
         while (walk_.late_told < end) {
-            const auto [prefix, metric] = walk_.late[walk_.late_told++];
-            if (!walk_.ahead.contains({prefix, metric})) {
-                each_route(prefix, [&, at = metric](const candidate& route, bool aside) {
-                    if (route.metric == at && route.protocol != route_protocol::kernel) {
-                        tell_ways(route.hop, 0);
-                        tell(prefix, route, aside);
-                    }
-                });
+            const typename restore_walk<Prefix>::key key = walk_.late[walk_.late_told++];
+            if (walk_.ahead.contains(key)) {
+                continue;
             }
+            each_route(key.first, [&](const candidate& route, bool aside) {
+                if (route.metric == key.second && route.protocol != route_protocol::kernel) {
+                    tell_ways(route.hop, 0);
+                    tell(key.first, route, aside);
+                }
+            });
         }
     }
 
