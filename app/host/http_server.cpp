@@ -240,11 +240,11 @@ void http_server::move_behind(conn& self, std::uint64_t since_ns) {
 // nullptr.
 http_server::prepared* http_server::find_prepared(const http_response& of) {
     const std::size_t all = of.head.size() + date_.size() + of.body.size();
-    if (all > prepared_bytes_max) {
+    if (all < prepared_bytes_min || all > prepared_bytes_max) {
         return nullptr;
     }
-    prepared& here =
-        prepared_[std::hash<const void*>{}(&of) / alignof(http_response) % prepared_.size()];
+    // Addresses differ in their middle bits: Fibonacci hashing spreads them over the 64 places.
+    prepared& here = prepared_[(reinterpret_cast<std::uintptr_t>(&of) * 0x9e3779b97f4a7c15U) >> 58];
     if (here.of != &of || here.date_ns != date_ns_) {
         here.of = &of;
         here.date_ns = date_ns_;
@@ -252,11 +252,19 @@ http_server::prepared* http_server::find_prepared(const http_response& of) {
         return nullptr;
     }
     if (here.owner == nullptr) {
-        auto text = std::make_shared<std::string>();
+        if (*prepared_alive_ + all > prepared_alive_max) {
+            return nullptr; // peers that take nothing have enough already
+        }
+        *prepared_alive_ += all;
+        const std::shared_ptr<std::string> text(
+            new std::string, [alive = prepared_alive_, all](const std::string* gone) {
+                *alive -= all;
+                delete gone;
+            });
         text->reserve(all);
         text->append(of.head).append(date_.data(), date_.size()).append(of.body);
         here.text = *text;
-        here.owner = std::make_unique<lent_memory>(std::move(text));
+        here.owner = std::make_unique<lent_memory>(text);
     }
     return &here;
 }

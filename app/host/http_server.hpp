@@ -3,8 +3,8 @@
 //
 // What a peer can make it hold: a head of at most head_bytes_max, a target of target_bytes_max, no
 // request body beyond what lies in the receive buffer, one answer under way a connection (nothing
-// is read meanwhile), and a connection for at most `idle` in which it neither asks nor takes any of
-// its answer.
+// is read meanwhile), 16 MiB of answers that are lent, besides the content, and a connection for at
+// most `idle` in which it neither asks nor takes any of its answer.
 #pragma once
 
 #include "app/host/http_content.hpp"
@@ -57,7 +57,10 @@ class http_server : public worker_program {
         std::string_view text;
         std::unique_ptr<lent_memory> owner; // nullptr: asked for once
     };
+    static constexpr std::size_t prepared_bytes_min = 512; // less is copied, several to a buffer
     static constexpr std::size_t prepared_bytes_max = 32'768;
+    // Bytes of all that is lent so, also of answers of seconds ago that a peer has not taken yet.
+    static constexpr std::size_t prepared_alive_max = std::size_t{16} << 20;
 
     static tcp_socket* accept(void* self, sockets& here);
     static void on_event(tcp_socket& socket, std::uint8_t events);
@@ -85,8 +88,9 @@ class http_server : public worker_program {
     socket_pool<conn> conns_;
     intrusive_list<conn> by_age_; // the longest without a sign of life first
     std::uint64_t now_ns_ = 0;
-    std::uint64_t date_ns_ = 0;           // when `date_` is to be made anew
-    std::array<char, 33> date_{};         // of fixed length, with the empty line behind it
+    std::uint64_t date_ns_ = 0;   // when `date_` is to be made anew
+    std::array<char, 33> date_{}; // of fixed length, with the empty line behind it
+    std::shared_ptr<std::size_t> prepared_alive_ = std::make_shared<std::size_t>(0);
     std::array<prepared, 64> prepared_{}; // by the response's address
     std::uint64_t requests_ = 0;
 };

@@ -339,6 +339,7 @@ bool router::turn() {
         wake_workers();
     }
     engine_->control().flush();
+    pay_tcp_owed();
     notice_silent_ports();
     return quiet;
 }

@@ -223,6 +223,8 @@ class router {
     json route_row(const Route& one) const;
     bool turn_churn();
     void wake_workers();
+    result<void> tell_tcp(std::uint16_t w);
+    void pay_tcp_owed();
     void notice_silent_ports();
     void notice_memory(instant now);
 
@@ -233,6 +235,7 @@ class router {
     tcp_config tcp_;                 // as it stands
     host_settings host_settings_;    // what was made of it
     worker_questions questions_;     // outlives the workers
+    std::vector<bool> tcp_owed_;     // by worker: it has not got the last change of [tcp]
     std::unique_ptr<engine> engine_; // none while a configuration is only checked
     std::vector<std::unique_ptr<route_replica>> replicas_;
     std::vector<std::unique_ptr<stack>> stacks_;

@@ -195,18 +195,34 @@ json router::list_tcp(const std::string& name) const {
     return rows;
 }
 
+// The worker makes what is chosen now; one that is stuck is owed it.
+result<void> router::tell_tcp(std::uint16_t w) {
+    worker_questions::question<tcp_command> command(questions_);
+    command->settings = host_settings_.tcp;
+    command->peer_conns = host_settings_.limits.peer_conns;
+    command->listeners_backlog_max = host_settings_.limits.listeners_backlog_max;
+    result<void> answered = command.ask(engine_->control(), w);
+    tcp_owed_.resize(engine_->workers());
+    tcp_owed_[w] = !answered;
+    return answered;
+}
+
+void router::pay_tcp_owed() {
+    for (std::uint16_t w = 0; w < tcp_owed_.size(); ++w) {
+        if (tcp_owed_[w] && !questions_.is_out(w)) {
+            static_cast<void>(tell_tcp(w));
+        }
+    }
+}
+
 result<unsigned> router::set_tcp(const std::string& name, const std::string& value) {
     if (auto good = set_tcp_key(tcp_, name, value); !good) {
         return good.failure();
     }
     choose_tcp(tcp_, host_settings_);
     result<void> done;
-    for (std::uint16_t w = 0; w < engine_->workers(); ++w) { // who is stuck makes it later
-        worker_questions::question<tcp_command> command(questions_);
-        command->settings = host_settings_.tcp;
-        command->peer_conns = host_settings_.limits.peer_conns;
-        command->listeners_backlog_max = host_settings_.limits.listeners_backlog_max;
-        if (auto answered = command.ask(engine_->control(), w); !answered) {
+    for (std::uint16_t w = 0; w < engine_->workers(); ++w) {
+        if (auto answered = tell_tcp(w); !answered) {
             done = answered;
         }
     }

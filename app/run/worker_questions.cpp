@@ -24,8 +24,7 @@ result<void> worker_questions::ask(netmsg_endpoint& control, held_base& state, n
     using steady = std::chrono::steady_clock;
     control.poll();
     std::erase_if(left_, [](const auto& each) { return !each->away; });
-    if (std::ranges::any_of(
-            left_, [&](const auto& each) { return each->worker == state.worker; })) {
+    if (is_out(state.worker)) {
         return no_answer(state.worker, " an earlier question");
     }
     const auto end = steady::now() + wait_;
@@ -33,13 +32,17 @@ result<void> worker_questions::ask(netmsg_endpoint& control, held_base& state, n
     control.send(state.worker, message);
     while (state.away) {
         control.flush();
-        if (control.poll() != 0) {
-            continue;
+        const bool handled = control.poll() != 0;
+        if (!state.away) {
+            break;
         }
         const auto left =
             std::chrono::duration_cast<std::chrono::milliseconds>(end - steady::now()).count();
         if (left <= 0) {
             return no_answer(state.worker, "");
+        }
+        if (handled) { // more may have come meanwhile
+            continue;
         }
         control.bell().arm();
         if (!control.has_messages()) {

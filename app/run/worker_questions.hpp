@@ -5,6 +5,7 @@
 #include "engine/base/result.hpp"
 #include "engine/netmsg.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -55,6 +56,12 @@ class worker_questions {
     };
 
     explicit worker_questions(std::chrono::milliseconds wait = patience) : wait_(wait) {}
+
+    // Has this worker an earlier question still? Control's messages have been polled.
+    bool is_out(std::uint16_t worker) const {
+        return std::ranges::any_of(
+            left_, [&](const auto& each) { return each->away && each->worker == worker; });
+    }
 
   private:
     result<void> ask(netmsg_endpoint& control, held_base& state, netmsg& message);

@@ -75,7 +75,7 @@ ssize_t readv(int socket, const iovec* pieces, int count);
 int shutdown(int socket, int how);
 // Also an epoll's. With SO_LINGER and a time, waits that long for the peer to have everything,
 // also of a non-blocking socket. Else what is not sent yet still goes, unless the peer takes
-// nothing of it for TCP_USER_TIMEOUT, or ten minutes.
+// nothing of it for TCP_USER_TIMEOUT, or for ten minutes from now.
 int close(int socket);
 // SOL_SOCKET: SO_ERROR, SO_TYPE, SO_DOMAIN, SO_PROTOCOL, SO_ACCEPTCONN, SO_REUSEADDR and
 // SO_OOBINLINE and SO_BROADCAST (always as if set), SO_REUSEPORT (changes nothing: a listener is on

@@ -34,7 +34,8 @@ inline constexpr std::uint8_t closed = 8;   // it is over; error() says why. Clo
 
 // Memory that sockets of one worker send from where it lies. What `keeper` keeps must not change,
 // and is kept until the peers have the last byte of it or their connections have ended, also when
-// this object is gone by then. Owner: the worker.
+// this object is gone by then. Its end runs inside TCP: it must use no socket. TCP's limits of
+// memory count buffers, not what is lent. Owner: the worker.
 class lent_memory {
   public:
     explicit lent_memory(std::shared_ptr<const void> keeper);

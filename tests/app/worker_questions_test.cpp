@@ -2,6 +2,8 @@
 // while a worker has it.
 #include "app/run/worker_questions.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -51,6 +53,49 @@ TEST(worker_questions, one_that_answers_may_be_asked_again_and_again) {
     stop = true;
     worker.join();
     EXPECT_EQ(alive, 0U);
+}
+
+// Whatever else comes meanwhile.
+TEST(worker_questions, one_that_is_stuck_is_not_waited_for_however_much_others_say) {
+    struct chatter : netmsg {
+        chatter() {
+            handler = [](netmsg& message, netmsg_endpoint& here) { here.reply(message); };
+            on_reply = [](netmsg& message, netmsg_endpoint& here) {
+                auto& self = static_cast<chatter&>(message);
+                ++self.rounds;
+                self.stop ? void(self.over = true) : here.send(2, message); // to control
+            };
+        }
+        unsigned rounds = 0;
+        std::atomic<bool> stop = false;
+        std::atomic<bool> over = false;
+    };
+    netmsg_fabric fabric(2);
+    std::array<chatter, 16> said;
+    std::thread talker([&] {
+        netmsg_endpoint& here = fabric.endpoint(0);
+        for (chatter& each : said) {
+            here.send(2, each);
+        }
+        while (!std::ranges::all_of(said, [](const chatter& each) { return each.over.load(); })) {
+            here.poll();
+            here.flush();
+        }
+    });
+    worker_questions with(std::chrono::milliseconds(30));
+    EXPECT_EQ(doubled(with).ask(fabric.control(), 1).failure().code, ETIMEDOUT);
+    for (chatter& each : said) {
+        each.stop = true;
+    }
+    while (!std::ranges::all_of(said, [](const chatter& each) { return each.over.load(); })) {
+        fabric.control().poll();
+        fabric.control().flush();
+    }
+    talker.join();
+    fabric.endpoint(1).poll(); // what was left with it goes back
+    fabric.endpoint(1).flush();
+    fabric.control().poll();
+    EXPECT_GT(said[0].rounds, 1U);
 }
 
 TEST(worker_questions, one_that_is_stuck_is_not_waited_for_and_finds_its_message_later) {

@@ -233,6 +233,7 @@ void nd_router_gone(nd_context& context, const neighbor_key& router) {
         return;
     }
     report->lifetime_s = 0;
+    report->hop_limit = 0;
     report->reachable_ms = 0;
     report->retransmit_ms = 0;
     report->mtu = 0;

@@ -25,6 +25,7 @@ class bucket_space {
         if (from == orders) {
             return std::nullopt;
         }
+        left_ -= count;
         const std::uint32_t first = *free_[from].begin();
         free_[from].erase(free_[from].begin());
         while (from > order) {
@@ -35,6 +36,7 @@ class bucket_space {
     }
 
     void give(std::uint32_t first, unsigned count) {
+        left_ += count;
         auto order = static_cast<unsigned>(std::countr_zero(count));
         for (; order + 1 < orders; ++order) {
             const std::uint32_t buddy = first ^ (std::uint32_t{1} << order);
@@ -46,9 +48,13 @@ class bucket_space {
         free_[order].insert(first);
     }
 
+    // Free ones, in runs of whatever length.
+    unsigned left() const { return left_; }
+
   private:
     static constexpr unsigned orders = std::bit_width(group_buckets_max);
 
+    unsigned left_ = group_buckets_max;
     std::array<std::set<std::uint32_t>, orders> free_; // first buckets of free runs of 2^order
 };
 

@@ -58,6 +58,7 @@ result<void> hop_table::make_group(entry& made, std::optional<nexthop_id> like) 
     const entry* before = like && entries_[like->value].group() ? &entries_[like->value] : nullptr;
     const auto were = before != nullptr ? static_cast<unsigned>(before->owners.size()) : 0U;
     unsigned count = std::max(buckets_for(made, true), were);
+    count = may_grow(count) ? count : std::max(enough, were);
     std::optional<std::uint16_t> first = space_.take(count);
     if (!first && count > enough) {
         count = enough;
@@ -88,7 +89,7 @@ unsigned hop_table::buckets_for(const entry& group, bool nested) const {
     unsigned enough = weights * 8;
     for (std::size_t m = 0; nested && m < group.members.size(); ++m) {
         const nexthop& record = records_.hops[group.members[m].value];
-        if (record.kind == nexthop_kind::group) {
+        if (live(group.members[m]) && record.kind == nexthop_kind::group) { // else its fallback's
             enough = std::max(
                 enough, record.group_count * weights / (2U * group.what.targets[m].weight));
         }
@@ -102,7 +103,7 @@ void hop_table::grow(entry& group) {
     const auto before = static_cast<unsigned>(group.owners.size());
     const unsigned wanted = buckets_for(group, true);
     const std::optional<std::uint16_t> first =
-        wanted > before ? space_.take(wanted) : std::optional<std::uint16_t>();
+        wanted > before && may_grow(wanted) ? space_.take(wanted) : std::optional<std::uint16_t>();
     if (!first) {
         return;
     }

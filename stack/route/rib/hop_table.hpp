@@ -140,6 +140,8 @@ class hop_table {
     static bool goes_on(const entry& before, const entry& now);
     // Gives the dead members' buckets to those that lack most, and their share to those who came.
     void spread(entry& group);
+    // What a group has only to spread more evenly leaves a quarter to groups that need theirs.
+    bool may_grow(unsigned count) const { return space_.left() >= count + group_buckets_max / 4; }
     unsigned buckets_for(const entry& group, bool nested) const;
     void grow(entry& group);
     void share_inner(entry& group, std::uint16_t member, const nexthop& over);

@@ -264,8 +264,11 @@ void bsd_socket::pump() {
         shut_ = true;
         conn_.shutdown_write();
     }
-    if (closing && !all_sent && !has_user_timeout_) {
-        conn_.set_user_timeout(closed_patience_ms);
+    if (closing && !all_sent && !has_user_timeout_ && !std::exchange(patient_, true)) {
+        // TCP counts from the last byte that the peer took, which may be long ago.
+        const std::uint64_t stalled_ms = (conn_.worker().now_ns() - conn_.taken_ns()) / ns_per_ms;
+        conn_.set_user_timeout(static_cast<std::uint32_t>(
+            std::min<std::uint64_t>(stalled_ms + closed_patience_ms, UINT32_MAX)));
     }
     std::uint32_t bits = conn_.at_end() ? bit::input_over : 0;
     const bool over = ended_ && (conn_.readable() == 0 || closing);

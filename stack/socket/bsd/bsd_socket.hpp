@@ -230,6 +230,7 @@ class bsd_socket {
     bool shut_ = false;
     bool held_ = false;             // TCP was told that more follows what it has
     bool has_user_timeout_ = false; // TCP_USER_TIMEOUT was chosen
+    bool patient_ = false;          // closed, and told how long it may take
     conn_of conn_;
 };
 

@@ -210,6 +210,8 @@ void prefetch_sent(const host& h, std::uint32_t candidate) {
         __builtin_prefetch(&h.sents[c.by_seq.head], 1);
         __builtin_prefetch(c.snd_head, 1);
         __builtin_prefetch(reinterpret_cast<const char*>(c.snd_head) + 64, 1); // `next`
+        // What its pool keeps before it: read where lent memory is let go.
+        __builtin_prefetch(reinterpret_cast<const char*>(c.snd_head) - 8);
     }
 }
 

@@ -280,6 +280,8 @@ void receive_payload(host& h, conn& c, tcp_seq seq, rte_mbuf* payload) {
     const bool had_early = c.ooo_head != nullptr;
     if (bytes != c.rcv_mss) {
         learn_segment_size(c, bytes);
+    } else {
+        c.rcv_last = 0; // only two in a row tell of another size
     }
     while (payload != nullptr) {
         rte_mbuf* piece = payload;

@@ -41,6 +41,10 @@ std::size_t
 queue_lent(host& h, conn& c, std::span<const std::byte> bytes, rte_mbuf_ext_shared_info& owner) {
     std::size_t done = 0;
     while (done < bytes.size()) {
+        if (rte_mbuf_ext_refcnt_read(&owner) > lent_uses_max) {
+            c.snd_end += static_cast<std::uint32_t>(done);
+            return done + queue_bytes(h, c, bytes.subspan(done));
+        }
         rte_mbuf* fresh = grow_queue(h, c);
         if (fresh == nullptr) {
             break;
@@ -116,9 +120,6 @@ std::size_t send(host& h, conn_handle handle, std::span<const std::byte> bytes, 
 std::size_t send_lent(
     host& h, conn_handle handle, std::span<const std::byte> bytes, rte_mbuf_ext_shared_info& owner,
     bool more) {
-    if (rte_mbuf_ext_refcnt_read(&owner) > lent_uses_max) {
-        return send(h, handle, bytes, more);
-    }
     return send_with(h, handle, bytes, more, [&](conn& c, std::span<const std::byte> fitting) {
         return queue_lent(h, c, fitting, owner);
     });

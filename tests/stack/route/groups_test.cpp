@@ -244,6 +244,42 @@ TEST_F(nested_groups_test, a_group_that_comes_later_is_shared_out_as_well) {
     }
 }
 
+// What is dead follows the default route, a large group here, and has no buckets to share out.
+TEST_F(groups_test, dead_members_make_no_group_larger) {
+    group_members many = some(0, 5);
+    for (unsigned i = 0; i < 5; ++i) {
+        many[gateway_at(2, i)] = 6;
+    }
+    ASSERT_TRUE(control->add(to(make_prefix4(0, 0), many)).ok());
+    group_members pair = some(0, 1);
+    pair[gateway_at(1, 0)] = 1;
+    ASSERT_TRUE(control->add(to(prefix(0), pair)).ok());
+    EXPECT_EQ(buckets(prefix(0)), 16U);
+    ASSERT_TRUE(control->set_up(link[1], false).ok());
+    EXPECT_EQ(buckets(prefix(0)), 16U);
+    ASSERT_TRUE(control->set_up(link[1], true).ok());
+    EXPECT_EQ(buckets(prefix(0)), 16U);
+}
+
+// Groups that would only be more even leave room to those that could not be there else.
+TEST_F(nested_groups_test, groups_that_grow_leave_room_for_others) {
+    for (const unsigned which : {0U, 1U}) {
+        ASSERT_TRUE(control->replace(near(which, 64)).ok());
+    }
+    for (unsigned i = 0; i < 300; ++i) {
+        route one = far(1);
+        one.prefix = make_prefix4(0xd0000000 + (i << 8), 24);
+        one.mtu = static_cast<std::uint16_t>(1'000 + i); // a group of its own
+        ASSERT_TRUE(control->add(one).ok()) << i;
+    }
+    settle();
+    for (unsigned i = 0; i < 400; ++i) {
+        route plain = to(make_prefix4(0xe0000000 - 0x1000000 + (i << 8), 24), some(0, 2));
+        plain.mtu = static_cast<std::uint16_t>(1'000 + i);
+        ASSERT_TRUE(control->add(plain).ok()) << i;
+    }
+}
+
 TEST_F(groups_test, a_deletion_moves_no_flow_of_those_that_stay) {
     ASSERT_TRUE(control->add(to(prefix(0), some(0, 3))).ok());
     const flow_map before = seen(prefix(0));

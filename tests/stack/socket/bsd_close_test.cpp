@@ -61,6 +61,17 @@ TEST_F(bsd_close, a_peer_that_keeps_its_window_shut_does_not_keep_a_socket_for_e
     EXPECT_EQ(1U, connections());
 }
 
+// What was before the close does not count.
+TEST_F(bsd_close, a_peer_that_paused_long_before_has_its_time) {
+    fill();
+    wait_seconds(900);
+    EXPECT_EQ(0, bsd::close(client));
+    wait_seconds(300);
+    EXPECT_EQ(2U, connections());
+    wait_seconds(600);
+    EXPECT_EQ(1U, connections());
+}
+
 TEST_F(bsd_close, who_chose_a_user_timeout_has_that_one) {
     const unsigned two_hours_ms = 7'200'000;
     EXPECT_EQ(

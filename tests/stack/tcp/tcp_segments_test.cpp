@@ -280,7 +280,15 @@ TEST(tcp_segments, every_second_is_acknowledged_behind_a_larger_one_too) {
     }
     EXPECT_EQ(c.rcv_mss, 1'000U);
     peer.give(peer.segment(ack, 1'400));
+    peer.seq += 1'400;
     EXPECT_EQ(c.rcv_mss, 1'400U);
+    for (unsigned i = 0; i < 4; ++i) { // full ones with the same rest behind each
+        peer.give(peer.segment(ack | psh, 600));
+        peer.seq += 600;
+        EXPECT_EQ(c.rcv_mss, 1'400U);
+        peer.give(peer.segment(ack, 1'400));
+        peer.seq += 1'400;
+    }
 }
 
 } // namespace
