@@ -41,8 +41,9 @@ int errno_of(tcp::conn_error error) {
 }
 
 void prefetch_socket(const void* user) { // nullptr and what is gone do no harm
+    const auto record = reinterpret_cast<std::uintptr_t>(user); // not a pointer: it may be gone
     for (unsigned line = 0; line < socket_prefetch_bytes; line += 64) {
-        __builtin_prefetch(static_cast<const char*>(user) + line, 1);
+        __builtin_prefetch(reinterpret_cast<const void*>(record + line), 1);
     }
 }
 

@@ -208,10 +208,13 @@ void prefetch_sent(const host& h, std::uint32_t candidate) {
     const conn& c = h.conns[candidate];
     if (c.by_seq.head != no_id) {
         __builtin_prefetch(&h.sents[c.by_seq.head], 1);
-        __builtin_prefetch(c.snd_head, 1);
-        __builtin_prefetch(reinterpret_cast<const char*>(c.snd_head) + 64, 1); // `next`
+    }
+    if (c.snd_head != nullptr) {
+        const auto* buffer = reinterpret_cast<const char*>(c.snd_head);
+        __builtin_prefetch(buffer, 1);
+        __builtin_prefetch(buffer + 64, 1); // `next`
         // What its pool keeps before it: read where lent memory is let go.
-        __builtin_prefetch(reinterpret_cast<const char*>(c.snd_head) - 8);
+        __builtin_prefetch(buffer - 8);
     }
 }
 
