@@ -14,6 +14,8 @@
 
 namespace pantala::tcp {
 
+class host;
+
 // May the application still give bytes?
 inline bool may_send(const conn& c) {
     return !c.has(conn_flag::fin_queued) &&
