@@ -1,10 +1,8 @@
 // Neighbours that routes lead to: kept fresh, told of before hosts are, and gone with their
 // interface.
-#include "tests/harness/router.hpp"
+#include "tests/stack/ether/neighbors.hpp"
 
 #include <algorithm>
-
-#include <gtest/gtest.h>
 
 namespace pantala::test::gateways_tests {
 namespace {
@@ -13,36 +11,18 @@ using wire::arp_operation;
 using wire::ether_type;
 using enum neighbor_state;
 
-// Two links; the host of the first is known, 10.0.1.2 of the second is the gateway.
-struct gateways : testing::Test {
-    gateways() : net(pool) {
-        inside = net.add_iface(0, {"10.0.0.1/24"});
-        outside = net.add_iface(1, {"10.0.1.1/24"});
-        net.learn(inside, host, host_mac);
-        net.advance(10 * ns_per_s);
-        net.sent(0);
-        net.sent(1);
-    }
+// 10.0.1.2 of the second link is the gateway.
+struct gateways : neighbors {
     static neighbor_key key(iface_id id, wire::ipv4_address of) {
         return make_neighbor_key(id, of.value);
     }
     neighbor_table& table() { return net.worker_stack().neighbors(); }
+    using neighbors::state;
     neighbor_state state(const neighbor_key& of) {
         return net.worker_stack().neighbors_owner()->state_of(of);
     }
-    neighbor_state state() { return state(key(outside, peer)); }
-    void packet(wire::ipv4_address to) {
-        net.receive(0, udp_frame({router::mac_of(0), host_mac}, {host, to}));
-        net.run();
-    }
     // The peer asks for our address: it is known from then on, not that it hears us.
-    void ask() {
-        net.receive(
-            1, ethernet(
-                   {router::mac_of(1), peer_mac}, ether_type::arp,
-                   arp(arp_operation::request, peer_mac, peer, router::mac_of(1), ours)));
-        net.run();
-    }
+    void ask() { hear(arp_operation::request, peer, peer_mac, ours); }
     // Whether the peer alone was asked whether it is there.
     bool probed() {
         const frames sent = net.sent(1);
@@ -61,16 +41,7 @@ struct gateways : testing::Test {
         return told;
     }
 
-    const wire::ipv4_address host = ip(10, 0, 0, 2);
-    const wire::ipv4_address ours = ip(10, 0, 1, 1);
-    const wire::ipv4_address peer = ip(10, 0, 1, 2);
     const wire::ipv4_address far_away = ip(192, 0, 2, 1);
-    const wire::mac_address host_mac = mac(0x10);
-    const wire::mac_address peer_mac = mac(0x20);
-    mbuf_pool pool;
-    router net;
-    iface_id inside;
-    iface_id outside;
 };
 
 TEST_F(gateways, one_that_is_learned_as_stale_is_probed) {

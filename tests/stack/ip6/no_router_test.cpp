@@ -43,6 +43,33 @@ TEST_F(no_router, one_that_says_so_is_no_default_route) {
     EXPECT_FALSE(has_default());
 }
 
+// The message that tells control may have told of another link before.
+TEST_F(no_router, one_that_ends_says_nothing_of_hop_limits) {
+    duties(iface_accept_ra);
+    const iface_id other = net.add_iface(1, {});
+    net.add_address6(other, "2001:db8:2::1/64");
+    ASSERT_TRUE(net.routes().set_duties(other, iface_accept_ra, 600, 1800).ok());
+    net.advance(10 * ns_per_s);
+    ip6_fields fields{link_local(mac(0x45)), wire::ipv6_all_nodes};
+    fields.hop_limit = 255;
+    net.receive(
+        1,
+        ethernet(
+            {wire::multicast_mac(fields.destination), mac(0x45)}, wire::ether_type::ipv6,
+            icmp6_packet(fields, icmp6_type::router_advertisement, 0, 99U << 24 | 1800U, bytes(8))),
+        0);
+    net.run();
+    EXPECT_EQ(net.routes().interface(other).hop_limit6, 99U);
+    greet(peer_mac);
+    advertise(1800, {});
+    say(peer_mac, wire::nd_flag_router | wire::nd_flag_override);
+    net.advance(5 * ns_per_s);
+    EXPECT_EQ(net.automatic().routers(), 2u);
+    say(peer_mac, wire::nd_flag_override);
+    EXPECT_EQ(net.automatic().routers(), 1u);
+    EXPECT_EQ(net.routes().interface(id).hop_limit6, 0U);
+}
+
 TEST_F(no_router, a_host_that_says_so_changes_nothing) {
     duties(iface_accept_ra);
     greet(peer_mac);

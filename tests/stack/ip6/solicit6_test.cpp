@@ -26,6 +26,14 @@ struct solicit6 : testing::Test, small_net6 {
         return std::nullopt;
     }
     void packet(const ipv6_address& to) { from_host(datagram6({host, to})); }
+    // These are on the outer link, though none of its addresses is of them.
+    void lead_out(const prefix6& prefix) {
+        route6 direct;
+        direct.prefix = prefix;
+        direct.targets.push_back({.kind = nexthop_kind::connected, .interface = outside});
+        ASSERT_TRUE(net.routes().add(direct).ok());
+        net.run();
+    }
 };
 
 TEST_F(solicit6, by_a_deprecated_one_where_other_links_have_better_ones) {
@@ -40,11 +48,7 @@ TEST_F(solicit6, by_a_deprecated_one_where_other_links_have_better_ones) {
 TEST_F(solicit6, by_the_link_local_one_where_there_is_no_other) {
     const address6 mine{0x20010db8'00020000, 1};
     ASSERT_TRUE(net.routes().del_address(outside, mine, 64).ok());
-    route6 direct;
-    direct.prefix = *parse_prefix6("2001:db8:9::/48");
-    direct.targets.push_back({.kind = nexthop_kind::connected, .interface = outside});
-    ASSERT_TRUE(net.routes().add(direct).ok());
-    net.run();
+    lead_out(*parse_prefix6("2001:db8:9::/48"));
     forget();
     const ipv6_address peer = ip6_host(9, 0, 0x44);
     packet(peer);
@@ -72,11 +76,7 @@ TEST_F(solicit6, not_by_one_of_another_prefix) {
     ASSERT_TRUE(
         net.routes().set_address_flags(outside, {0x20010db8'00070000, 1}, address_deprecated).ok());
     ASSERT_TRUE(net.routes().set_address_flags(outside, mine, address_deprecated).ok());
-    route6 direct;
-    direct.prefix = *parse_prefix6("2001:db8:9::/48");
-    direct.targets.push_back({.kind = nexthop_kind::connected, .interface = outside});
-    ASSERT_TRUE(net.routes().add(direct).ok());
-    net.run();
+    lead_out(*parse_prefix6("2001:db8:9::/48"));
     forget();
     packet(ip6_host(9, 0, 0x44));
     EXPECT_EQ(asker(ip6_host(9, 0, 0x44)), link_local(router::mac_of(1)));
